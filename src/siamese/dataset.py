@@ -1,0 +1,84 @@
+"""A set of labelled images on disk: what the `download` and `prepare` stages write.
+
+A folder holds `images.npy` (uint8, row = sample), `samples.parquet` (one row a sample) and
+`classes.json` (names in label order). This module needs neither torch nor scikit-learn.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from siamese.errors import InputError
+from siamese.files import write_json
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Names in label order. `coarse` is empty for data sets without superclasses."""
+
+    fine: tuple[str, ...]
+    coarse: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images, row = sample.
+
+    Attributes:
+        images: uint8 `[N, H, W, 3]`; memory-mapped, read-only, when it was loaded from disk.
+        samples: one row a sample, in the order of `images`: `sample` (int64, 0…N-1), `split` (str),
+            `fine` (int64), `coarse` (Int64, null where there is none), `file` (str), and, once
+            prepared, `duplicate_of` (Int64, the first byte-identical sample or null).
+        classes: the names of the labels.
+    """
+
+    images: np.ndarray
+    samples: pd.DataFrame
+    classes: Classes
+
+    def rows(self, *splits: str) -> np.ndarray:
+        """Return the sample numbers, int64 `[n]` ascending, that belong to any of `splits`."""
+        return np.flatnonzero(self.samples["split"].isin(splits))
+
+    def fine(self) -> np.ndarray:
+        """Return the fine labels, int64 `[N]`."""
+        return self.samples["fine"].to_numpy(dtype=np.int64)
+
+
+def save_dataset(dataset: Dataset, folder: Path) -> None:
+    """Write a data set into an existing folder; equal data sets give equal bytes."""
+    np.save(folder / "images.npy", np.ascontiguousarray(dataset.images))
+    dataset.samples.to_parquet(folder / "samples.parquet", index=False)
+    names = {"fine": list(dataset.classes.fine), "coarse": list(dataset.classes.coarse)}
+    write_json(folder / "classes.json", names)
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Open a data set; the images stay on disk until they are read.
+
+    Raises:
+        InputError: a file is missing, or the images and the table do not belong together.
+    """
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        samples = pd.read_parquet(folder / "samples.parquet")
+        names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{error.filename}: no such file; `dvc repro` makes it, stage by stage"
+        ) from None
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise InputError(
+            f"{folder / 'images.npy'}: expected uint8 [N, H, W, 3],"
+            f" found {images.dtype} {list(images.shape)}"
+        )
+    if len(images) != len(samples):
+        raise InputError(
+            f"{folder}: {len(images)} images but {len(samples)} rows in samples.parquet"
+        )
+    return Dataset(images, samples, Classes(tuple(names["fine"]), tuple(names["coarse"])))

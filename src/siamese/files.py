@@ -1,0 +1,58 @@
+"""Writing files and folders so that a reader, or a killed run, never meets half of one."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield a fresh folder beside `target`, and put it in `target`'s place if the block succeeds.
+
+    Whatever the block leaves behind when it fails is removed, and `target` stays as it was. What a
+    killed process left there is removed by the next call.
+    """
+    partial = _partial(target)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target`, and rename what was written there if the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(target)
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(target: Path, content: Any) -> None:
+    """Write readable JSON, ending with a newline, in one rename."""
+    with new_file(target) as partial:
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def sha256(file: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _partial(target: Path) -> Path:
+    # Begins with a dot and ends in .partial: data/.gitignore and .dvcignore know the pattern.
+    return target.with_name(f".{target.name}.partial")

@@ -1,0 +1,49 @@
+"""What every stage does first: stand in its own workspace, import its own code, fail in one line.
+
+`dvc exp run --temp` and `--queue` run a copy of the workspace. It must be *that copy's* `src` that is
+imported, not the one that was installed, so the folder beside this file goes first on the path.
+"""
+
+import csv
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TIMINGS = ROOT / "logs" / "timings.csv"  # ignored by Git and DVC: outputs hold no clock readings
+NEEDED = ("numpy", "pandas", "pyarrow", "pydantic", "sklearn", "torch", "torchvision", "yaml")
+
+os.chdir(ROOT)
+sys.path.insert(0, str(ROOT / "src"))
+if missing := [name for name in NEEDED if find_spec(name) is None]:
+    sys.exit(
+        f"{sys.executable} lacks {', '.join(missing)}. Run `make repro`, or first put the right"
+        " Python on the path: `make setup && source .venv/bin/activate`."
+    )
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage: wrong input ends it with one plain message, success leaves a line in the log."""
+    from siamese.errors import InputError
+
+    name = Path(sys.argv[0]).stem
+    start = time.perf_counter()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    TIMINGS.parent.mkdir(exist_ok=True)
+    is_new = not TIMINGS.exists()
+    with TIMINGS.open("a", newline="") as log:
+        writer = csv.writer(log)
+        if is_new:
+            writer.writerow(["finished", "stage", "seconds"])
+        seconds = f"{time.perf_counter() - start:.1f}"
+        writer.writerow([datetime.now().isoformat(timespec="seconds"), name, seconds])
