@@ -1,0 +1,66 @@
+# What a person needs, each by one command. `make` or `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint format repro show pins clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# A stage runs whatever `python` stands first on the path: let it be the right one.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Another copy of CIFAR-100's archive, a path or a URL: make repro ARCHIVE=...
+export SIAMESE_ARCHIVE := $(if $(wildcard $(ARCHIVE)),$(abspath $(ARCHIVE)),$(ARCHIVE))
+ifeq ($(SIAMESE_ARCHIVE),)
+unexport SIAMESE_ARCHIVE
+endif
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## make .venv with everything pinned (again only when the pins have changed)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed; $(PYTHON) is {sys.version.split()[0]}. Name another: make setup PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+ifdef TORCH_INDEX
+	$(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) -c constraints.txt torch torchvision
+endif
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/siamese check
+	@touch $@
+
+demo: $(READY)  ## run the whole pipeline on scikit-learn's digits, in demo/ (two minutes, no network)
+	@$(BIN)/siamese demo
+
+test: $(READY)  ## run the tests (minutes)
+	$(BIN)/python -m pytest
+
+test-all: test  ## run the tests, then the longer ones (up to forty minutes)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)  ## check parameters, style and types
+	$(BIN)/siamese check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src tests
+	MYPYPATH=stages:src $(BIN)/mypy stages
+
+format: $(READY)  ## lay the code out as `make lint` wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+repro: $(READY)  ## rebuild what is out of date: all of CIFAR-100 (make repro ARCHIVE=path-or-URL for a copy)
+	$(BIN)/siamese check
+	$(BIN)/dvc repro $(STAGE)
+
+show: $(READY)  ## print the figures beside the floors
+	@$(BIN)/siamese show
+
+pins:  ## resolve the newest versions anew into constraints.txt
+	rm -rf .venv-pins && $(PYTHON) -m venv .venv-pins
+	.venv-pins/bin/python -m pip install --quiet '.[dev]'
+	# torch pins its own CUDA packages, other ones on each platform: leave them to it.
+	.venv-pins/bin/python -m pip freeze --exclude siamese | grep -vE '^(nvidia-|cuda-|triton)' > constraints.txt
+	rm -rf .venv-pins
+
+clean:  ## remove the environment, the demo, logs and downloads (never results)
+	rm -rf .venv demo logs data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,56 @@
+"""Running the network over many images, without changing it."""
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from tqdm import tqdm
+
+from siamese.network import SiameseNetwork
+from siamese.params import Section
+
+
+class EmbedParams(Section):
+    """The `embed` section of `params.yaml`."""
+
+    batch_size: int = Field(ge=1)
+
+
+@torch.inference_mode()
+def embed_images(
+    network: SiameseNetwork,
+    images: np.ndarray | Tensor,
+    batch_size: int,
+    precision: torch.dtype = torch.float32,
+    progress: str | None = None,
+) -> np.ndarray:
+    """Embed images in evaluation mode, batch by batch.
+
+    Weights and normalisation statistics stay as they are; training mode is given back afterwards.
+
+    Args:
+        network: on any device; the images follow it there.
+        images: uint8 `[N, H, W, 3]`; a memory-mapped array is read a batch at a time.
+        batch_size: images computed at once.
+        precision: what convolutions and matrix products compute in.
+        progress: the label of a progress bar; none, if left out.
+
+    Returns:
+        float32 `[N, embedding_dim]`, in the order of the images.
+    """
+    device = network.channel_mean.device
+    was_training = network.training
+    network.eval()
+    embeddings = []
+    starts = range(0, len(images), batch_size)
+    try:
+        for start in tqdm(starts, desc=progress, unit="batch", disable=progress is None):
+            chunk = images[start : start + batch_size]
+            if isinstance(chunk, np.ndarray):
+                chunk = torch.from_numpy(np.array(chunk))  # a copy: memory maps are read-only
+            planes = chunk.to(device).permute(0, 3, 1, 2)  # (B, 3, H, W)
+            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+                embeddings.append(network.encode(planes).cpu())
+    finally:
+        network.train(was_training)
+    return torch.cat(embeddings).numpy()

@@ -1,0 +1,116 @@
+"""The model folder: self-contained, to be carried anywhere and loaded in one line.
+
+`model.safetensors` holds the weights and the channel statistics, `network.json` what rebuilds the
+network around them, `classes.json` the names of the labels it was trained on, `verification.json`
+the distance thresholds calibrated on validation.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from siamese.dataset import Classes
+from siamese.embedding import embed_images
+from siamese.errors import InputError
+from siamese.files import write_json
+from siamese.network import NetworkParams, SiameseNetwork
+from siamese.verification import Calibration
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with what is needed to use it.
+
+    Attributes:
+        network: in evaluation mode.
+        params: what the network was built from.
+        classes: names of the labels it was trained on, in label order.
+        calibration: distance thresholds for "the same class", from the validation split.
+    """
+
+    network: SiameseNetwork
+    params: NetworkParams
+    classes: Classes
+    calibration: Calibration
+
+    def embed(self, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
+        """Embed images of the size the network was trained on.
+
+        Args:
+            images: uint8 `[N, image_size, image_size, 3]`.
+            batch_size: images computed at once.
+
+        Returns:
+            float32 `[N, embedding_dim]`.
+
+        Raises:
+            InputError: the images have another type or shape.
+        """
+        size = self.network.image_size
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
+            raise InputError(
+                f"expected images as uint8 [N, {size}, {size}, 3],"
+                f" found {images.dtype} {list(images.shape)}"
+            )
+        return embed_images(self.network, images, batch_size)
+
+
+def save_model(model: Model, folder: Path) -> None:
+    """Write a model into an existing folder; equal models give equal bytes."""
+    weights = {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    description = {
+        "format": FORMAT,
+        "image_size": model.network.image_size,
+        "network": model.params.model_dump(),
+    }
+    write_json(folder / "network.json", description)
+    names = {"fine": list(model.classes.fine), "coarse": list(model.classes.coarse)}
+    write_json(folder / "classes.json", names)
+    write_json(folder / "verification.json", model.calibration.to_json())
+
+
+def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
+    """Load a model folder.
+
+    Raises:
+        InputError: a file is missing, damaged or of another format.
+    """
+    folder = Path(folder)
+    description = _read(folder / "network.json")
+    if description.get("format") != FORMAT:
+        raise InputError(
+            f"{folder / 'network.json'}: format {description.get('format')!r}, expected {FORMAT};"
+            " the model was saved by another version: train it again"
+        )
+    try:
+        params = NetworkParams(**description["network"])
+        network = SiameseNetwork(params, description["image_size"])
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+        names = _read(folder / "classes.json")
+        classes = Classes(tuple(names["fine"]), tuple(names["coarse"]))
+        calibration = Calibration.from_json(_read(folder / "verification.json"))
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename}: no such file; is {folder} a model folder?") from None
+    except (KeyError, TypeError, RuntimeError, SafetensorError, ValidationError) as error:
+        raise InputError(f"{folder}: this model folder is damaged: {error}") from None
+    network = network.to(device, memory_format=torch.channels_last).eval()
+    return Model(network, params, classes, calibration)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; is {file.parent} a model folder?") from None
+    except ValueError as error:
+        raise InputError(f"{file}: cannot be read as JSON: {error}") from None

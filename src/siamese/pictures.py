@@ -1,0 +1,132 @@
+"""The pictures of an evaluation, for a person to judge at a glance. PNG, the same bytes each time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # no screen is needed, nor touched where there is one
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+RIGHT, WRONG = "#1a7f37", "#cf222e"
+
+
+def draw_confusion(
+    actual: np.ndarray, predicted: np.ndarray, names: Sequence[str], file: Path
+) -> None:
+    """Draw which classes are taken for which.
+
+    Args:
+        actual: int64 `[Q]`, labels.
+        predicted: int64 `[Q]`.
+        names: of the labels, in order.
+        file: PNG to write.
+    """
+    counts = np.zeros((len(names), len(names)))
+    np.add.at(counts, (actual, predicted), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 2.5 + 0.38 * len(names)
+    figure, axes = plt.subplots(figsize=(side + 1.2, side))
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    labels = [name.replace("_", " ") for name in names]
+    axes.set_xticks(range(len(names)), labels, rotation=90)
+    axes.set_yticks(range(len(names)), labels)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
+    axes.set_title(f"k-NN, {np.mean(actual == predicted):.1%} of {len(actual):,} right")
+    for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
+        share = shares[row, column]
+        axes.text(
+            column,
+            row,
+            f"{100 * share:.0f}",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="white" if share > 0.5 else "black",
+        )
+    figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02, label="share of the actual class")
+    _save(figure, file)
+
+
+def draw_neighbours(
+    queries: np.ndarray,
+    query_names: Sequence[str],
+    neighbours: np.ndarray,
+    neighbour_names: Sequence[Sequence[str]],
+    file: Path,
+) -> None:
+    """Draw queries, each with its nearest gallery images in a row, framed by right or wrong.
+
+    Args:
+        queries: uint8 `[Q, H, W, 3]`.
+        query_names: `Q` class names.
+        neighbours: uint8 `[Q, K, H, W, 3]`, nearest first.
+        neighbour_names: class names, `Q` times `K`.
+        file: PNG to write.
+    """
+    n_queries, k = neighbours.shape[:2]
+    figure, grid = plt.subplots(
+        n_queries, k + 1, figsize=(1.05 * (k + 1), 1.25 * n_queries), squeeze=False
+    )
+    for row in range(n_queries):
+        cells = zip(
+            grid[row],
+            [queries[row], *neighbours[row]],
+            [query_names[row], *neighbour_names[row]],
+            strict=True,
+        )
+        for column, (axes, image, name) in enumerate(cells):
+            axes.imshow(image, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            is_query = column == 0
+            color = "black" if is_query else RIGHT if name == query_names[row] else WRONG
+            for spine in axes.spines.values():
+                spine.set_color(color)
+                spine.set_linewidth(1 if is_query else 2.5)
+            title = name.replace("_", " ")
+            axes.set_title(
+                title, fontsize=7, color=color, pad=2, fontweight="bold" if is_query else "normal"
+            )
+    figure.suptitle(
+        f"A test image (left) and its {k} nearest in the gallery:"
+        " green the same class, red another",
+        fontsize=9,
+    )
+    _save(figure, file)
+
+
+def draw_training(history: pd.DataFrame, file: Path) -> None:
+    """Draw how training went: distances of like and unlike pairs, and k-NN on validation.
+
+    Args:
+        history: the content of `metrics/training.csv`.
+        file: PNG to write.
+    """
+    figure, (distances, accuracy) = plt.subplots(1, 2, figsize=(9, 3.2))
+    epochs = history["epoch"]
+    distances.plot(epochs, history["unlike_distance"], color=WRONG, label="unlike pairs")
+    distances.plot(epochs, history["like_distance"], color=RIGHT, label="like pairs")
+    distances.plot(epochs, history["spread"], color="grey", ls=":", label="spread")
+    distances.set_title("mean distance in training")
+    distances.set_ylim(bottom=0)
+    accuracy.plot(epochs, history["validation_knn"], color="black", label="k-NN on validation")
+    accuracy.set_title("top-1 on validation")
+    for axes in (distances, accuracy):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    distances.legend()
+    _save(figure, file)
+
+
+def _save(figure: Figure, file: Path) -> None:
+    figure.tight_layout()
+    # Without the metadata, another release of Matplotlib may still give the same bytes.
+    figure.savefig(file, dpi=110, metadata={"Software": None})
+    plt.close(figure)

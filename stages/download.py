@@ -1,0 +1,27 @@
+"""Stage `download`: the data set of params.yaml, in canonical order, as data/raw."""
+
+import os
+from pathlib import Path
+
+import workspace  # before siamese: it puts this workspace's src on the path
+from siamese.data_params import DataParams
+from siamese.download import download
+from siamese.params import read_sections
+
+
+def main() -> None:
+    """Run the stage."""
+    params = read_sections(data=DataParams)
+    download(
+        params.data.name,
+        params.data.urls,
+        params.data.bytes,
+        params.data.sha256,
+        target=Path("data/raw"),
+        downloads=Path("data/downloads"),
+        archive=os.environ.get("SIAMESE_ARCHIVE"),
+    )
+
+
+if __name__ == "__main__":
+    workspace.run(main)

@@ -1,0 +1,36 @@
+"""Embed every sample: the gallery (train and validation) and the queries (test)."""
+
+from pathlib import Path
+
+import workspace
+
+from siamese.compute import ComputeParams, start
+from siamese.dataset import load_dataset
+from siamese.embedding import EmbedParams, embed_images
+from siamese.embedding_file import Embeddings, save_embeddings
+from siamese.files import new_folder
+from siamese.model import load_model
+from siamese.params import read_sections
+
+PREPARED, MODEL, EMBEDDINGS = Path("data/prepared"), Path("data/model"), Path("data/embeddings")
+
+
+def main() -> None:
+    """Embed in float32 whatever precision was trained in."""
+    params = read_sections(embed=EmbedParams, compute=ComputeParams)
+    device = start(params.compute)
+    dataset = load_dataset(PREPARED)
+    model = load_model(MODEL, device)
+    with new_folder(EMBEDDINGS) as folder:
+        for name, splits in (("gallery", ("train", "validation")), ("queries", ("test",))):
+            rows = dataset.rows(*splits)
+            vectors = embed_images(
+                model.network, dataset.images[rows], params.embed.batch_size, progress=name
+            )
+            embeddings = Embeddings.of(dataset.samples, rows, vectors)
+            save_embeddings(embeddings, folder / f"{name}.parquet")
+            print(f"embed: {name}, {vectors.shape[0]:,} embeddings of {vectors.shape[1]} numbers")
+
+
+if __name__ == "__main__":
+    workspace.run(main)

@@ -1,0 +1,32 @@
+"""Draw the balanced pairs that training sees, and the fixed ones that verify it."""
+
+from pathlib import Path
+
+import workspace
+from siamese.dataset import load_dataset
+from siamese.files import new_folder
+from siamese.pairs import PairsParams, draw_fixed, draw_training
+from siamese.params import read_sections
+
+PREPARED = Path("data/prepared")
+PAIRS = Path("data/pairs")
+
+
+def main() -> None:
+    """Read the prepared data, write a manifest a split."""
+    params = read_sections(pairs=PairsParams)
+    dataset = load_dataset(PREPARED)
+    training = draw_training(dataset, params.pairs, progress=True)
+    fixed = {split: draw_fixed(dataset, split, params.pairs) for split in ("validation", "test")}
+    with new_folder(PAIRS) as folder:
+        for split, pairs in {"train": training, **fixed}.items():
+            pairs.to_parquet(folder / f"{split}.parquet", index=False)
+    print(
+        f"pairs: {len(training):,} for training ({params.pairs.epochs} epochs of"
+        f" {params.pairs.batches_per_epoch} batches of {params.pairs.batch_size}),"
+        f" {len(fixed['validation']):,} for validation, {len(fixed['test']):,} for testing"
+    )
+
+
+if __name__ == "__main__":
+    workspace.run(main)

@@ -1,0 +1,98 @@
+"""Train the siamese network on the drawn pairs, and keep the weights of its best epoch."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import torch
+import workspace
+
+from siamese.compute import ComputeParams, autocast_dtype, start
+from siamese.dataset import channel_statistics, load_dataset
+from siamese.embedding import embed_images
+from siamese.files import new_file, new_folder, sha256, write_json
+from siamese.model import Model, save_model
+from siamese.network import NetworkParams, build_network
+from siamese.params import read_sections
+from siamese.resume import ResumeFile, fingerprint
+from siamese.training import (
+    EpochRecord,
+    TrainingData,
+    TrainParams,
+    check_margin,
+    collapse_warning,
+    train_network,
+)
+from siamese.verification import calibrate, pair_distances
+
+PREPARED, PAIRS = Path("data/prepared"), Path("data/pairs")
+MODEL, METRICS, RESUME = Path("data/model"), Path("metrics"), Path("data/resume")
+
+
+def main() -> None:
+    """Train, calibrate the verification thresholds, write the model folder and the figures."""
+    params = read_sections(network=NetworkParams, train=TrainParams, compute=ComputeParams)
+    check_margin(params.train.margin, params.network.normalize)
+    device = start(params.compute)
+    precision = str(autocast_dtype(params.train.precision, device)).removeprefix("torch.")
+    # What decides the bits of the result besides data, parameters and code. No host, no clock.
+    ran_on = {"device": device.type, "precision": precision, "torch": torch.__version__}
+
+    dataset = load_dataset(PREPARED)
+    train_images = dataset.images[dataset.rows("train")]
+    network = build_network(
+        params.network, train_images.shape[1], *channel_statistics(train_images)
+    ).to(device)
+    data = TrainingData.load(
+        dataset,
+        pd.read_parquet(PAIRS / "train.parquet"),
+        pd.read_parquet(PAIRS / "validation.parquet"),
+        device,
+    )
+    determinants = {
+        "ran_on": ran_on,
+        "params": {name: section.model_dump() for name, section in vars(params).items()},
+        "data": [sha256(file) for folder in (PREPARED, PAIRS) for file in sorted(folder.iterdir())],
+        "code": [sha256(file) for file in sorted(Path("src").glob("**/*.py"))],
+    }
+    resume = ResumeFile(RESUME, fingerprint(determinants))
+    trained = train_network(data, network, params.train, resume, on_epoch=report)
+
+    validation = embed_images(network, data.validation_images, 500)
+    distances = pair_distances(validation, *data.validation_pairs.T)
+    calibration = calibrate(distances, data.validation_same)
+    with new_folder(MODEL) as folder:
+        save_model(Model(network.cpu(), params.network, dataset.classes, calibration), folder)
+    with new_file(METRICS / "training.csv") as file:
+        records = pd.DataFrame([asdict(record) for record in trained.history])
+        records.to_csv(file, index=False, float_format="%.6g")
+    best = trained.history[trained.best_epoch - 1]
+    write_json(
+        METRICS / "training.json",
+        {
+            "epochs": len(trained.history),
+            "best_epoch": trained.best_epoch,
+            "validation_knn": round(best.validation_knn, 4),
+            "validation_loss": round(best.validation_loss, 6),
+            "ran_on": ran_on,
+        },
+    )
+    resume.delete()
+    ending = "stopped early, " if trained.stopped_early else ""
+    print(f"train: {ending}best of {len(trained.history)} epochs: {trained.best_epoch}")
+
+
+def report(record: EpochRecord, images_per_second: float) -> None:
+    """Print an epoch's figures."""
+    print(
+        f"epoch {record.epoch:3d}  loss {record.loss:.4f}  like {record.like_distance:.3f}"
+        f"  unlike {record.unlike_distance:.3f}  validation k-NN {record.validation_knn:.4f}"
+        f"  ({images_per_second:,.0f} images/s)",
+        flush=True,
+    )
+    if warning := collapse_warning(record):
+        print(warning, flush=True)
+
+
+if __name__ == "__main__":
+    workspace.run(main)

@@ -1,0 +1,75 @@
+"""Augmentation of whole batches against one image at a time."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siamese.augment import AugmentParams, augment
+
+
+def batch(count: int = 8, height: int = 6, width: int = 5) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    shape = (count, height, width, 3)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_nothing_switched_on_changes_nothing() -> None:
+    images = batch()
+    found = augment(images, AugmentParams(flip=False, crop=0, cutout=0), seeded(0))
+    torch.testing.assert_close(found, images.permute(0, 3, 1, 2))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.integers(0, 4), st.booleans())
+def test_each_image_is_one_of_its_own_shifts_and_mirrors(seed: int, crop: int, flip: bool) -> None:
+    images = batch()
+    found = augment(images, AugmentParams(flip=flip, crop=crop, cutout=0), seeded(seed))
+    for image, changed in zip(images.numpy(), found.permute(0, 2, 3, 1).numpy(), strict=True):
+        # NumPy's reflect padding is the independent way to get the border.
+        padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)), mode="reflect")
+        mirrored = padded[:, ::-1]
+        height, width, _ = image.shape
+        candidates = [
+            source[top : top + height, left : left + width]
+            for source in ([padded, mirrored] if flip else [padded])
+            for top in range(2 * crop + 1)
+            for left in range(2 * crop + 1)
+        ]
+        assert any(np.array_equal(changed, candidate) for candidate in candidates)
+
+
+def test_half_of_the_images_are_mirrored_and_shifts_reach_both_ends() -> None:
+    columns = torch.arange(9, dtype=torch.uint8).view(1, 1, 9, 1).expand(2000, 9, 9, 3)
+    flips = augment(columns, AugmentParams(flip=True, crop=0, cutout=0), seeded(5))
+    share = (flips[:, 0, 0, 0] == 8).float().mean().item()
+    assert 0.45 < share < 0.55
+    shifted = augment(columns, AugmentParams(flip=False, crop=2, cutout=0), seeded(5))
+    assert set(shifted[:, 0, 0, 4].tolist()) == {2, 3, 4, 5, 6}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 12))
+def test_cutout_greys_one_rectangle_no_larger_than_asked(seed: int, side: int) -> None:
+    images = torch.zeros(6, 7, 9, 3, dtype=torch.uint8)
+    found = augment(images, AugmentParams(flip=False, crop=0, cutout=side), seeded(seed))
+    for changed in found.permute(0, 2, 3, 1).numpy():
+        grey = np.argwhere(changed[..., 0] == 128)
+        assert len(grey)
+        (top, left), (bottom, right) = grey.min(axis=0), grey.max(axis=0)
+        assert bottom - top < side
+        assert right - left < side
+        assert len(grey) == (bottom - top + 1) * (right - left + 1)
+        assert np.array_equal(changed[..., 0], changed[..., 2])
+
+
+def test_the_seed_decides() -> None:
+    params = AugmentParams(flip=True, crop=2, cutout=3)
+    first, again, other = (augment(batch(), params, seeded(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

@@ -1,0 +1,152 @@
+"""The loss against plain loops, values worked by hand, and finite differences."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siamese.loss import balanced_mean, contrastive_loss, distance_matrix, distance_of
+
+
+def points_on_circle(*degrees: float) -> torch.Tensor:
+    angles = torch.tensor([math.radians(angle) for angle in degrees], dtype=torch.float64)
+    return torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+def plain_loss(
+    distance: float, same: bool, margin: float, power: int = 2, like_weight: float = 1.0
+) -> float:
+    """The formula, as one would compute it on paper."""
+    y = 1 if same else 0
+    return 0.5 * (
+        like_weight * y * distance**power + (1 - y) * max(0.0, margin - distance) ** power
+    )
+
+
+def test_values_worked_by_hand_from_points_on_a_circle() -> None:
+    # On the unit circle 60 degrees are a distance of 1, 90 of sqrt(2), 180 of 2.
+    left = points_on_circle(0, 0, 0, 0, 0)
+    right = points_on_circle(60, 60, 90, 180, 0)
+    same = torch.tensor([True, False, True, False, False])
+    distance = distance_of(left, right)
+    assert distance.tolist() == pytest.approx([1, 1, math.sqrt(2), 2, 0])
+    # margin 1.5: ½·1², ½·(1.5-1)², ½·2, beyond the margin 0, ½·1.5²
+    expected = [0.5, 0.125, 1.0, 0.0, 1.125]
+    assert contrastive_loss(distance, same, margin=1.5).tolist() == pytest.approx(expected)
+
+
+def test_same_means_the_same_class() -> None:
+    """y = 1 for the same class: two images far apart cost if alike, and nothing if not."""
+    far, near = torch.tensor(1.2), torch.tensor(0.1)
+    yes, no = torch.tensor(True), torch.tensor(False)
+    assert contrastive_loss(far, yes, margin=1.0) > 0
+    assert contrastive_loss(far, no, margin=1.0) == 0
+    assert contrastive_loss(near, yes, margin=1.0) < contrastive_loss(near, no, margin=1.0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 3, width=32), st.booleans()),
+        min_size=1,
+        max_size=20,
+    ),
+    st.floats(0.1, 2.5),
+    st.sampled_from([1, 2]),
+    st.floats(0.01, 2),
+)
+def test_equals_a_plain_loop(
+    pairs: list[tuple[float, bool]], margin: float, power: int, like_weight: float
+) -> None:
+    distance = torch.tensor([pair[0] for pair in pairs], dtype=torch.float64)
+    same = torch.tensor([pair[1] for pair in pairs])
+    expected = [plain_loss(d, s, margin, power, like_weight) for d, s in pairs]
+    found = contrastive_loss(distance, same, margin, power, like_weight)  # type: ignore[arg-type]
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_power_two_and_weight_one_are_the_formula_itself() -> None:
+    distance, same = torch.rand(50, dtype=torch.float64) * 2, torch.rand(50) < 0.5
+    y = same.double()
+    formula = 0.5 * (y * distance**2 + (1 - y) * torch.relu(1.3 - distance) ** 2)
+    torch.testing.assert_close(contrastive_loss(distance, same, 1.3), formula)
+
+
+def test_distance_matrix_equals_distances_one_by_one() -> None:
+    embeddings = torch.nn.functional.normalize(torch.randn(12, 5, dtype=torch.float64), dim=1)
+    matrix = distance_matrix(embeddings)
+    for i in range(12):
+        for j in range(12):
+            expected = math.dist(embeddings[i].tolist(), embeddings[j].tolist())
+            assert matrix[i, j].item() == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_gradient_equals_finite_differences(power: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    embeddings = torch.randn(6, 4, dtype=torch.float64, generator=generator).requires_grad_()
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    same = labels[:, None] == labels[None, :]
+    counted = torch.ones(6, 6, dtype=torch.bool).triu(diagonal=1)
+
+    def loss(embeddings: torch.Tensor) -> torch.Tensor:
+        losses = contrastive_loss(distance_matrix(embeddings), same, 2.5, power, 0.3)  # type: ignore[arg-type]
+        return balanced_mean(losses, same, counted)
+
+    assert torch.autograd.gradcheck(loss, (embeddings,))
+
+
+def test_gradient_worked_by_hand() -> None:
+    # dJ/dD is D for a like pair and -(m - D) for an unlike one inside the margin.
+    distance = torch.tensor([0.4, 0.4, 1.4], requires_grad=True)
+    same = torch.tensor([True, False, False])
+    contrastive_loss(distance, same, margin=1.0).sum().backward()
+    assert distance.grad is not None
+    assert distance.grad.tolist() == pytest.approx([0.4, -0.6, 0.0])
+
+
+@pytest.mark.parametrize("measure", ["pairs", "matrix"])
+def test_coinciding_embeddings_give_no_nan(measure: str) -> None:
+    embeddings = torch.ones(4, 3, requires_grad=True)
+    if measure == "pairs":
+        distance = distance_of(embeddings[:2], embeddings[2:])
+    else:
+        distance = distance_matrix(embeddings)
+    contrastive_loss(distance, torch.zeros_like(distance, dtype=torch.bool), 1.0).sum().backward()
+    assert distance.abs().max() == 0
+    assert embeddings.grad is not None
+    assert torch.isfinite(embeddings.grad).all()
+
+
+def test_balanced_mean_is_the_plain_mean_of_a_balanced_batch() -> None:
+    losses, same = torch.rand(10), torch.arange(10) < 5
+    torch.testing.assert_close(balanced_mean(losses, same), losses.mean())
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12))
+def test_balanced_mean_equals_a_plain_loop(kinds: list[tuple[bool, bool]]) -> None:
+    losses = torch.linspace(0.5, 2, len(kinds), dtype=torch.float64)
+    same = torch.tensor([kind[0] for kind in kinds])
+    counted = torch.tensor([kind[1] for kind in kinds])
+    means = []
+    for wanted in (True, False):
+        chosen = [
+            loss
+            for loss, (is_same, counts) in zip(losses.tolist(), kinds, strict=True)
+            if counts and is_same == wanted
+        ]
+        means.append(np.mean(chosen) if chosen else 0.0)
+    assert balanced_mean(losses, same, counted).item() == pytest.approx(sum(means) / 2)
+
+
+@pytest.mark.parametrize("kind", [True, False])
+def test_a_batch_of_one_kind_of_pair_has_the_mean_of_that_kind(kind: bool) -> None:
+    losses = torch.tensor([1.0, 3.0], requires_grad=True)
+    mean = balanced_mean(losses, torch.tensor([kind, kind]))
+    mean.backward()
+    assert mean.item() == pytest.approx(1.0)  # half of the mean 2: the other kind adds nothing
+    assert losses.grad is not None
+    assert losses.grad.tolist() == pytest.approx([0.25, 0.25])

@@ -1,0 +1,168 @@
+"""The pipeline as people use it: real `dvc` commands in a real Git repository, on the digits."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from siamese.embedding_file import load_embeddings
+from tests.conftest import Workspace
+
+EXPECTED_FILES = [
+    "data/prepared/images.npy",
+    "data/prepared/samples.parquet",
+    "data/prepared/classes.json",
+    "data/pairs/train.parquet",
+    "data/pairs/validation.parquet",
+    "data/pairs/test.parquet",
+    "data/model/model.safetensors",
+    "data/embeddings/gallery.parquet",
+    "data/embeddings/queries.parquet",
+    "data/pictures/confusion.png",
+    "data/pictures/neighbours.png",
+    "data/pictures/training.png",
+    "metrics/training.json",
+    "metrics/training.csv",
+    "metrics/floor.json",
+    "metrics/evaluation.json",
+]
+
+
+def stages_run(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '(\w+)'", output))
+
+
+def stages_changed(status: str) -> set[str]:
+    """The stages that `dvc status` lists: unindented, with a colon."""
+    return set(re.findall(r"^(\w+):$", status, flags=re.MULTILINE))
+
+
+def metrics(workspace: Workspace, name: str) -> dict:
+    return json.loads((workspace.path / "metrics" / f"{name}.json").read_text())
+
+
+def test_writes_the_files_that_others_rely_on(finished: Workspace) -> None:
+    for name in EXPECTED_FILES:
+        assert (finished.path / name).stat().st_size > 0, name
+    assert not finished.git("status", "--porcelain")
+
+
+def test_learns_something_in_two_epochs(finished: Workspace) -> None:
+    evaluation = metrics(finished, "evaluation")
+    assert evaluation["knn"]["k20"] > 0.5, "chance is 0.1"
+    assert evaluation["verification"]["auc"] > 0.7, "chance is 0.5"
+    assert "coarse" not in evaluation["knn"], "digits have no superclasses"
+
+
+def test_gallery_and_queries_are_the_splits(finished: Workspace) -> None:
+    gallery = load_embeddings(finished.path / "data/embeddings/gallery.parquet")
+    queries = load_embeddings(finished.path / "data/embeddings/queries.parquet")
+    assert len(gallery.samples) + len(queries.samples) == 1797
+    assert not set(gallery.samples) & set(queries.samples)
+    assert gallery.vectors.shape[1] == 32
+
+
+def test_a_second_repro_does_nothing(workspace: Workspace) -> None:
+    assert stages_run(workspace.dvc("repro")) == set()
+    assert not workspace.git("status", "--porcelain")
+
+
+def test_forcing_every_stage_gives_the_same_bytes(workspace: Workspace) -> None:
+    before = (workspace.path / "dvc.lock").read_bytes()
+    output = workspace.dvc("repro", "--force")
+    assert len(stages_run(output)) == 7, "a forced run really runs"
+    assert (workspace.path / "dvc.lock").read_bytes() == before
+    assert not workspace.git("status", "--porcelain")
+
+
+def test_a_changed_margin_runs_train_embed_and_evaluate_alone(workspace: Workspace) -> None:
+    before = metrics(workspace, "evaluation")
+    workspace.change_params({"train": {"margin": 0.4}})
+    assert stages_run(workspace.dvc("repro")) == {"train", "embed", "evaluate"}
+    workspace.commit("margin 0.4")
+    assert metrics(workspace, "evaluation") != before
+    difference = workspace.dvc("metrics", "diff", "HEAD~1", "HEAD")
+    assert "knn.k20" in difference
+    assert "verification.auc" in difference
+    assert "pixels" not in difference, "the floor has not changed"
+    plots = workspace.dvc("plots", "diff", "HEAD~1", "HEAD")
+    assert Path(plots.strip().removeprefix("file://")).stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("file", "affected"),
+    [
+        ("src/siamese/augment.py", {"train"}),
+        ("src/siamese/pairs.py", {"pairs", "train"}),
+        ("src/siamese/cifar100.py", {"download"}),
+        ("src/siamese/knn.py", {"train", "floor", "evaluate"}),
+        ("src/siamese/pictures.py", {"evaluate"}),
+        ("src/siamese/network.py", {"train", "embed", "floor"}),
+        ("src/siamese/cli.py", set()),
+        ("README.md", set()),
+    ],
+)
+def test_touching_a_file_affects_the_stages_that_use_it(
+    workspace: Workspace, file: str, affected: set[str]
+) -> None:
+    with (workspace.path / file).open("a") as stream:
+        stream.write("\n# touched\n")
+    assert stages_changed(workspace.dvc("status")) == affected
+
+
+def test_an_experiment_in_a_temporary_copy_runs_that_copys_code(workspace: Workspace) -> None:
+    with (workspace.path / "src/siamese/evaluation.py").open("a") as stream:
+        stream.write('\nprint("evaluation comes from", __file__)\n')
+    output = workspace.dvc("exp", "run", "--temp", "-S", "train.margin=0.5")
+    source = Path(re.findall(r"evaluation comes from (\S+)", output)[-1])
+    assert workspace.path / ".dvc" / "tmp" / "exps" in source.parents
+    assert "0.5" in workspace.dvc("exp", "show", "--no-pager")
+    assert "margin: 1.0" in (workspace.path / "params.yaml").read_text(), "the workspace is untouched"
+
+
+def test_an_experiment_in_the_workspace_sets_the_parameter(workspace: Workspace) -> None:
+    output = workspace.dvc("exp", "run", "-S", "train.margin=0.5")
+    assert stages_run(output) == {"train", "embed", "evaluate"}
+    assert "margin: 0.5" in (workspace.path / "params.yaml").read_text()
+
+
+def test_an_unknown_parameter_is_refused_by_dvc_and_by_the_stage(workspace: Workspace) -> None:
+    workspace.dvc("exp", "run", "-S", "train.margni=0.5", fails=True)
+    params = workspace.path / "params.yaml"
+    params.write_text(params.read_text().replace("margin: 1.0", "margni: 1.0"))
+    model = workspace.path / "data/model/model.safetensors"
+    before = model.read_bytes()
+    output = workspace.run(sys.executable, "stages/train.py", fails=True)
+    assert "unknown key `train.margni`; did you mean `margin`?" in output
+    assert "Traceback" not in output
+    assert model.read_bytes() == before
+
+
+def test_a_stage_runs_without_dvc_and_from_anywhere(workspace: Workspace, tmp_path: Path) -> None:
+    pairs = workspace.path / "data/pairs/train.parquet"
+    before = pairs.read_bytes()
+    pairs.unlink()
+    Workspace(tmp_path).run(sys.executable, str(workspace.path / "stages/pairs.py"))
+    assert pairs.read_bytes() == before
+
+
+def test_the_wrong_python_is_told_in_one_line(workspace: Workspace) -> None:
+    # -S leaves out the installed packages, as a system Python would have none.
+    output = workspace.run(sys.executable, "-S", "stages/pairs.py", fails=True)
+    assert len(output.splitlines()) == 1
+    assert "lacks numpy" in output
+    assert "make repro" in output
+
+
+def test_plots_are_drawn_from_the_declared_files(workspace: Workspace) -> None:
+    page = Path(workspace.dvc("plots", "show").strip().removeprefix("file://")).read_text()
+    for title in ("distances in training", "accuracy by k", "neighbours.png"):
+        assert title in page
+
+
+def test_outputs_hold_no_path_and_no_host(finished: Workspace) -> None:
+    for name in ["dvc.lock", *EXPECTED_FILES]:
+        content = (finished.path / name).read_bytes()
+        assert str(finished.path).encode() not in content, name

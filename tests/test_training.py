@@ -1,0 +1,314 @@
+"""Training on sets so small that everything about it can be checked."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from siamese.dataset import Classes, Dataset
+from siamese.errors import InputError
+from siamese.network import NetworkParams, SiameseNetwork, build_network
+from siamese.resume import ResumeFile, fingerprint
+from siamese.training import (
+    EpochRecord,
+    Trained,
+    TrainingData,
+    TrainParams,
+    collapse_warning,
+    train_network,
+)
+
+CPU = torch.device("cpu")
+N_CLASSES, PER_CLASS, SIZE = 3, 12, 8
+
+
+def params(**changes: Any) -> TrainParams:
+    values: dict[str, Any] = {
+        "margin": 1.0,
+        "power": 2,
+        "like_weight": 1.0,
+        "mining": "batch",
+        "learning_rate": 0.01,
+        "weight_decay": 0.0,
+        "warmup": 0.3,
+        "precision": "fp32",
+        "augment": {"flip": False, "crop": 0, "cutout": 0},
+        "monitor": "knn",
+        "monitor_k": 3,
+        "monitor_gallery": 100,
+        "patience": 100,
+        "min_delta": 0.0,
+        "seed": 0,
+    }
+    return TrainParams(**(values | changes))
+
+
+def tiny_dataset() -> Dataset:
+    """Classes that differ in colour, with noise; a third of each class in every split."""
+    rng = np.random.default_rng(0)
+    n = N_CLASSES * PER_CLASS
+    fine = np.arange(n) % N_CLASSES
+    images = rng.integers(0, 120, (n, SIZE, SIZE, 3), dtype=np.uint8)
+    images[np.arange(n), ..., fine] += 100
+    split = np.array(["train", "validation", "test"])[(np.arange(n) // N_CLASSES) % 3]
+    samples = pd.DataFrame({"sample": np.arange(n), "split": split, "fine": fine, "coarse": pd.NA})
+    return Dataset(images, samples, Classes(("red", "green", "blue")))
+
+
+def pairs_of(dataset: Dataset, split: str, epochs: int, batches: int = 3) -> pd.DataFrame:
+    """Every like pair and as many unlike pairs of a split, the same in every batch."""
+    rows, fine = dataset.rows(split), dataset.fine()
+    all_pairs = [(a, b) for i, a in enumerate(rows) for b in rows[i + 1 :]]
+    like = [pair for pair in all_pairs if fine[pair[0]] == fine[pair[1]]]
+    unlike = [pair for pair in all_pairs if fine[pair[0]] != fine[pair[1]]]
+    table = pd.DataFrame(like + unlike[:: len(unlike) // len(like)][: len(like)])
+    table.columns = pd.Index(["left", "right"])
+    table["same"] = np.arange(len(table)) < len(like)
+    copies = [
+        table.assign(epoch=epoch, batch=batch) for epoch in range(epochs) for batch in range(batches)
+    ]
+    return pd.concat(copies, ignore_index=True)
+
+
+def load(epochs: int) -> TrainingData:
+    dataset = tiny_dataset()
+    return TrainingData.load(
+        dataset,
+        pairs_of(dataset, "train", epochs),
+        pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
+        CPU,
+    )
+
+
+def new_network(**changes: Any) -> SiameseNetwork:
+    values: dict[str, Any] = {
+        "architecture": "resnet9",
+        "width": 4,
+        "embedding_dim": 8,
+        "normalize": True,
+        "seed": 0,
+    }
+    return build_network(NetworkParams(**(values | changes)), SIZE, (0.5,) * 3, (0.25,) * 3)
+
+
+def train(
+    tmp_path: Path,
+    epochs: int,
+    network: SiameseNetwork | None = None,
+    on_epoch: Callable[[EpochRecord, float], None] = lambda record, speed: None,
+    **changes: Any,
+) -> tuple[SiameseNetwork, Trained]:
+    network = network or new_network()
+    resume = ResumeFile(tmp_path, fingerprint({"epochs": epochs, **changes}))
+    return network, train_network(load(epochs), network, params(**changes), resume, on_epoch)
+
+
+@pytest.mark.parametrize("mining", ["none", "batch"])
+def test_pulls_same_together_and_pushes_different_apart_to_the_margin(
+    tmp_path: Path, mining: str
+) -> None:
+    _, trained = train(tmp_path, 25, mining=mining, margin=0.8)
+    first, last = trained.history[0], trained.history[-1]
+    assert last.loss < 0.1 * first.loss
+    assert last.like_distance < 0.15
+    assert last.unlike_distance > 0.75
+    assert last.validation_knn == 1.0
+
+
+def test_the_label_convention_turned_round_would_fail_that_test(tmp_path: Path) -> None:
+    """With y = 1 for different classes, unlike images end up nearer than like ones."""
+    data = load(25)
+    turned = replace(data, same=~data.same, validation_same=~data.validation_same)
+    resume = ResumeFile(tmp_path, "turned")
+    trained = train_network(turned, new_network(), params(mining="none", margin=0.8), resume)
+    last = trained.history[-1]
+    # The record's like pairs are the ones called `same`, so here the ones of different classes.
+    assert last.validation_knn < 1.0 or last.like_distance > 0.15
+
+
+@pytest.mark.parametrize("mining", ["none", "batch"])
+def test_figures_of_a_batch_equal_a_plain_loop(tmp_path: Path, mining: str) -> None:
+    data = load(1)
+    data = replace(data, batches=data.batches[:, :1], same=data.same[:, :1])
+    network = new_network()
+    index = data.batches[0, 0].T.reshape(-1)
+    with torch.no_grad():
+        embeddings = network.encode(data.images[index].permute(0, 3, 1, 2)).double().numpy()
+    labels = data.labels.numpy()
+    half = len(index) // 2
+    if mining == "none":
+        pairs = [(i, half + i) for i in range(half)]
+    else:
+        pairs = [
+            (i, j)
+            for i in range(len(index))
+            for j in range(i + 1, len(index))
+            if index[i] != index[j]
+        ]
+    like, unlike = [], []
+    for i, j in pairs:
+        kind = like if labels[index[i]] == labels[index[j]] else unlike
+        kind.append(math.dist(embeddings[i], embeddings[j]))
+    margin, weight = 1.2, 0.3
+    pull = np.mean([weight * distance**2 / 2 for distance in like])
+    push = np.mean([max(0, margin - distance) ** 2 / 2 for distance in unlike])
+
+    resume = ResumeFile(tmp_path, mining)
+    changed = params(mining=mining, margin=margin, like_weight=weight)
+    record = train_network(data, network_like(network), changed, resume).history[0]
+    assert record.loss == pytest.approx((pull + push) / 2, rel=1e-4)
+    assert record.like_distance == pytest.approx(np.mean(like), rel=1e-4)
+    assert record.unlike_distance == pytest.approx(np.mean(unlike), rel=1e-4)
+    assert record.active_unlike == pytest.approx(np.mean(np.array(unlike) < margin), abs=1e-6)
+    centre = embeddings.mean(axis=0)
+    spread = math.sqrt(np.mean(((embeddings - centre) ** 2).sum(axis=1)))
+    assert record.spread == pytest.approx(spread, rel=1e-4)
+
+
+def network_like(network: SiameseNetwork) -> SiameseNetwork:
+    """A network of the same initial weights and untouched statistics."""
+    fresh = new_network()
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(fresh.parameters(), network.parameters(), strict=True)
+    )
+    return fresh
+
+
+def test_an_interrupted_run_ends_with_the_same_bits_as_one_that_was_not(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"augment": {"flip": True, "crop": 1, "cutout": 2}}
+    whole, expected = train(tmp_path / "whole", 5, **changes)
+
+    class Killed(Exception):
+        pass
+
+    def kill_at_three(record: EpochRecord, speed: float) -> None:
+        if record.epoch == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tmp_path / "broken", 5, on_epoch=kill_at_three, **changes)
+    epochs_run = []
+    resumed, found = train(
+        tmp_path / "broken", 5, on_epoch=lambda record, _: epochs_run.append(record.epoch), **changes
+    )
+    assert epochs_run == [3, 4, 5], "it goes on after the last completed epoch"
+    assert found == expected
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_stops_when_patience_runs_out_and_restores_the_best_weights(tmp_path: Path) -> None:
+    states = []
+    network = new_network()
+
+    def keep(record: EpochRecord, speed: float) -> None:
+        states.append({name: value.clone() for name, value in network.state_dict().items()})
+
+    # Nothing improves by 2, so the first epoch stays the best.
+    _, trained = train(tmp_path, 9, network, keep, patience=3, min_delta=2.0)
+    assert len(trained.history) == 4
+    assert trained.stopped_early
+    assert trained.best_epoch == 1
+    assert all(torch.equal(states[0][name], value) for name, value in network.state_dict().items())
+    assert not torch.equal(states[0]["encoder.0.weight"], states[3]["encoder.0.weight"])
+
+
+@pytest.mark.parametrize("monitor", ["knn", "loss"])
+def test_the_best_epoch_is_the_one_of_the_monitored_figure(tmp_path: Path, monitor: str) -> None:
+    _, trained = train(tmp_path, 6, monitor=monitor)
+    scores = [
+        record.validation_knn if monitor == "knn" else -record.validation_loss
+        for record in trained.history
+    ]
+    assert trained.best_epoch == 1 + int(np.argmax(scores))
+    assert not trained.stopped_early
+
+
+def test_a_larger_like_weight_pulls_like_pairs_closer(tmp_path: Path) -> None:
+    _, light = train(tmp_path, 4, like_weight=0.01)
+    _, heavy = train(tmp_path, 4, like_weight=2.0)
+    assert heavy.history[-1].like_distance < light.history[-1].like_distance
+
+
+def test_test_samples_are_never_loaded() -> None:
+    dataset = tiny_dataset()
+    data = load(1)
+    loaded = {image.tobytes() for image in data.images.numpy()}
+    loaded |= {image.tobytes() for image in data.validation_images.numpy()}
+    for row in dataset.rows("test"):
+        assert dataset.images[row].tobytes() not in loaded
+    assert len(loaded) == len(dataset.rows("train", "validation"))
+
+
+def test_positions_lead_back_to_the_samples_of_the_manifest() -> None:
+    dataset = tiny_dataset()
+    manifest = pairs_of(dataset, "train", 2)
+    data = load(2)
+    assert data.batches.shape == (2, 3, len(manifest) // 6, 2)
+    ends = data.batches.reshape(-1, 2)
+    for (left, right), row in zip(ends, manifest.itertuples(), strict=True):
+        assert np.array_equal(data.images[left], dataset.images[row.left])
+        assert np.array_equal(data.images[right], dataset.images[row.right])
+        assert data.labels[left] == dataset.fine()[row.left]
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the loss became .* in epoch \d.*`train\.learning_rate`"):
+        train(tmp_path, 3, new_network(normalize=False), learning_rate=1e30, margin=1e30)
+
+
+def test_an_unreachable_margin_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"`train\.margin` is 2\.5"):
+        train(tmp_path, 1, margin=2.5)
+
+
+def test_half_precision_on_a_cpu_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'fp16', which needs CUDA"):
+        train(tmp_path, 1, precision="fp16")
+
+
+def test_bf16_learns_too(tmp_path: Path) -> None:
+    _, trained = train(tmp_path, 20, precision="bf16", margin=0.8)
+    assert trained.history[-1].like_distance < 0.3 < trained.history[-1].unlike_distance
+
+
+def test_a_collapsed_embedding_is_warned_of_in_words() -> None:
+    record = EpochRecord(
+        epoch=3,
+        learning_rate=0.1,
+        loss=0.25,
+        like_distance=0.011,
+        unlike_distance=0.012,
+        active_unlike=1.0,
+        spread=0.01,
+        validation_loss=0.25,
+        validation_knn=0.01,
+    )
+    warning = collapse_warning(record)
+    assert warning is not None
+    assert "after epoch 3" in warning
+    assert "collapsed" in warning
+    assert collapse_warning(EpochRecord(**(asdict(record) | {"unlike_distance": 0.9}))) is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "auto"])
+def test_trains_on_cuda(tmp_path: Path, precision: str) -> None:
+    dataset = tiny_dataset()
+    data = TrainingData.load(
+        dataset,
+        pairs_of(dataset, "train", 20),
+        pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
+        torch.device("cuda"),
+    )
+    changed = params(precision=precision, margin=0.8)
+    network = new_network().to("cuda")
+    trained = train_network(data, network, changed, ResumeFile(tmp_path, precision))
+    assert trained.history[-1].like_distance < 0.3 < trained.history[-1].unlike_distance
