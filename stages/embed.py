@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import workspace
-
 from siamese.compute import ComputeParams, start
 from siamese.dataset import load_dataset
 from siamese.embedding import EmbedParams, embed_images

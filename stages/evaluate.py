@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import workspace
 
+import workspace
 from siamese.dataset import load_dataset
 from siamese.embedding_file import load_embeddings
 from siamese.evaluation import EvaluateParams, evaluate

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import workspace
 from numpy.typing import NDArray
 
+import workspace
 from siamese.compute import ComputeParams, start
 from siamese.dataset import channel_statistics, load_dataset
 from siamese.embedding import embed_images

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-import workspace
 
+import workspace
 from siamese.compute import ComputeParams, autocast_dtype, start
 from siamese.dataset import channel_statistics, load_dataset
 from siamese.embedding import embed_images

@@ -1,7 +1,7 @@
 """What every stage does first: stand in its own workspace, import its own code, fail in one line.
 
-`dvc exp run --temp` and `--queue` run a copy of the workspace. It must be *that copy's* `src` that is
-imported, not the one that was installed, so the folder beside this file goes first on the path.
+`dvc exp run --temp` and `--queue` run a copy of the workspace. It must be *that copy's* `src` that
+is imported, not the one that was installed, so the folder beside this file goes first on the path.
 """
 
 import csv
@@ -15,7 +15,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMINGS = ROOT / "logs" / "timings.csv"  # ignored by Git and DVC: outputs hold no clock readings
-NEEDED = ("numpy", "pandas", "pyarrow", "pydantic", "sklearn", "torch", "torchvision", "yaml")
+NEEDED = (
+    *("aiohttp", "fsspec", "matplotlib", "numpy", "pandas", "PIL", "pyarrow", "pydantic"),
+    *("safetensors", "sklearn", "torch", "torchvision", "tqdm", "yaml"),
+)
 
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT / "src"))

@@ -1,4 +1,4 @@
-"""What several test files share: one digits workspace, made by a real `dvc repro`, and its copies."""
+"""One digits workspace for all tests, made by a real `dvc repro`, and copies of it to change."""
 
 import os
 import shutil
@@ -75,7 +75,9 @@ def new_workspace(path: Path) -> Workspace:
         source, target = ROOT / name, path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            shutil.copytree(
+                source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            )
         else:
             shutil.copyfile(source, target)
     (path / "metrics").mkdir()

@@ -45,7 +45,7 @@ def project_files(module: str) -> list[Path]:
 
 
 def read_parameters(file: Path) -> set[str]:
-    """Return the parameters that a stage reads: `params.section.key`, or a whole `params.section`."""
+    """Return the parameters a stage reads: `params.section.key`, or all of `params.section`."""
     tree = ast.parse(file.read_text())
     schemas = {
         keyword.arg
@@ -60,7 +60,11 @@ def read_parameters(file: Path) -> set[str]:
             continue
         assert node.attr in schemas, f"{file}: reads params.{node.attr} without its schema"
         outer = parents[node]
-        keys = [outer.attr] if isinstance(outer, ast.Attribute) else list(SECTIONS[node.attr].model_fields)
+        keys = (
+            [outer.attr]
+            if isinstance(outer, ast.Attribute)
+            else list(SECTIONS[node.attr].model_fields)
+        )
         found |= {f"{node.attr}.{key}" for key in keys}
     assert schemas == {name.split(".")[0] for name in found}, f"{file}: a section read for nothing"
     return found

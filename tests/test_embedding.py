@@ -1,4 +1,4 @@
-"""Embedding many images: in any batches, in evaluation mode, changing nothing; and the file format."""
+"""Embedding many images: in any batches, changing nothing; and the file of embeddings."""
 
 from pathlib import Path
 
@@ -16,9 +16,7 @@ from siamese.network import NetworkParams, SiameseNetwork, build_network
 
 
 def network() -> SiameseNetwork:
-    params = NetworkParams(
-        architecture="resnet9", width=4, embedding_dim=6, normalize=True, seed=0
-    )
+    params = NetworkParams(architecture="resnet9", width=4, embedding_dim=6, normalize=True, seed=0)
     return build_network(params, 8, (0.5,) * 3, (0.25,) * 3)
 
 

@@ -23,9 +23,14 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> Non
     target = tmp_path / "out"
     target.mkdir()
     (target / "old").touch()
-    with pytest.raises(KeyboardInterrupt), new_folder(target) as folder:
-        (folder / "half").touch()
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with new_folder(target) as folder:
+            (folder / "half").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert [file.name for file in target.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [target]
 
@@ -43,9 +48,14 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     write_json(target, {"a": 1})
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(target, {"a": float("nan")})
-    with pytest.raises(RuntimeError), new_file(target) as partial:
-        partial.write_text("half")
-        raise RuntimeError
+
+    def failing() -> None:
+        with new_file(target) as partial:
+            partial.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        failing()
     assert target.read_text() == '{\n  "a": 1\n}\n'
     assert list(tmp_path.iterdir()) == [target]
 

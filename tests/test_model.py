@@ -21,7 +21,9 @@ PARAMS = NetworkParams(architecture="resnet9", width=4, embedding_dim=6, normali
 
 def model() -> Model:
     network = build_network(PARAMS, 8, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)).eval()
-    network.encoder[1].running_mean.fill_(0.25)  # statistics are part of the model
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.fill_(0.25)  # statistics are part of the model
     calibration = calibrate(np.array([0.1, 0.2, 0.8, 0.9]), np.array([True, True, False, False]))
     return Model(network, PARAMS, Classes(("cat", "dog"), ("animal",)), calibration)
 
@@ -57,7 +59,9 @@ def test_a_folder_carried_elsewhere_is_enough(folder: Path, tmp_path: Path) -> N
     elsewhere.mkdir()
     for file in folder.glob("*.*"):
         shutil.copyfile(file, elsewhere / file.name)
-    code = "import sys; from siamese.model import load_model; print(load_model(sys.argv[1]).classes)"
+    code = (
+        "import sys; from siamese.model import load_model; print(load_model(sys.argv[1]).classes)"
+    )
     output = subprocess.check_output([sys.executable, "-c", code, str(elsewhere)], cwd=elsewhere)
     assert b"cat" in output
 

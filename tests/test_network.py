@@ -66,9 +66,7 @@ def test_standardises_with_the_channel_statistics() -> None:
     found = network.encode(images(1)).view(3, 32, 32)
     pixels = images(1)[0].float() / 255
     for channel in range(3):
-        torch.testing.assert_close(
-            found[channel], (pixels[channel] - MEAN[channel]) / STD[channel]
-        )
+        torch.testing.assert_close(found[channel], (pixels[channel] - MEAN[channel]) / STD[channel])
 
 
 def test_the_seed_decides_the_weights_and_nothing_outside_changes_it() -> None:

@@ -1,4 +1,4 @@
-"""Parameter files: everything wrong is named, with the value, what is allowed and the nearest key."""
+"""Parameter files: every fault is named, with its value, what is allowed and the nearest key."""
 
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def test_lists_every_fault_at_once(tmp_path: Path) -> None:
 def test_a_file_of_another_shape_is_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(text)
-    with pytest.raises(InputError, match="params.yaml") as caught:
+    with pytest.raises(InputError, match=r"params\.yaml") as caught:
         read_sections(file, example=Example)
     assert message in str(caught.value)
 

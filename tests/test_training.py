@@ -71,7 +71,9 @@ def pairs_of(dataset: Dataset, split: str, epochs: int, batches: int = 3) -> pd.
     table.columns = pd.Index(["left", "right"])
     table["same"] = np.arange(len(table)) < len(like)
     copies = [
-        table.assign(epoch=epoch, batch=batch) for epoch in range(epochs) for batch in range(batches)
+        table.assign(epoch=epoch, batch=batch)
+        for epoch in range(epochs)
+        for batch in range(batches)
     ]
     return pd.concat(copies, ignore_index=True)
 
@@ -151,7 +153,8 @@ def test_figures_of_a_batch_equal_a_plain_loop(tmp_path: Path, mining: str) -> N
             for j in range(i + 1, len(index))
             if index[i] != index[j]
         ]
-    like, unlike = [], []
+    like: list[float] = []
+    unlike: list[float] = []
     for i, j in pairs:
         kind = like if labels[index[i]] == labels[index[j]] else unlike
         kind.append(math.dist(embeddings[i], embeddings[j]))
@@ -175,8 +178,7 @@ def network_like(network: SiameseNetwork) -> SiameseNetwork:
     """A network of the same initial weights and untouched statistics."""
     fresh = new_network()
     assert all(
-        torch.equal(a, b)
-        for a, b in zip(fresh.parameters(), network.parameters(), strict=True)
+        torch.equal(a, b) for a, b in zip(fresh.parameters(), network.parameters(), strict=True)
     )
     return fresh
 
@@ -196,7 +198,10 @@ def test_an_interrupted_run_ends_with_the_same_bits_as_one_that_was_not(tmp_path
         train(tmp_path / "broken", 5, on_epoch=kill_at_three, **changes)
     epochs_run = []
     resumed, found = train(
-        tmp_path / "broken", 5, on_epoch=lambda record, _: epochs_run.append(record.epoch), **changes
+        tmp_path / "broken",
+        5,
+        on_epoch=lambda record, _: epochs_run.append(record.epoch),
+        **changes,
     )
     assert epochs_run == [3, 4, 5], "it goes on after the last completed epoch"
     assert found == expected
@@ -253,10 +258,10 @@ def test_positions_lead_back_to_the_samples_of_the_manifest() -> None:
     data = load(2)
     assert data.batches.shape == (2, 3, len(manifest) // 6, 2)
     ends = data.batches.reshape(-1, 2)
-    for (left, right), row in zip(ends, manifest.itertuples(), strict=True):
-        assert np.array_equal(data.images[left], dataset.images[row.left])
-        assert np.array_equal(data.images[right], dataset.images[row.right])
-        assert data.labels[left] == dataset.fine()[row.left]
+    samples = manifest[["left", "right"]].to_numpy()
+    for positions, numbers in zip(ends, samples, strict=True):
+        assert np.array_equal(data.images[positions], dataset.images[numbers])
+        assert np.array_equal(data.labels[positions], dataset.fine()[numbers])
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ class ComputeParams(Section):
 def start(params: ComputeParams) -> torch.device:
     """Choose the device, fix what makes results repeatable, and say where the work will run.
 
-    Deterministic algorithms are switched on throughout, and float32 means float32 (no TF32), so that
-    two runs on one kind of machine give the same bits. See PyTorch's notes on reproducibility:
+    Deterministic algorithms are switched on throughout, and float32 means float32 (no TF32), so
+    that two runs on one kind of machine give the same bits. See PyTorch's notes on reproducibility:
     other devices, thread counts and PyTorch releases may round differently.
 
     Raises:

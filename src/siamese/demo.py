@@ -32,7 +32,9 @@ def make_workspace(project: Path, target: Path) -> None:
             raise InputError(f"{source}: no such file; run from the project's folder")
         if source.is_dir():
             shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            shutil.copytree(
+                source, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            )
         else:
             target.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
@@ -53,7 +55,9 @@ def override(params: dict[str, Any], changes: dict[str, Any], source: str, path:
     """
     for key, value in changes.items():
         if key not in params:
-            raise InputError(f"{source}: unknown key `{path}{key}`: params.yaml has none of the name")
+            raise InputError(
+                f"{source}: unknown key `{path}{key}`: params.yaml has none of the name"
+            )
         if isinstance(value, dict) and isinstance(params[key], dict):
             override(params[key], value, source, f"{path}{key}.")
         else:

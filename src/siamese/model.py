@@ -103,7 +103,7 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
         raise InputError(f"{error.filename}: no such file; is {folder} a model folder?") from None
     except (KeyError, TypeError, RuntimeError, SafetensorError, ValidationError) as error:
         raise InputError(f"{folder}: this model folder is damaged: {error}") from None
-    network = network.to(device, memory_format=torch.channels_last).eval()
+    network = network.to(device).to(memory_format=torch.channels_last).eval()
     return Model(network, params, classes, calibration)
 
 

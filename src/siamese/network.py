@@ -170,7 +170,9 @@ def _convolution(channels_in: int, channels_out: int) -> tuple[nn.Module, nn.Mod
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*_convolution(channels, channels), *_convolution(channels, channels))
+        self.layers = nn.Sequential(
+            *_convolution(channels, channels), *_convolution(channels, channels)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         return features + self.layers(features)

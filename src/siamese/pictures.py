@@ -1,4 +1,4 @@
-"""The pictures of an evaluation, for a person to judge at a glance. PNG, the same bytes each time."""
+"""The pictures of an evaluation, for a person to judge at a glance: PNG, equal for equal data."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -195,8 +195,8 @@ def check_margin(margin: float, normalize: bool) -> None:
     """Refuse a margin that unit-length embeddings, at most 2 apart, can never reach."""
     if normalize and margin >= 2:
         raise InputError(
-            f"params.yaml: `train.margin` is {margin}, but with `network.normalize: true` embeddings"
-            " have length 1 and are at most 2 apart; choose a margin below 2"
+            f"params.yaml: `train.margin` is {margin}, but with `network.normalize: true`"
+            " embeddings have length 1 and are at most 2 apart; choose a margin below 2"
         )
 
 
@@ -214,9 +214,9 @@ def collapse_warning(record: EpochRecord) -> str | None:
     if record.like_distance < 0.9 * record.unlike_distance:
         return None
     return (
-        f"Warning: after epoch {record.epoch} unlike pairs are {record.unlike_distance:.3f} apart and"
-        f" like pairs {record.like_distance:.3f} (spread of the embedding {record.spread:.3f}): it has"
-        " collapsed. Try a lower `train.like_weight` or `train.learning_rate`, or"
+        f"Warning: the embedding has collapsed. After epoch {record.epoch} unlike pairs are"
+        f" {record.unlike_distance:.3f} apart and like pairs {record.like_distance:.3f}; its spread"
+        f" is {record.spread:.3f}. Try a lower `train.like_weight` or `train.learning_rate`, or"
         " `train.mining: batch`."
     )
 
@@ -282,7 +282,7 @@ class _Run:
                     sums[name] = sums.get(name, 0) + value
                 bar.update(pairs.size)
         means = {name: float(total) / len(batches) for name, total in sums.items()}
-        return {"learning_rate": learning_rate, **means}
+        return {"learning_rate": float(learning_rate), **means}
 
     def _step(
         self, pairs: np.ndarray, same: np.ndarray, generator: torch.Generator

@@ -6,8 +6,6 @@ from typing import Any, Self
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from siamese.errors import InputError
-
 
 def pair_distances(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     difference = embeddings[left].astype(np.float64) - embeddings[right]
