@@ -11,6 +11,7 @@ from siamese.dataset import load_dataset
 from siamese.embedding_file import load_embeddings
 from siamese.evaluation import EvaluateParams, evaluate
 from siamese.files import new_file, new_folder, write_json
+from siamese.manifest import read_manifest
 from siamese.params import read_sections
 from siamese.pictures import draw_confusion, draw_neighbours, draw_training
 from siamese.verification import Calibration
@@ -22,18 +23,18 @@ MODEL, METRICS, PICTURES = Path("data/model"), Path("metrics"), Path("data/pictu
 def main() -> None:
     """Write `metrics/evaluation.json`, the accuracy by k and the pictures."""
     params = read_sections(evaluate=EvaluateParams)
+    dataset = load_dataset(PREPARED)
     gallery = load_embeddings(EMBEDDINGS / "gallery.parquet")
     queries = load_embeddings(EMBEDDINGS / "queries.parquet")
     thresholds = json.loads((MODEL / "verification.json").read_text(encoding="utf-8"))
     evaluation = evaluate(
         gallery,
         queries,
-        pd.read_parquet(PAIRS / "test.parquet"),
+        read_manifest(PAIRS / "test.parquet", dataset.samples, "test"),
         Calibration.from_json(thresholds),
         params.evaluate,
     )
 
-    dataset = load_dataset(PREPARED)
     classes = dataset.classes
     with new_folder(PICTURES) as folder:
         if gallery.coarse is None or queries.coarse is None:

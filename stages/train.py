@@ -11,6 +11,7 @@ from siamese.compute import ComputeParams, autocast_dtype, start
 from siamese.dataset import channel_statistics, load_dataset
 from siamese.embedding import embed_images
 from siamese.files import new_file, new_folder, sha256, write_json
+from siamese.manifest import read_manifest
 from siamese.model import Model, save_model
 from siamese.network import NetworkParams, build_network
 from siamese.params import read_sections
@@ -45,8 +46,8 @@ def main() -> None:
     ).to(device)
     data = TrainingData.load(
         dataset,
-        pd.read_parquet(PAIRS / "train.parquet"),
-        pd.read_parquet(PAIRS / "validation.parquet"),
+        read_manifest(PAIRS / "train.parquet", dataset.samples, "train"),
+        read_manifest(PAIRS / "validation.parquet", dataset.samples, "validation"),
         device,
     )
     determinants = {

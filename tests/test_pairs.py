@@ -19,12 +19,12 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from siamese.dataset import Classes, Dataset, save_dataset
 from siamese.errors import InputError
+from siamese.manifest import check_manifest
 from siamese.pairs import (
     PairsParams,
     _DeadEnd,
     _deal,
     _Plan,
-    check_manifest,
     draw_fixed,
     draw_training,
 )

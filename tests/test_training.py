@@ -285,22 +285,25 @@ def test_bf16_learns_too(tmp_path: Path) -> None:
 
 
 def test_a_collapsed_embedding_is_warned_of_in_words() -> None:
-    record = EpochRecord(
+    healthy = EpochRecord(
         epoch=3,
         learning_rate=0.1,
         loss=0.25,
-        like_distance=0.011,
-        unlike_distance=0.012,
+        like_distance=0.6,
+        unlike_distance=0.9,
         active_unlike=1.0,
-        spread=0.01,
+        spread=0.7,
         validation_loss=0.25,
         validation_knn=0.01,
     )
-    warning = collapse_warning(record)
-    assert warning is not None
-    assert "after epoch 3" in warning
-    assert "collapsed" in warning
-    assert collapse_warning(EpochRecord(**(asdict(record) | {"unlike_distance": 0.9}))) is None
+    assert collapse_warning(healthy) is None
+    for change in (
+        {"spread": 0.01, "like_distance": 0.011, "unlike_distance": 0.012},
+        {"like_distance": 0.89},
+    ):
+        warning = collapse_warning(EpochRecord(**(asdict(healthy) | change)))
+        assert warning is not None
+        assert "collapsed. After epoch 3 unlike pairs are" in warning
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

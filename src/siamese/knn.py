@@ -1,8 +1,11 @@
-"""Exact nearest neighbours and their votes, with written rules for ties.
+"""Exact nearest neighbours, ties included, and the vote that makes them a classifier.
 
-Neighbours are ordered by (distance, gallery row). Classes are ordered by (votes, whose nearest
-voter comes first). So there is one right answer, whatever library found the candidates.
+The order of neighbours is fixed by one rule, wherever they come from: by Euclidean distance, and
+at equal distance by number (of the gallery row, or of the sample), the lower first. `rank` is that
+rule. `nearest` finds the candidates that `rank` needs.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -10,98 +13,184 @@ from tqdm import tqdm
 
 from siamese.errors import InputError
 
-CHUNK = 1000  # queries looked up at once
-SPARE = 8  # candidates fetched beyond k, so that ties at the edge are seen
+# Candidates beyond k: with that many to spare, rounding seldom leaves it open which k are nearest.
+SPARE = 8
+# Queries that scikit-learn is asked at once, and float64 values that are held at once.
+QUERIES_AT_ONCE = 2048
+VALUES_AT_ONCE = 2**22
+
+
+def rank(
+    queries: np.ndarray, vectors: np.ndarray, numbers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order each query's candidates by distance, and at equal distance by number.
+
+    Distances are computed anew from the vectors, in float64, as the root of the summed squares of
+    the differences. So whoever proposed the candidates (an index, a database, with rounding of its
+    own), the same vectors give the same distances to the last bit and the same order; candidates
+    with equal vectors are at equal distances; and a candidate equal to the query is at exactly 0.
+    Whether the nearest are among the candidates is up to the caller.
+
+    Args:
+        queries: float32 `[Q, D]`.
+        vectors: the candidates of each query, float32 `[Q, C, D]`.
+        numbers: the number of each candidate, int64 `[Q, C]`; no number twice for one query.
+
+    Returns:
+        The numbers in order, int64 `[Q, C]`, and their distances, float64 `[Q, C]`.
+    """
+    distances = _distances(queries, vectors)  # (Q, C)
+    order = np.lexsort((numbers, distances), axis=-1)
+    return np.take_along_axis(numbers, order, 1), np.take_along_axis(distances, order, 1)
 
 
 def nearest(
     gallery: np.ndarray, queries: np.ndarray, k: int, progress: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k nearest gallery rows of each query, in Euclidean distance.
+    """Find the k gallery rows nearest to each query, exactly, in the order of `rank`.
+
+    scikit-learn proposes candidates by approximate distances: exact up to the rounding of dot
+    products. Where that rounding leaves open which rows are the nearest (ties, a collapsed
+    embedding) all rows are ranked for that query, which takes some milliseconds each.
 
     Args:
-        gallery: float32 `[G, D]`.
+        gallery: float32 `[G, D]`; other types are brought to float32 first.
         queries: float32 `[Q, D]`.
-        k: how many, 1…G.
+        k: neighbours wanted, from 1 to G.
         progress: show a bar over the queries, on a terminal.
 
     Returns:
-        rows int64 `[Q, k]`, nearest first, and their distances float64 `[Q, k]`.
+        Gallery rows, int64 `[Q, k]`, nearest first, and their distances, float64 `[Q, k]`.
 
     Raises:
-        InputError: k is larger than the gallery.
+        InputError: k is out of range, the dimensions differ, or a value is not finite.
     """
-    if not 1 <= k <= len(gallery):
-        raise InputError(f"asked for {k} neighbours in a gallery of {len(gallery)}")
-    index = NearestNeighbors(algorithm="brute").fit(gallery)
-    found = []
-    starts = range(0, len(queries), CHUNK)
-    for start in tqdm(starts, desc="k-NN", unit="chunk", disable=None if progress else True):
-        found.append(_nearest(index, gallery, queries[start : start + CHUNK], k))
-    if not found:
-        return np.empty((0, k), np.int64), np.empty((0, k))
-    rows, distances = zip(*found, strict=True)
-    return np.concatenate(rows), np.concatenate(distances)
+    gallery = np.ascontiguousarray(gallery, dtype=np.float32)
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    _check(gallery, queries, k)
+    n_candidates = min(k + SPARE, len(gallery))
+    index = NearestNeighbors(n_neighbors=n_candidates, algorithm="brute", metric="euclidean")
+    index.fit(gallery)
+    longest = np.sqrt(np.square(gallery).sum(axis=1).max())
 
+    rows = np.empty((len(queries), k), dtype=np.int64)
+    distances = np.empty((len(queries), k), dtype=np.float64)
+    is_open = np.zeros(len(queries), dtype=bool)
+    hide = None if progress else True
+    with tqdm(total=len(queries), desc="neighbours", unit="query", disable=hide) as bar:
+        for chunk in _slices(len(queries), QUERIES_AT_ONCE):
+            approximate, candidates = index.kneighbors(queries[chunk])  # (q, C)
+            found, exact = _rank_rows(gallery, queries[chunk], candidates)
+            rows[chunk], distances[chunk] = found[:, :k], exact[:, :k]
+            if n_candidates < len(gallery):
+                # No row left out is nearer than the last candidate, but for rounding.
+                farthest = approximate[:, -1] ** 2
+                error = _rounding_error(queries[chunk], longest, farthest)
+                is_open[chunk] = exact[:, k - 1] ** 2 >= farthest - error
+            bar.update(len(candidates))
 
-def rank(
-    gallery: np.ndarray, queries: np.ndarray, candidates: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Order candidate gallery rows of each query by (distance, row).
-
-    Distances are computed anew, in float64, as the root of the sum of squared differences: equal
-    vectors are at distance zero exactly, and equal candidates tie, however they were found.
-
-    Args:
-        gallery: float32 `[G, D]`.
-        queries: float32 `[Q, D]`.
-        candidates: int64 `[Q, C]`, rows of the gallery.
-
-    Returns:
-        rows int64 `[Q, C]` and distances float64 `[Q, C]`, nearest first.
-    """
-    distances = np.empty(candidates.shape)
-    for i, query in enumerate(queries.astype(np.float64)):
-        distances[i] = np.sqrt(((gallery[candidates[i]] - query) ** 2).sum(axis=1))
-    order = np.lexsort((candidates, distances), axis=1)
-    return (
-        np.take_along_axis(candidates, order, axis=1),
-        np.take_along_axis(distances, order, axis=1),
-    )
+    # A collapsed network gives many equal queries: each of them is answered once.
+    unique, which = np.unique(queries[is_open], axis=0, return_inverse=True)
+    answers = [_among_all(gallery, query, k) for query in tqdm(unique, "ties", disable=hide)]
+    for index_of, answer in zip(np.flatnonzero(is_open), which.ravel(), strict=True):
+        rows[index_of], distances[index_of] = answers[answer]
+    return rows, distances
 
 
 def class_ranking(labels: np.ndarray, top: int, weights: np.ndarray | None = None) -> np.ndarray:
-    """Let neighbours vote.
+    """Let each query's neighbours vote for their classes.
+
+    Among classes with equally many votes, the one whose first voter is nearer comes first; so with
+    one neighbour, or as many classes as neighbours, the nearest decides. Weights of one class are
+    added from the nearest neighbour on.
 
     Args:
-        labels: int64 `[Q, k]`, the classes of each query's neighbours, nearest first.
-        top: how many classes are wanted.
-        weights: float `[Q, k]`, what each vote counts; one, if left out.
+        labels: the classes of the neighbours, int64 `[Q, k]`, nearest first. The vote of fewer
+            neighbours is that of the first columns.
+        top: classes wanted.
+        weights: how much each vote counts, finite, `[Q, k]`; 1 each if not given.
 
     Returns:
-        int64 `[Q, top]`: the classes with most votes first, among equals the one whose nearest
-        voter comes first; -1 where fewer classes got a vote.
+        Classes, most votes first, int64 `[Q, top]`; -1 where no further class has a vote.
     """
-    n_queries, k = labels.shape
+    n_neighbours = labels.shape[1]
     if weights is None:
-        weights = np.ones((n_queries, k))
-    # The votes of a class are added up at its nearest voter.
-    same = labels[:, :, None] == labels[:, None, :]  # (Q, k, k)
-    totals = (same * weights[:, None, :]).sum(axis=2)
-    is_first = ~np.tril(same, k=-1).any(axis=2)
-    totals = np.where(is_first, totals, -np.inf)
-    order = np.argsort(-totals, axis=1, kind="stable")[:, :top]  # stable: nearest voter first
-    ranking = np.full((n_queries, top), -1, dtype=np.int64)
-    chosen = np.take_along_axis(labels, order, axis=1)
-    voted = np.take_along_axis(is_first, order, axis=1)
-    ranking[:, : chosen.shape[1]] = np.where(voted, chosen, -1)
+        weights = np.ones(labels.shape)
+    votes = np.zeros(labels.shape)  # (Q, k), of the class of each neighbour
+    is_first = np.ones(labels.shape, dtype=bool)  # of its class
+    for voter in range(n_neighbours):
+        agrees = labels == labels[:, [voter]]
+        votes += np.where(agrees, weights[:, [voter]], 0)
+        is_first[:, voter + 1 :] &= ~agrees[:, voter + 1 :]
+    votes[~is_first] = -np.inf
+    order = np.argsort(-votes, axis=1, kind="stable")[:, :top]
+    ranking = np.full((len(labels), top), -1, dtype=np.int64)
+    ranking[:, : order.shape[1]] = np.where(
+        np.take_along_axis(is_first, order, 1), np.take_along_axis(labels, order, 1), -1
+    )
     return ranking
 
 
-def _nearest(
-    index: NearestNeighbors, gallery: np.ndarray, queries: np.ndarray, k: int
+def _check(gallery: np.ndarray, queries: np.ndarray, k: int) -> None:
+    if not 1 <= k <= len(gallery):
+        raise InputError(
+            f"{k} neighbours are asked for, but the gallery has {len(gallery)} samples; expected a"
+            " number from 1 to that"
+        )
+    if gallery.shape[1] != queries.shape[1]:
+        raise InputError(
+            f"the gallery's vectors have {gallery.shape[1]} dimensions, the queries'"
+            f" {queries.shape[1]}; were they made by different networks?"
+        )
+    for name, vectors in (("gallery", gallery), ("queries", queries)):
+        if not np.isfinite(vectors).all():
+            row = int((~np.isfinite(vectors).all(axis=1)).argmax())
+            raise InputError(
+                f"row {row} of the {name} holds a value that is not finite; the network that made"
+                " it has diverged: lower `train.learning_rate`"
+            )
+
+
+def _distances(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return distances between `[Q, D]` and `[Q, C, D]`, float64 `[Q, C]`."""
+    # Each sum runs over one contiguous row, so its rounding depends on nothing else.
+    gaps = np.subtract(vectors, queries[:, None, :], dtype=np.float64, order="C")
+    return np.sqrt(np.square(gaps, out=gaps).sum(axis=-1))
+
+
+def _rank_rows(
+    gallery: np.ndarray, queries: np.ndarray, candidates: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    n_candidates = min(k + SPARE, len(gallery))
-    rough, candidates = index.kneighbors(queries, n_neighbors=n_candidates)
-    rows, distances = rank(gallery, queries, candidates)
-    return rows[:, :k], distances[:, :k]
+    """Do what `rank` does for gallery rows, int64 `[Q, C]`, in bounded memory."""
+    at_once = max(1, VALUES_AT_ONCE // (candidates.shape[1] * gallery.shape[1]))
+    parts = [
+        rank(queries[part], gallery[candidates[part]], candidates[part])
+        for part in _slices(len(queries), at_once)
+    ]
+    rows, distances = zip(*parts, strict=True)
+    return np.concatenate(rows), np.concatenate(distances)
+
+
+def _among_all(gallery: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k nearest of all gallery rows to one query `[D]`, and their distances."""
+    at_once = max(1, VALUES_AT_ONCE // len(query))
+    distances = np.concatenate(
+        [_distances(query[None], gallery[None, part])[0] for part in _slices(len(gallery), at_once)]
+    )
+    rows = distances.argsort(kind="stable")[:k]
+    return rows, distances[rows]
+
+
+def _rounding_error(queries: np.ndarray, longest: float, squared: np.ndarray) -> np.ndarray:
+    """Bound the error of scikit-learn's squared distances, float64 `[Q]`.
+
+    It expands |q - g|² into |q|² - 2 q·g + |g|², in float64: an error of up to D roundings of
+    (|q| + |g|)². The second term is for versions that round the result to float32.
+    """
+    lengths = np.sqrt(np.square(queries).sum(axis=1)).astype(np.float64)
+    dot_products = 2 * (queries.shape[1] + 8) * np.finfo(np.float64).eps * (lengths + longest) ** 2
+    return dot_products + 8 * np.finfo(np.float32).eps * squared
+
+
+def _slices(total: int, step: int) -> Iterator[slice]:
+    return (slice(start, start + step) for start in range(0, total, step))

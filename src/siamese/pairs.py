@@ -16,7 +16,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import numpy as np
 import pandas as pd
@@ -30,9 +30,6 @@ from siamese.params import Section
 # Numbers the random streams; an epoch's generator is default_rng([seed, stream, epoch]), so that
 # the first 8 epochs of 16 are the ones of a run with 8.
 STREAMS = {"train": 0, "validation": 1, "test": 2}
-
-COLUMNS = {"left": np.int64, "right": np.int64, "same": np.bool_}
-BATCH_COLUMNS = {"epoch": np.int32, "batch": np.int32}
 
 # A draw that leads to a dead end (only where pairs or batches are scarce) is made again this often.
 ATTEMPTS = 20
@@ -138,55 +135,6 @@ def draw_fixed(dataset: Dataset, split: str, params: PairsParams) -> pd.DataFram
     plan = _Plan(1, size, pool.n_classes, f"`pairs.{split}` {size}")
     _check_supply(pool, plan)
     return _table(pool, _draw(pool, plan, _generator(params, split, 0)))
-
-
-def check_manifest(pairs: pd.DataFrame, samples: pd.DataFrame, split: str, source: Any) -> None:
-    """Refuse a table of pairs that was not drawn from these samples, or was changed since.
-
-    Args:
-        pairs: the content of `data/pairs/{split}.parquet`.
-        samples: the prepared data's table of samples.
-        split: the split that all pairs must come from; `train` has epochs and batches.
-        source: where the table came from, for the message.
-
-    Raises:
-        InputError: columns, types, sample numbers, labels or the balance are wrong.
-    """
-    wanted = (BATCH_COLUMNS if split == "train" else {}) | COLUMNS
-    if dict(pairs.dtypes) != {name: np.dtype(kind) for name, kind in wanted.items()}:
-        found = ", ".join(f"{name} {kind}" for name, kind in pairs.dtypes.items())
-        expected = ", ".join(f"{name} {np.dtype(kind)}" for name, kind in wanted.items())
-        raise InputError(f"{source}: expected the columns {expected}; found {found or 'none'}")
-    left, right, same = (pairs[name].to_numpy() for name in COLUMNS)
-    if (
-        len(pairs) == 0
-        or min(left.min(), right.min()) < 0
-        or max(left.max(), right.max()) >= len(samples)
-    ):
-        raise InputError(
-            f"{source}: expected sample numbers from 0 to {len(samples) - 1}; it does not belong"
-            " to this prepared data: run the stage `pairs` again"
-        )
-    belongs = (samples["split"] == split).to_numpy()
-    fine = samples["fine"].to_numpy()
-    faults = {
-        f"are not of two samples of the split `{split}`": ~(belongs[left] & belongs[right]),
-        "are of a sample with itself": left == right,
-        "have a `same` that the labels contradict": same != (fine[left] == fine[right]),
-    }
-    for fault, where in faults.items():
-        if where.any():
-            raise InputError(
-                f"{source}: {where.sum()} pairs {fault}, the first in row {where.argmax()};"
-                " run the stage `pairs` again"
-            )
-    keys = list(BATCH_COLUMNS) if split == "train" else np.zeros(len(pairs), dtype=int)
-    batches = pairs.groupby(keys, sort=False)["same"].agg(["size", "sum"])
-    if batches["size"].nunique() != 1 or not (2 * batches["sum"] == batches["size"]).all():
-        raise InputError(
-            f"{source}: expected equally large batches, half of each `same`;"
-            " run the stage `pairs` again"
-        )
 
 
 @dataclass(frozen=True)

@@ -210,8 +210,11 @@ def check_finite(loss: float, epoch: int, learning_rate: float) -> None:
 
 
 def collapse_warning(record: EpochRecord) -> str | None:
-    """Say in words that the embedding maps everything to nearly one place, if it does."""
-    if record.like_distance < 0.9 * record.unlike_distance:
+    """Say in words that the embedding maps everything to nearly one place, if it does.
+
+    Either it has no spread, or like pairs are no nearer than unlike ones.
+    """
+    if record.spread > 0.1 and record.like_distance < 0.97 * record.unlike_distance:
         return None
     return (
         f"Warning: the embedding has collapsed. After epoch {record.epoch} unlike pairs are"
