@@ -1,9 +1,10 @@
 """Stage `download`: the data set of params.yaml, in canonical order, as data/raw."""
 
+import workspace
+
 import os
 from pathlib import Path
 
-import workspace  # before siamese: it puts this workspace's src on the path
 from siamese.data_params import DataParams
 from siamese.download import download
 from siamese.params import read_sections

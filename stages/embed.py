@@ -1,8 +1,9 @@
 """Embed every sample: the gallery (train and validation) and the queries (test)."""
 
+import workspace
+
 from pathlib import Path
 
-import workspace
 from siamese.compute import ComputeParams, start
 from siamese.dataset import load_dataset
 from siamese.embedding import EmbedParams, embed_images

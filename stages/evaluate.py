@@ -1,12 +1,13 @@
 """Measure the embedding on the test split, and draw what a person would look at."""
 
+import workspace
+
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-import workspace
 from siamese.dataset import load_dataset
 from siamese.embedding_file import load_embeddings
 from siamese.evaluation import EvaluateParams, evaluate

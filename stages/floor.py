@@ -1,11 +1,12 @@
 """Measure what costs no learning: k-NN on raw pixels, and on the untrained network."""
 
+import workspace
+
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-import workspace
 from siamese.compute import ComputeParams, start
 from siamese.dataset import channel_statistics, load_dataset
 from siamese.embedding import embed_images

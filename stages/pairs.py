@@ -1,8 +1,9 @@
 """Draw the balanced pairs that training sees, and the fixed ones that verify it."""
 
+import workspace
+
 from pathlib import Path
 
-import workspace
 from siamese.dataset import load_dataset
 from siamese.files import new_folder
 from siamese.pairs import PairsParams, draw_fixed, draw_training

@@ -1,8 +1,9 @@
 """Stage `prepare`: data/raw with a validation split, at the wanted image size, as data/prepared."""
 
+import workspace
+
 from pathlib import Path
 
-import workspace  # before siamese: it puts this workspace's src on the path
 from siamese.data_params import DataParams
 from siamese.dataset import load_dataset, save_dataset
 from siamese.files import new_folder

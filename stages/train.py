@@ -1,12 +1,13 @@
 """Train the siamese network on the drawn pairs, and keep the weights of its best epoch."""
 
+import workspace
+
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-import workspace
 from siamese.compute import ComputeParams, autocast_dtype, start
 from siamese.dataset import channel_statistics, load_dataset
 from siamese.embedding import embed_images

@@ -179,9 +179,11 @@ def test_a_long_curve_is_shortened_and_keeps_both_ends() -> None:
 
 
 def test_a_threshold_between_neighbouring_floats_parts_them() -> None:
-    distances = np.array([1.0, np.nextafter(1.0, 2)])
-    found = calibrate(distances, np.array([True, False]))
-    assert error_rates(distances, np.array([True, False]), found.accuracy_threshold) == (0, 0)
+    one = np.nextafter(1.0, 2)
+    for lower in (1.0, one):  # the number halfway rounds down to 1, but up from `one`
+        distances, same = np.array([lower, np.nextafter(lower, 2)]), np.array([True, False])
+        found = calibrate(distances, same)
+        assert error_rates(distances, same, found.accuracy_threshold) == (0, 0)
 
 
 def test_pair_distances() -> None:

@@ -94,7 +94,9 @@ def evaluate(
 
     voters = labels[:, : params.vote_k]
     similarity = _cosine(queries.vectors, gallery.vectors, rows[:, : params.vote_k])
-    weighted = class_ranking(voters, top=1, weights=np.exp(similarity / params.temperature))[:, 0]
+    # Taken relative to the nearest, which changes no vote and cannot overflow.
+    closeness = similarity - similarity.max(axis=1, keepdims=True)
+    weighted = class_ranking(voters, top=1, weights=np.exp(closeness / params.temperature))[:, 0]
     ranking = class_ranking(voters, top=5)
     knn: dict[str, float] = {f"k{k}": accuracy[k] for k in params.k}
     knn["weighted"] = _accuracy(weighted, queries.fine)

@@ -302,12 +302,15 @@ class _Run:
             distance = distance_matrix(embeddings)  # (2P, 2P)
             is_same = labels[:, None] == labels[None, :]
             # Each pair once, and no image with itself.
-            counted = (index[:, None] != index[None, :]).triu(diagonal=1)
+            is_pair = (index[:, None] != index[None, :]).triu(diagonal=1)
+            # Of the many unlike pairs those beyond the margin have nothing left to learn; counted,
+            # their zeros would drown the few that have.
+            counted = is_pair & (is_same | (distance < self.params.margin))
         else:
             left, right = embeddings.chunk(2)
             distance = distance_of(left, right)  # (P,)
             is_same = torch.tensor(same, device=self.device)
-            counted = torch.ones_like(is_same)
+            is_pair = counted = torch.ones_like(is_same)
         loss = balanced_mean(self._pair_losses(distance, is_same), is_same, counted)
 
         self.optimizer.zero_grad()
@@ -318,7 +321,7 @@ class _Run:
 
         # Left on the device: reading a figure here would make every step wait for it.
         with torch.no_grad():
-            like, unlike = is_same & counted, ~is_same & counted
+            like, unlike = is_same & is_pair, ~is_same & is_pair
             n_like, n_unlike = like.sum().clamp_min(1), unlike.sum().clamp_min(1)
             return {
                 "loss": loss.detach(),

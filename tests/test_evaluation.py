@@ -1,0 +1,187 @@
+"""The evaluation against plain loops over a made-up gallery."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import image as mpimg
+
+from siamese.embedding_file import Embeddings
+from siamese.errors import InputError
+from siamese.evaluation import EvaluateParams, evaluate, plain_vote_accuracy
+from siamese.pictures import draw_confusion, draw_neighbours, draw_training
+from siamese.verification import Calibration, calibrate
+
+N_CLASSES = 6  # in three superclasses: 0 and 1, 2 and 3, 4 and 5
+
+
+def embeddings(count: int, first_sample: int, seed: int, has_coarse: bool = True) -> Embeddings:
+    rng = np.random.default_rng(seed)
+    fine = rng.integers(0, N_CLASSES, count)
+    centres = np.random.default_rng(0).normal(size=(N_CLASSES, 4))
+    vectors = (centres[fine] + rng.normal(size=(count, 4))).astype(np.float32)
+    coarse = fine // 2 if has_coarse else None
+    return Embeddings(np.arange(count) + first_sample, fine, coarse, vectors)
+
+
+def params(**changes: object) -> EvaluateParams:
+    values: dict[str, object] = {
+        "k": [1, 5],
+        "vote_k": 5,
+        "temperature": 0.1,
+        "curve_k": [1, 3, 10],
+        "sheet_queries": 2,
+        "sheet_neighbours": 3,
+        "seed": 0,
+    }
+    return EvaluateParams(**(values | changes))  # type: ignore[arg-type]
+
+
+def drawn_pairs(queries: Embeddings) -> pd.DataFrame:
+    ends = np.random.default_rng(5).permutation(queries.samples)[:40].reshape(2, 20)
+    fine = dict(zip(queries.samples.tolist(), queries.fine.tolist(), strict=True))
+    same = [fine[a] == fine[b] for a, b in ends.T.tolist()]
+    return pd.DataFrame({"left": ends[0], "right": ends[1], "same": same})
+
+
+THRESHOLDS: Calibration = calibrate(np.array([0.5, 1.5, 2.5]), np.array([True, True, False]))
+
+
+def plain_neighbours(gallery: Embeddings, query: np.ndarray) -> list[int]:
+    """All gallery rows, nearest first."""
+    distances = [math.dist(vector, query) for vector in gallery.vectors.tolist()]
+    return sorted(range(len(distances)), key=lambda row: (distances[row], row))
+
+
+def plain_vote(gallery: Embeddings, rows: list[int], weights: list[float]) -> list[int]:
+    """The classes, most votes first, among equals the one of the nearest voter."""
+    votes: Counter[int] = Counter()
+    for row, weight in zip(rows, weights, strict=True):
+        votes[int(gallery.fine[row])] += weight  # type: ignore[assignment]
+    return [label for label, _ in votes.most_common()]  # keeps the order of first votes
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / (math.hypot(*a) * math.hypot(*b)))
+
+
+def test_every_figure_equals_a_plain_loop() -> None:
+    gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
+    pairs = drawn_pairs(queries)
+    found = evaluate(gallery, queries, pairs, THRESHOLDS, params())
+    right: Counter[str] = Counter()
+    for query, label in zip(queries.vectors, queries.fine.tolist(), strict=True):
+        rows = plain_neighbours(gallery, query)
+        for k in (1, 5, 3, 10):
+            right[f"k{k}"] += plain_vote(gallery, rows[:k], [1.0] * k)[0] == label
+        weights = [math.exp(cosine(query, gallery.vectors[row]) / 0.1) for row in rows[:5]]
+        right["weighted"] += plain_vote(gallery, rows[:5], weights)[0] == label
+        ranking = plain_vote(gallery, rows[:5], [1.0] * 5)
+        right["top5"] += label in ranking[:5]
+        right["coarse"] += ranking[0] // 2 == label // 2
+    for name, value in found.metrics["knn"].items():
+        assert value == pytest.approx(right[name] / 50), name
+    assert found.accuracy_by_k["top1"].tolist() == [right[f"k{k}"] / 50 for k in (1, 3, 10)]
+
+    by_sample = dict(zip(queries.samples.tolist(), queries.vectors, strict=True))
+    decided = [
+        (math.dist(by_sample[row.left], by_sample[row.right]) <= THRESHOLDS.accuracy_threshold)
+        == row.same
+        for row in pairs.itertuples()
+    ]
+    is_same = pairs["same"].to_numpy()
+    rates = [np.mean(np.array(decided)[is_same]), np.mean(np.array(decided)[~is_same])]
+    assert found.metrics["verification"]["accuracy"] == pytest.approx(np.mean(rates), abs=1e-4)
+
+
+def test_data_without_superclasses_have_no_such_figure() -> None:
+    gallery, queries = embeddings(60, 0, 1, False), embeddings(50, 500, 2, False)
+    found = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params())
+    assert "coarse" not in found.metrics["knn"]
+
+
+def test_a_tiny_temperature_is_the_nearest_neighbours_vote() -> None:
+    gallery, queries = embeddings(60, 0, 1), embeddings(50, 500, 2)
+    unit = Embeddings(
+        gallery.samples,
+        gallery.fine,
+        gallery.coarse,
+        gallery.vectors / np.linalg.norm(gallery.vectors, axis=1, keepdims=True),
+    )
+    lengths = np.linalg.norm(queries.vectors, axis=1, keepdims=True)
+    asked = Embeddings(queries.samples, queries.fine, queries.coarse, queries.vectors / lengths)
+    found = evaluate(unit, asked, drawn_pairs(asked), THRESHOLDS, params(temperature=1e-9))
+    assert found.metrics["knn"]["weighted"] == found.metrics["knn"]["k1"]
+
+
+def test_more_neighbours_than_the_gallery_has_are_refused() -> None:
+    queries = embeddings(50, 500, 2)
+    with pytest.raises(InputError, match="asks for 100 neighbours, but the gallery has only 60"):
+        evaluate(
+            embeddings(60, 0, 1),
+            queries,
+            drawn_pairs(queries),
+            THRESHOLDS,
+            params(curve_k=[1, 100]),
+        )
+
+
+def test_plain_vote_accuracy_is_what_evaluate_reports() -> None:
+    gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
+    found = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params())
+    accuracy = plain_vote_accuracy(
+        gallery.vectors, gallery.fine, queries.vectors, queries.fine, k=5
+    )
+    assert accuracy == found.metrics["knn"]["k5"]
+
+
+@pytest.mark.parametrize("value", [[], [0, 1], [5, 1], [1, 1]])
+def test_a_list_of_k_that_makes_no_sense_is_refused(value: list[int]) -> None:
+    with pytest.raises(ValueError, match="k"):
+        params(k=value)
+
+
+def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = ["one", "two_words"]
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2],
+            "like_distance": [0.5, 0.2],
+            "unlike_distance": [0.8, 1.0],
+            "spread": [0.5, 0.7],
+            "validation_knn": [0.2, 0.4],
+        }
+    )
+    queries = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    neighbours = rng.integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
+    for folder in (tmp_path / "first", tmp_path / "again"):
+        folder.mkdir()
+        draw_confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), names, folder / "confusion.png")
+        draw_neighbours(queries, names, neighbours, [names[:1] * 3] * 2, folder / "sheet.png")
+        draw_training(history, folder / "training.png")
+    for file in (tmp_path / "first").iterdir():
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
+        pixels = mpimg.imread(file)
+        assert pixels.shape[0] > 100
+        assert pixels.std() > 0.05, "it is not blank"
+
+
+def test_the_confusion_picture_shows_shares_of_the_actual_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.axes import Axes
+
+    shown = []
+    original = Axes.imshow
+
+    def spy(self: Axes, data: np.ndarray, *args: object, **kwargs: object) -> object:
+        shown.append(np.asarray(data))
+        return original(self, data, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Axes, "imshow", spy)
+    draw_confusion(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ["a", "b"], tmp_path / "c.png")
+    np.testing.assert_allclose(shown[0], [[2 / 3, 1 / 3], [0, 1]])
