@@ -175,7 +175,7 @@ def test_the_confusion_picture_shows_shares_of_the_actual_class(
 ) -> None:
     from matplotlib.axes import Axes
 
-    shown = []
+    shown: list[np.ndarray] = []
     original = Axes.imshow
 
     def spy(self: Axes, data: np.ndarray, *args: object, **kwargs: object) -> object:
@@ -184,4 +184,4 @@ def test_the_confusion_picture_shows_shares_of_the_actual_class(
 
     monkeypatch.setattr(Axes, "imshow", spy)
     draw_confusion(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ["a", "b"], tmp_path / "c.png")
-    np.testing.assert_allclose(shown[0], [[2 / 3, 1 / 3], [0, 1]])
+    np.testing.assert_allclose(shown[0], np.array([[2 / 3, 1 / 3], [0, 1]]))
