@@ -38,19 +38,18 @@ def main() -> None:
     device = start(params.compute)
     precision = str(autocast_dtype(params.train.precision, device)).removeprefix("torch.")
     # What decides the bits of the result besides data, parameters and code. No host, no clock.
-    ran_on = {"device": device.type, "precision": precision, "torch": torch.__version__}
+    release = torch.__version__.partition("+")[0]  # a CPU build computes as a CUDA build's CPU does
+    ran_on = {"device": device.type, "precision": precision, "torch": release}
 
     dataset = load_dataset(PREPARED)
-    train_images = dataset.images[dataset.rows("train")]
-    network = build_network(
-        params.network, train_images.shape[1], *channel_statistics(train_images)
-    ).to(device)
     data = TrainingData.load(
         dataset,
         read_manifest(PAIRS / "train.parquet", dataset.samples, "train"),
         read_manifest(PAIRS / "validation.parquet", dataset.samples, "validation"),
         device,
     )
+    statistics = channel_statistics(data.images.cpu().numpy())
+    network = build_network(params.network, data.images.shape[1], *statistics).to(device)
     determinants = {
         "ran_on": ran_on,
         "params": {name: section.model_dump() for name, section in vars(params).items()},
@@ -74,8 +73,10 @@ def main() -> None:
         {
             "epochs": len(trained.history),
             "best_epoch": trained.best_epoch,
-            "validation_knn": round(best.validation_knn, 4),
-            "validation_loss": round(best.validation_loss, 6),
+            "validation": {
+                "knn": round(best.validation_knn, 4),
+                "loss": round(best.validation_loss, 6),
+            },
             "ran_on": ran_on,
         },
     )

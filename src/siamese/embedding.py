@@ -33,7 +33,7 @@ def embed_images(
         images: uint8 `[N, H, W, 3]`; a memory-mapped array is read a batch at a time.
         batch_size: images computed at once.
         precision: what convolutions and matrix products compute in.
-        progress: the label of a progress bar; none, if left out.
+        progress: the label of a progress bar, on a terminal; none, if left out.
 
     Returns:
         float32 `[N, embedding_dim]`, in the order of the images.
@@ -44,7 +44,7 @@ def embed_images(
     embeddings = []
     starts = range(0, len(images), batch_size)
     try:
-        for start in tqdm(starts, desc=progress, unit="batch", disable=progress is None):
+        for start in tqdm(starts, desc=progress, unit="batch", disable=None if progress else True):
             chunk = images[start : start + batch_size]
             if isinstance(chunk, np.ndarray):
                 chunk = torch.from_numpy(np.array(chunk))  # a copy: memory maps are read-only

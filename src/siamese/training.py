@@ -279,7 +279,9 @@ class _Run:
         generator = torch.Generator().manual_seed(self.params.seed * 100_003 + epoch)
         sums: dict[str, Tensor] = {}
         batches, n_images = self.data.batches[epoch], self.data.batches[epoch].size
-        with tqdm(total=n_images, desc=f"epoch {epoch + 1}", unit="img", leave=False) as bar:
+        with tqdm(
+            total=n_images, desc=f"epoch {epoch + 1}", unit="img", leave=False, disable=None
+        ) as bar:
             for pairs, same in zip(batches, self.data.same[epoch], strict=True):
                 for name, value in self._step(pairs, same, generator).items():
                     sums[name] = sums.get(name, 0) + value
