@@ -37,7 +37,9 @@ def draw_confusion(
     axes.set_yticks(range(len(names)), labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
-    axes.set_title(f"k-NN, {np.mean(actual == predicted):.1%} of {len(actual):,} right")
+    axes.set_title(
+        f"{np.mean(actual == predicted):.1%} of {len(actual):,} test images taken for the right class"
+    )
     for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
         share = shares[row, column]
         axes.text(
@@ -71,7 +73,7 @@ def draw_neighbours(
     """
     n_queries, k = neighbours.shape[:2]
     figure, grid = plt.subplots(
-        n_queries, k + 1, figsize=(1.05 * (k + 1), 1.25 * n_queries), squeeze=False
+        n_queries, k + 1, figsize=(1.05 * (k + 1), 0.5 + 1.17 * n_queries), squeeze=False
     )
     for row in range(n_queries):
         cells = zip(
