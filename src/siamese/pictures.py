@@ -37,9 +37,7 @@ def draw_confusion(
     axes.set_yticks(range(len(names)), labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
-    axes.set_title(
-        f"{np.mean(actual == predicted):.1%} of {len(actual):,} test images taken for the right class"
-    )
+    axes.set_title(f"{np.mean(actual == predicted):.1%} of {len(actual):,} test images are right")
     for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
         share = shares[row, column]
         axes.text(
