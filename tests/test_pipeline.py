@@ -72,6 +72,7 @@ def test_a_second_repro_does_nothing(workspace: Workspace) -> None:
     assert not workspace.git("status", "--porcelain")
 
 
+@pytest.mark.slow
 def test_forcing_every_stage_gives_the_same_bytes(workspace: Workspace) -> None:
     before = (workspace.path / "dvc.lock").read_bytes()
     output = workspace.dvc("repro", "--force")
@@ -116,6 +117,7 @@ def test_touching_a_file_affects_the_stages_that_use_it(
     assert stages_changed(workspace.dvc("status")) == affected
 
 
+@pytest.mark.slow
 def test_an_experiment_in_a_temporary_copy_runs_that_copys_code(workspace: Workspace) -> None:
     with (workspace.path / "src/siamese/evaluation.py").open("a") as stream:
         stream.write('\nprint("evaluation comes from", __file__)\n')
@@ -152,6 +154,7 @@ def test_a_stage_runs_without_dvc_and_from_anywhere(workspace: Workspace, tmp_pa
     assert pairs.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_training_killed_for_good_goes_on_and_ends_with_the_same_bytes(
     workspace: Workspace,
 ) -> None:
