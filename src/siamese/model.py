@@ -86,6 +86,9 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
         InputError: a file is missing, damaged or of another format.
     """
     folder = Path(folder)
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise InputError(f"{weights}: no such file; is {folder} a model folder?")
     description = _read(folder / "network.json")
     if description.get("format") != FORMAT:
         raise InputError(
@@ -95,12 +98,10 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
     try:
         params = NetworkParams(**description["network"])
         network = SiameseNetwork(params, description["image_size"])
-        network.load_state_dict(load_file(folder / "model.safetensors"))
+        network.load_state_dict(load_file(weights))
         names = _read(folder / "classes.json")
         classes = Classes(tuple(names["fine"]), tuple(names["coarse"]))
         calibration = Calibration.from_json(_read(folder / "verification.json"))
-    except FileNotFoundError as error:
-        raise InputError(f"{error.filename}: no such file; is {folder} a model folder?") from None
     except (KeyError, TypeError, RuntimeError, SafetensorError, ValidationError) as error:
         raise InputError(f"{folder}: this model folder is damaged: {error}") from None
     network = network.to(device).to(memory_format=torch.channels_last).eval()
