@@ -121,6 +121,9 @@ def test_touching_a_file_affects_the_stages_that_use_it(
 def test_an_experiment_in_a_temporary_copy_runs_that_copys_code(workspace: Workspace) -> None:
     with (workspace.path / "src/siamese/evaluation.py").open("a") as stream:
         stream.write('\nprint("evaluation comes from", __file__)\n')
+    # DVC commits what goes into the copy, and asks for an identity to do so.
+    workspace.git("config", "user.name", "tester")
+    workspace.git("config", "user.email", "tester@example.com")
     output = workspace.dvc("exp", "run", "--temp", "-S", "train.margin=0.5")
     source = Path(re.findall(r"evaluation comes from (\S+)", output)[-1])
     assert workspace.path / ".dvc" / "tmp" / "exps" in source.parents
