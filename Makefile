@@ -8,13 +8,12 @@ READY := .venv/.ready
 # A stage runs whatever `python` stands first on the path: let it be the right one.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Another copy of CIFAR-100's archive, a path or a URL: make repro ARCHIVE=...
-export SIAMESE_ARCHIVE := $(if $(wildcard $(ARCHIVE)),$(abspath $(ARCHIVE)),$(ARCHIVE))
-ifeq ($(SIAMESE_ARCHIVE),)
-unexport SIAMESE_ARCHIVE
+ifneq ($(ARCHIVE),)
+export SIAMESE_ARCHIVE := $(ARCHIVE)
 endif
 
 help:  ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv with everything pinned (again only when the pins have changed)
 
@@ -22,7 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed; $(PYTHON) is {sys.version.split()[0]}. Name another: make setup PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 ifdef TORCH_INDEX
-	$(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) -c constraints.txt torch torchvision
+	$(BIN)/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) -c constraints.txt torch torchvision
 endif
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	$(BIN)/siamese check
@@ -57,9 +56,9 @@ show: $(READY)  ## print the figures beside the floors
 
 pins:  ## resolve the newest versions anew into constraints.txt
 	rm -rf .venv-pins && $(PYTHON) -m venv .venv-pins
-	.venv-pins/bin/python -m pip install --quiet '.[dev]'
+	.venv-pins/bin/python -m pip install --quiet --upgrade setuptools '.[dev]'
 	# torch pins its own CUDA packages, other ones on each platform: leave them to it.
-	.venv-pins/bin/python -m pip freeze --exclude siamese | grep -vE '^(nvidia-|cuda-|triton)' > constraints.txt
+	.venv-pins/bin/python -m pip freeze --all --exclude siamese --exclude pip | grep -vE '^(nvidia-|cuda-|triton)' > constraints.txt
 	rm -rf .venv-pins
 
 clean:  ## remove the environment, the demo, logs and downloads (never results)

@@ -93,7 +93,7 @@ def test_the_committed_parameters_are_sound() -> None:
 
 def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
     content = read_document(ROOT / "params.yaml") | {"trian": {}}
-    with pytest.raises(InputError, match="unknown section `trian`"):
+    with pytest.raises(InputError, match=r"unknown section `trian`; did you mean `train`\?"):
         check_params(write(tmp_path / "params.yaml", content))
 
 

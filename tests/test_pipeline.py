@@ -173,7 +173,7 @@ def test_training_killed_for_good_goes_on_and_ends_with_the_same_bytes(
     training.wait()
     assert not model.exists(), "killed before the end"
     output = workspace.run(sys.executable, "stages/train.py")
-    assert "Going on after epoch 1 of a run that was interrupted" in output
+    assert re.search(r"Going on after epoch \d+ of a run that was interrupted", output)
     assert model.read_bytes() == expected
     assert not list(saved.iterdir()), "nothing is left, so a forced run really runs"
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.neighbors import KNeighborsClassifier
 
 from siamese.canonical import content_hash
 from siamese.cifar100 import read_cifar100
 from siamese.dataset import Dataset
 from siamese.download import CIFAR100_CONTENT
+from siamese.knn import nearest
 from siamese.prepare import PrepareParams, identical_pairs, prepare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,3 +77,16 @@ def test_prepared(cifar100: Dataset) -> None:
     assert set(counts.xs("train")) == {450}
     assert set(counts.xs("validation")) == {50}
     assert identical_pairs(prepared.samples) == 26
+
+
+@pytest.mark.slow
+def test_nearest_neighbours_of_raw_pixels_are_scikit_learns(cifar100: Dataset) -> None:
+    """The floor of 3,072 dimensions: the same vote as another classifier's, query by query."""
+    pixels = cifar100.images.reshape(len(cifar100.images), -1).astype(np.float32)
+    train, test = cifar100.rows("train"), cifar100.rows("test")[::20]
+    labels = cifar100.fine()
+    rows, _ = nearest(pixels[train], pixels[test], k=5)
+    classifier = KNeighborsClassifier(5, algorithm="brute").fit(pixels[train], labels[train])
+    # Its tied votes go to the lowest label.
+    lowest = [np.bincount(voters).argmax() for voters in labels[train][rows]]
+    assert lowest == classifier.predict(pixels[test]).tolist()

@@ -87,7 +87,7 @@ def results_table(workspace: Path) -> str:
         "coarse": "superclass",
     }
     lines = ["k-NN on the test split, top-1"]
-    lines += [_row(f"raw pixels ({'floor'})", floor["pixels"])]
+    lines += [_row("raw pixels (floor)", floor["pixels"])]
     lines += [_row("untrained network (floor)", floor["untrained"])]
     for name, value in evaluation["knn"].items():
         label = labels.get(name) or f"embedding, k = {name.removeprefix('k')}"

@@ -17,6 +17,8 @@ from siamese.errors import InputError
 from siamese.params import PARAMS_FILE, read_document
 
 OVERRIDES = Path("demo.yaml")
+# Inside the project's Git repository, but none of its business: DVC works there without Git.
+DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
 COPIED = ("dvc.yaml", ".dvcignore", "stages", "src")
 
 
@@ -43,8 +45,7 @@ def make_workspace(project: Path, target: Path) -> None:
     (target / PARAMS_FILE).write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     config = target / ".dvc" / "config"
     config.parent.mkdir(exist_ok=True)
-    settings = (project / ".dvc" / "config").read_text(encoding="utf-8")
-    config.write_text(settings.replace("[core]", "[core]\n    no_scm = true"), encoding="utf-8")
+    config.write_text(DVC_CONFIG, encoding="utf-8")
 
 
 def override(params: dict[str, Any], changes: dict[str, Any], source: str, path: str = "") -> None:
@@ -71,7 +72,7 @@ def reproduce(workspace: Path) -> None:
         InputError: a stage failed; it has said why.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    # Neither an archive nor DVC settings meant for the project should reach the demo.
+    # An archive meant for the project says nothing to the demo.
     environment = {key: value for key, value in os.environ.items() if key != "SIAMESE_ARCHIVE"}
     code = subprocess.call(
         [sys.executable, "-m", "dvc", "repro"], cwd=workspace, env=environment | {"PATH": path}

@@ -4,6 +4,7 @@ Set-up, tests and CI check everything through here. No stage imports this module
 own sections, so that a change of another section's schema does not re-run it.
 """
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,12 @@ def check_params(file: Path = PARAMS_FILE) -> Any:
     """
     for name in read_document(file):
         if name not in SECTIONS:
-            raise InputError(
-                f"{file}: unknown section `{name}`; known: {', '.join(f'`{s}`' for s in SECTIONS)}"
-            )
+            raise InputError(f"{file}: unknown section `{name}`{_nearest(name)}")
     params = read_sections(file, **SECTIONS)
     check_margin(params.train.margin, params.network.normalize)
     return params
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name, SECTIONS, n=1)
+    return f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(SECTIONS)}"
