@@ -1,6 +1,6 @@
 # What a person needs, each by one command. `make` or `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format repro show pins clean
+.PHONY: help setup demo test test-all lint format repro show bench pins clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -40,7 +40,7 @@ lint: $(READY)  ## check parameters, style and types
 	$(BIN)/siamese check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy src tests
+	$(BIN)/mypy src tests bench
 	MYPYPATH=stages:src $(BIN)/mypy stages
 
 format: $(READY)  ## lay the code out as `make lint` wants it
@@ -53,6 +53,10 @@ repro: $(READY)  ## rebuild what is out of date: all of CIFAR-100 (make repro AR
 
 show: $(READY)  ## print the figures beside the floors
 	@$(BIN)/siamese show
+
+bench: $(READY)  ## measure training speed beside its limit and pytorch-metric-learning (ten minutes)
+	$(BIN)/dvc repro pairs
+	$(BIN)/python bench/speed.py
 
 pins:  ## resolve the newest versions anew into constraints.txt
 	rm -rf .venv-pins && $(PYTHON) -m venv .venv-pins

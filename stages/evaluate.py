@@ -11,7 +11,7 @@ import pandas as pd
 from siamese.dataset import load_dataset
 from siamese.embedding_file import load_embeddings
 from siamese.evaluation import EvaluateParams, evaluate
-from siamese.files import new_file, new_folder, write_json
+from siamese.files import new_file, new_folder, reading, write_json
 from siamese.manifest import read_manifest
 from siamese.params import read_sections
 from siamese.pictures import draw_confusion, draw_neighbours, draw_training
@@ -27,7 +27,10 @@ def main() -> None:
     dataset = load_dataset(PREPARED)
     gallery = load_embeddings(EMBEDDINGS / "gallery.parquet")
     queries = load_embeddings(EMBEDDINGS / "queries.parquet")
-    thresholds = json.loads((MODEL / "verification.json").read_text(encoding="utf-8"))
+    with reading(MODEL / "verification.json", "train") as file:
+        thresholds = json.loads(file.read_text(encoding="utf-8"))
+    with reading(METRICS / "training.csv", "train") as file:
+        history = pd.read_csv(file)
     evaluation = evaluate(
         gallery,
         queries,
@@ -57,7 +60,7 @@ def main() -> None:
             [[classes.fine[label] for label in labels] for labels in gallery.fine[rows]],
             folder / "neighbours.png",
         )
-        draw_training(pd.read_csv(METRICS / "training.csv"), folder / "training.png")
+        draw_training(history, folder / "training.png")
     with new_file(METRICS / "accuracy_by_k.csv") as file:
         evaluation.accuracy_by_k.to_csv(file, index=False)
     write_json(METRICS / "evaluation.json", evaluation.metrics)

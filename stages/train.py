@@ -3,7 +3,9 @@
 import workspace
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -15,16 +17,12 @@ from siamese.files import new_file, new_folder, sha256, write_json
 from siamese.manifest import read_manifest
 from siamese.model import Model, save_model
 from siamese.network import NetworkParams, build_network
+from siamese.parallel import Ranks, joined, restart_under_torchrun, started_by_torchrun, this_rank
 from siamese.params import read_sections
 from siamese.resume import ResumeFile, fingerprint
-from siamese.training import (
-    EpochRecord,
-    TrainingData,
-    TrainParams,
-    check_margin,
-    collapse_warning,
-    train_network,
-)
+from siamese.trainer import TrainParams
+from siamese.training import EpochRecord, check_margin, collapse_warning, train_network
+from siamese.training_data import TrainingData
 from siamese.verification import calibrate, pair_distances
 
 PREPARED, PAIRS = Path("data/prepared"), Path("data/pairs")
@@ -35,7 +33,16 @@ def main() -> None:
     """Train, calibrate the verification thresholds, write the model folder and the figures."""
     params = read_sections(network=NetworkParams, train=TrainParams, compute=ComputeParams)
     check_margin(params.train.margin, params.network.normalize)
-    device = start(params.compute)
+    if params.train.processes > 1 and not started_by_torchrun():
+        restart_under_torchrun(params.train.processes)
+    ranks = this_rank(params.train.processes)
+    device = start(params.compute, ranks.local_rank)
+    with joined(ranks, device):
+        train(params, device, ranks)
+
+
+def train(params: Any, device: torch.device, ranks: Ranks) -> None:
+    """Do what `main` says, as one of several processes or alone."""
     precision = str(autocast_dtype(params.train.precision, device)).removeprefix("torch.")
     # What decides the bits of the result besides data, parameters and code. No host, no clock.
     release = torch.__version__.partition("+")[0]  # a CPU build computes as a CUDA build's CPU does
@@ -50,14 +57,18 @@ def main() -> None:
     )
     statistics = channel_statistics(data.images.cpu().numpy())
     network = build_network(params.network, data.images.shape[1], *statistics).to(device)
+    read = [*sorted(PREPARED.iterdir()), PAIRS / "train.parquet", PAIRS / "validation.parquet"]
+    code = [Path(__file__), *sorted(Path("src").glob("**/*.py"))]
     determinants = {
         "ran_on": ran_on,
         "params": {name: section.model_dump() for name, section in vars(params).items()},
-        "data": [sha256(file) for folder in (PREPARED, PAIRS) for file in sorted(folder.iterdir())],
-        "code": [sha256(file) for file in sorted(Path("src").glob("**/*.py"))],
+        "files": [sha256(file) for file in [*read, *code]],
     }
     resume = ResumeFile(RESUME, fingerprint(determinants))
-    trained = train_network(data, network, params.train, resume, on_epoch=report)
+    on_epoch = partial(report, margin=params.train.margin)
+    trained = train_network(data, network, params.train, resume, on_epoch, ranks)
+    if not ranks.is_first:
+        return
 
     validation = embed_images(network, data.validation_images, 500)
     distances = pair_distances(validation, *data.validation_pairs.T)
@@ -85,7 +96,7 @@ def main() -> None:
     print(f"train: {ending}best of {len(trained.history)} epochs: {trained.best_epoch}")
 
 
-def report(record: EpochRecord, images_per_second: float) -> None:
+def report(record: EpochRecord, images_per_second: float, margin: float) -> None:
     """Print an epoch's figures."""
     print(
         f"epoch {record.epoch:3d}  loss {record.loss:.4f}  like {record.like_distance:.3f}"
@@ -93,7 +104,7 @@ def report(record: EpochRecord, images_per_second: float) -> None:
         f"  ({images_per_second:,.0f} images/s)",
         flush=True,
     )
-    if warning := collapse_warning(record):
+    if warning := collapse_warning(record, margin):
         print(warning, flush=True)
 
 

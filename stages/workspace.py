@@ -30,15 +30,22 @@ if missing := [name for name in NEEDED if find_spec(name) is None]:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage: wrong input ends it with one plain message, success leaves a line in the log."""
-    from siamese.errors import InputError
+    """Run a stage: success leaves a line in the log.
+
+    Wrong input ends it with one plain message; a signal as convention has it, by that signal.
+    """
+    from siamese.errors import InputError, Interrupted
 
     name = Path(sys.argv[0]).stem
     start = time.perf_counter()
     try:
         main()
     except InputError as error:
-        sys.exit(f"{name}: {error}")
+        # Of several processes that train together each would say the same.
+        sys.exit(f"{name}: {error}" if os.environ.get("RANK", "0") == "0" else 1)
+    except Interrupted as interruption:
+        print(f"{name}: {interruption}", file=sys.stderr)
+        interruption.end_process()
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(130)

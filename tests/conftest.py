@@ -16,7 +16,12 @@ from siamese.params import read_document
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = (".dvcignore", ".gitignore", "dvc.yaml", "stages", "src", "data/.gitignore")
 # Smaller than the demo: what is tested is how the stages play together, not the accuracy.
-SMALL = {"pairs": {"epochs": 2}, "evaluate": {"sheet_queries": 2, "sheet_neighbours": 2}}
+# Longer steps, so that something is learned in the few that there are.
+SMALL = {
+    "pairs": {"epochs": 2},
+    "train": {"learning_rate": 0.1},
+    "evaluate": {"sheet_queries": 2, "sheet_neighbours": 2},
+}
 
 
 @dataclass(frozen=True)

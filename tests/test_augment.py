@@ -1,11 +1,13 @@
 """Augmentation of whole batches against one image at a time."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamese.augment import AugmentParams, augment
+from siamese.augment import AugmentParams, Changes, augment
 
 
 def batch(count: int = 8, height: int = 6, width: int = 5) -> torch.Tensor:
@@ -14,13 +16,17 @@ def batch(count: int = 8, height: int = 6, width: int = 5) -> torch.Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def augmented(images: torch.Tensor, seed: int = 0, **changes: Any) -> torch.Tensor:
+    """All images, changed as the seed decides; nothing is switched on but what is named."""
+    values: dict[str, Any] = {"flip": False, "crop": 0, "cutout": 0}
+    params = AugmentParams(**(values | changes))
+    drawn = Changes.draw(len(images), params, torch.Generator().manual_seed(seed))
+    return augment(images, torch.arange(len(images)), drawn, params)
 
 
 def test_nothing_switched_on_changes_nothing() -> None:
     images = batch()
-    found = augment(images, AugmentParams(flip=False, crop=0, cutout=0), seeded(0))
+    found = augmented(images)
     torch.testing.assert_close(found, images.permute(0, 3, 1, 2))
     assert found.is_contiguous(memory_format=torch.channels_last)
 
@@ -29,7 +35,7 @@ def test_nothing_switched_on_changes_nothing() -> None:
 @given(st.integers(0, 1000), st.integers(0, 4), st.booleans())
 def test_each_image_is_one_of_its_own_shifts_and_mirrors(seed: int, crop: int, flip: bool) -> None:
     images = batch()
-    found = augment(images, AugmentParams(flip=flip, crop=crop, cutout=0), seeded(seed))
+    found = augmented(images, seed, flip=flip, crop=crop)
     for image, changed in zip(images.numpy(), found.permute(0, 2, 3, 1).numpy(), strict=True):
         # NumPy's reflect padding is the independent way to get the border.
         padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)), mode="reflect")
@@ -46,10 +52,10 @@ def test_each_image_is_one_of_its_own_shifts_and_mirrors(seed: int, crop: int, f
 
 def test_half_of_the_images_are_mirrored_and_shifts_reach_both_ends() -> None:
     columns = torch.arange(9, dtype=torch.uint8).view(1, 1, 9, 1).expand(2000, 9, 9, 3)
-    flips = augment(columns, AugmentParams(flip=True, crop=0, cutout=0), seeded(5))
+    flips = augmented(columns, 5, flip=True)
     share = (flips[:, 0, 0, 0] == 8).float().mean().item()
     assert 0.45 < share < 0.55
-    shifted = augment(columns, AugmentParams(flip=False, crop=2, cutout=0), seeded(5))
+    shifted = augmented(columns, 5, crop=2)
     assert set(shifted[:, 0, 0, 4].tolist()) == {2, 3, 4, 5, 6}
 
 
@@ -57,7 +63,7 @@ def test_half_of_the_images_are_mirrored_and_shifts_reach_both_ends() -> None:
 @given(st.integers(0, 1000), st.integers(1, 12))
 def test_cutout_greys_one_rectangle_no_larger_than_asked(seed: int, side: int) -> None:
     images = torch.zeros(6, 7, 9, 3, dtype=torch.uint8)
-    found = augment(images, AugmentParams(flip=False, crop=0, cutout=side), seeded(seed))
+    found = augmented(images, seed, cutout=side)
     for changed in found.permute(0, 2, 3, 1).numpy():
         grey = np.argwhere(changed[..., 0] == 128)
         assert len(grey)
@@ -69,7 +75,18 @@ def test_cutout_greys_one_rectangle_no_larger_than_asked(seed: int, side: int) -
 
 
 def test_the_seed_decides() -> None:
-    params = AugmentParams(flip=True, crop=2, cutout=3)
-    first, again, other = (augment(batch(), params, seeded(seed)) for seed in (1, 1, 2))
+    first, again, other = (
+        augmented(batch(), seed, flip=True, crop=2, cutout=3) for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_parts_of_a_batch_are_changed_as_in_the_whole() -> None:
+    """Whatever part a process takes, its images look as they would have in a single process."""
+    images, params = batch(), AugmentParams(flip=True, crop=2, cutout=3)
+    index = torch.tensor([5, 0, 5, 7, 2, 1])
+    drawn = Changes.draw(len(index), params, torch.Generator().manual_seed(3))
+    whole = augment(images, index, drawn, params)
+    for part in (slice(0, 2), slice(2, 6)):
+        assert torch.equal(augment(images, index[part], drawn[part], params), whole[part])

@@ -49,13 +49,13 @@ def test_what_is_asked_for_is_taken() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_cuda_where_there_is_none_is_refused() -> None:
     with pytest.raises(InputError, match=r"`compute\.device` is 'cuda', but PyTorch sees no CUDA"):
-        start(ComputeParams(device="cuda", threads=1))
+        start(ComputeParams(device="cuda", threads=1, deterministic=True))
 
 
 def test_the_first_line_says_where_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     threads = torch.get_num_threads()
     try:
-        assert start(ComputeParams(device="cpu", threads=1)) == CPU
+        assert start(ComputeParams(device="cpu", threads=1, deterministic=True)) == CPU
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(threads)
@@ -66,7 +66,7 @@ def test_the_first_line_says_where_it_runs(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_is_taken_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     try:
-        assert start(ComputeParams(device="auto", threads=1)).type == "cuda"
+        assert start(ComputeParams(device="auto", threads=1, deterministic=True)).type == "cuda"
     finally:
         torch.use_deterministic_algorithms(False)
     assert capsys.readouterr().out.startswith("Running on CUDA: ")

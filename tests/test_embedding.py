@@ -16,7 +16,9 @@ from siamese.network import NetworkParams, SiameseNetwork, build_network
 
 
 def network() -> SiameseNetwork:
-    params = NetworkParams(architecture="resnet9", width=4, embedding_dim=6, normalize=True, seed=0)
+    params = NetworkParams(
+        architecture="resnet9", width=4, embedding_dim=6, normalize=True, mirror=False, seed=0
+    )
     return build_network(params, 8, (0.5,) * 3, (0.25,) * 3)
 
 

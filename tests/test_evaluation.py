@@ -1,17 +1,23 @@
 """The evaluation against plain loops over a made-up gallery."""
 
 import math
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from matplotlib import image as mpimg
 
-from siamese.embedding_file import Embeddings
+from siamese.dataset import Classes, Dataset, save_dataset
+from siamese.embedding_file import Embeddings, save_embeddings
 from siamese.errors import InputError
 from siamese.evaluation import EvaluateParams, evaluate, plain_vote_accuracy
+from siamese.files import write_json
 from siamese.pictures import draw_confusion, draw_neighbours, draw_training
 from siamese.verification import Calibration, calibrate
 
@@ -144,6 +150,12 @@ def test_a_list_of_k_that_makes_no_sense_is_refused(value: list[int]) -> None:
         params(k=value)
 
 
+def test_a_seed_out_of_range_is_refused() -> None:
+    assert params(seed=2**32 - 1).seed == 2**32 - 1
+    with pytest.raises(ValueError, match="less than 4294967296"):
+        params(seed=2**32)
+
+
 def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     names = ["one", "two_words"]
@@ -185,3 +197,32 @@ def test_the_confusion_picture_shows_shares_of_the_actual_class(
     monkeypatch.setattr(Axes, "imshow", spy)
     draw_confusion(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ["a", "b"], tmp_path / "c.png")
     np.testing.assert_allclose(shown[0], np.array([[2 / 3, 1 / 3], [0, 1]]))
+
+
+def test_the_stage_names_the_file_that_it_misses(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    shutil.copytree(root / "stages", tmp_path / "stages")
+    (tmp_path / "src").symlink_to(root / "src")
+    prepared, model = tmp_path / "data" / "prepared", tmp_path / "data" / "model"
+    for folder in (prepared, model, tmp_path / "data" / "embeddings"):
+        folder.mkdir(parents=True)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"evaluate": params().model_dump()}))
+    gallery = embeddings(30, first_sample=0, seed=1)
+    samples = pd.DataFrame(
+        {"sample": gallery.samples, "split": "train", "fine": gallery.fine, "file": "made-up"}
+    ).assign(coarse=gallery.coarse)
+    images = np.zeros((30, 1, 1, 3), np.uint8)
+    save_dataset(Dataset(images, samples, Classes(tuple("abcdef"))), prepared)
+    for name in ("gallery", "queries"):
+        save_embeddings(gallery, tmp_path / "data" / "embeddings" / f"{name}.parquet")
+
+    def sentence() -> str:
+        stage = [sys.executable, str(tmp_path / "stages" / "evaluate.py")]
+        done = subprocess.run(stage, capture_output=True, text=True)
+        assert done.returncode == 1
+        return done.stderr
+
+    missing = "no such file; `dvc repro train` makes it\n"
+    assert sentence() == f"evaluate: data/model/verification.json: {missing}"
+    write_json(model / "verification.json", THRESHOLDS.to_json())
+    assert sentence() == f"evaluate: metrics/training.csv: {missing}"

@@ -16,7 +16,9 @@ from siamese.model import Model, load_model, save_model
 from siamese.network import NetworkParams, build_network
 from siamese.verification import calibrate
 
-PARAMS = NetworkParams(architecture="resnet9", width=4, embedding_dim=6, normalize=True, seed=3)
+PARAMS = NetworkParams(
+    architecture="resnet9", width=4, embedding_dim=6, normalize=True, mirror=True, seed=3
+)
 
 
 def model() -> Model:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from siamese.errors import InputError
 from siamese.network import NetworkParams, build_network
@@ -13,6 +14,7 @@ def params(**changes: object) -> NetworkParams:
         "width": 4,
         "embedding_dim": 8,
         "normalize": True,
+        "mirror": False,
         "seed": 0,
     }
     return NetworkParams(**values | changes)  # type: ignore[arg-type]
@@ -81,7 +83,35 @@ def test_the_seed_decides_the_weights_and_nothing_outside_changes_it() -> None:
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+def test_gpus_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def touched(*_: object) -> None:
+        raise AssertionError("a GPU was touched")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("get_rng_state", "manual_seed_all"):
+        monkeypatch.setattr(torch.cuda, name, touched)
+    build_network(params(), 32, MEAN, STD)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+    params(seed=2**32 - 1)
+    with pytest.raises(ValidationError, match="seed"):
+        params(seed=seed)
+
+
 @pytest.mark.parametrize(("architecture", "size"), [("conv4", 15), ("resnet9", 7)])
 def test_images_too_small_are_refused(architecture: str, size: int) -> None:
     with pytest.raises(InputError, match=rf"`data\.image_size` is {size}.*needs"):
         build_network(params(architecture=architecture), size, MEAN, STD)
+
+
+def test_in_use_an_image_and_its_mirror_image_share_an_embedding() -> None:
+    network = build_network(params(mirror=True), 32, MEAN, STD).eval()
+    plain = build_network(params(), 32, MEAN, STD).eval()
+    some = images(5)
+    found = network.encode(some)
+    torch.testing.assert_close(found, network.encode(some.flip(3)))
+    mean = plain.encode(some) + plain.encode(some.flip(3))
+    torch.testing.assert_close(found, mean / mean.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(network.train().encode(some), plain.train().encode(some))

@@ -19,7 +19,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from siamese.dataset import Classes, Dataset, save_dataset
 from siamese.errors import InputError
-from siamese.manifest import check_manifest
+from siamese.manifest import check_manifest, read_manifest
 from siamese.pairs import (
     PairsParams,
     _DeadEnd,
@@ -378,6 +378,7 @@ def test_what_cannot_be_drawn_once_is_refused(
         ({"validation": 5}, "multiple of 2"),
         ({"test": 0}, "greater than or equal to 2"),
         ({"seed": -1}, "greater than or equal to 0"),
+        ({"seed": 2**32}, "less than 4294967296"),
     ],
 )
 def test_parameters_out_of_range_are_refused(changes: dict[str, int], message: str) -> None:
@@ -447,7 +448,7 @@ def _regroup(pairs: pd.DataFrame) -> pd.DataFrame:
             _drop,
             "expected the columns epoch int32, batch int32, left int64, right int64, same bool",
         ),
-        (_retype, "found epoch int32, batch int32, left int32"),
+        (_retype, "found epoch int32, batch int32, left int32.*; run the stage `pairs` again"),
         (_shorten, "expected equally large batches"),
         (_empty, "expected sample numbers"),
         (_number(-1), "expected sample numbers from 0 to 107"),
@@ -463,6 +464,24 @@ def test_a_damaged_manifest_is_refused(damage: Any, message: str) -> None:
     check_manifest(pairs, dataset.samples, "train", "here")
     with pytest.raises(InputError, match=message):
         check_manifest(damage(pairs), dataset.samples, "train", "here")
+
+
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    dataset = made_up([9] * 4)
+    file = tmp_path / "train.parquet"
+    pairs = draw_training(dataset, made_params())
+    pairs.to_parquet(file, index=False)
+    pd.testing.assert_frame_equal(read_manifest(file, dataset.samples, "train"), pairs)
+    sound = file.read_bytes()
+    again = r"delete it and run `dvc repro pairs`, which makes it again$"
+    overwritten = sound[:4] + b"\xff" * 60 + sound[64:]  # the end, which is read first, is sound
+    for damaged in (b"", sound[: len(sound) // 2], b"epoch,batch\n", overwritten):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=rf"train\.parquet: cannot be read \(.*\); {again}"):
+            read_manifest(file, dataset.samples, "train")
+    file.unlink()
+    with pytest.raises(InputError, match=r"train\.parquet: no such file; `dvc repro pairs` makes"):
+        read_manifest(file, dataset.samples, "train")
 
 
 def test_a_manifest_of_another_split_is_refused() -> None:

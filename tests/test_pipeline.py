@@ -2,10 +2,7 @@
 
 import json
 import re
-import shutil
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -155,27 +152,6 @@ def test_a_stage_runs_without_dvc_and_from_anywhere(workspace: Workspace, tmp_pa
     pairs.unlink()
     Workspace(tmp_path).run(sys.executable, str(workspace.path / "stages/pairs.py"))
     assert pairs.read_bytes() == before
-
-
-@pytest.mark.slow
-def test_training_killed_for_good_goes_on_and_ends_with_the_same_bytes(
-    workspace: Workspace,
-) -> None:
-    model = workspace.path / "data/model/model.safetensors"
-    expected = model.read_bytes()
-    shutil.rmtree(model.parent)
-    training = subprocess.Popen([sys.executable, "stages/train.py"], cwd=workspace.path)
-    saved = workspace.path / "data/resume"
-    while not list(saved.glob("*.pt")):
-        assert training.poll() is None, "training ended before its first epoch was saved"
-        time.sleep(0.01)
-    training.kill()
-    training.wait()
-    assert not model.exists(), "killed before the end"
-    output = workspace.run(sys.executable, "stages/train.py")
-    assert re.search(r"Going on after epoch \d+ of a run that was interrupted", output)
-    assert model.read_bytes() == expected
-    assert not list(saved.iterdir()), "nothing is left, so a forced run really runs"
 
 
 def test_the_wrong_python_is_told_in_one_line(workspace: Workspace) -> None:

@@ -17,14 +17,9 @@ from siamese.embedding import embed_images
 from siamese.errors import InputError
 from siamese.network import NetworkParams, SiameseNetwork, build_network
 from siamese.resume import ResumeFile, fingerprint
-from siamese.training import (
-    EpochRecord,
-    Trained,
-    TrainingData,
-    TrainParams,
-    collapse_warning,
-    train_network,
-)
+from siamese.trainer import TrainParams
+from siamese.training import EpochRecord, Trained, collapse_warning, train_network
+from siamese.training_data import TrainingData
 
 CPU = torch.device("cpu")
 N_CLASSES, PER_CLASS, SIZE = 3, 12, 8
@@ -36,7 +31,8 @@ def params(**changes: Any) -> TrainParams:
         "power": 2,
         "like_weight": 1.0,
         "mining": "batch",
-        "learning_rate": 0.01,
+        "learning_rate": 0.05,
+        "learning_rate_rest": 0.01,
         "weight_decay": 0.0,
         "warmup": 0.3,
         "precision": "fp32",
@@ -46,6 +42,7 @@ def params(**changes: Any) -> TrainParams:
         "monitor_gallery": 100,
         "patience": 100,
         "min_delta": 0.0,
+        "processes": 1,
         "seed": 0,
     }
     return TrainParams(**(values | changes))
@@ -96,6 +93,7 @@ def new_network(**changes: Any) -> SiameseNetwork:
         "width": 4,
         "embedding_dim": 8,
         "normalize": True,
+        "mirror": False,
         "seed": 0,
     }
     return build_network(NetworkParams(**(values | changes)), SIZE, (0.5,) * 3, (0.25,) * 3)
@@ -208,7 +206,7 @@ def test_an_interrupted_run_ends_with_the_same_bits_as_one_that_was_not(tmp_path
         on_epoch=lambda record, _: epochs_run.append(record.epoch),
         **changes,
     )
-    assert epochs_run == [3, 4, 5], "it goes on after the last completed epoch"
+    assert epochs_run == [4, 5], "it goes on after the last completed epoch"
     assert found == expected
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
@@ -301,12 +299,12 @@ def test_a_collapsed_embedding_is_warned_of_in_words() -> None:
         validation_loss=0.25,
         validation_knn=0.01,
     )
-    assert collapse_warning(healthy) is None
+    assert collapse_warning(healthy, 1.0) is None
     for change in (
         {"spread": 0.01, "like_distance": 0.011, "unlike_distance": 0.012},
         {"like_distance": 0.89},
     ):
-        warning = collapse_warning(EpochRecord(**(asdict(healthy) | change)))
+        warning = collapse_warning(EpochRecord(**(asdict(healthy) | change)), 1.0)
         assert warning is not None
         assert "collapsed. After epoch 3 unlike pairs are" in warning
 
@@ -316,7 +314,7 @@ def cuda() -> Iterator[torch.device]:
     """A CUDA device as the stages use it, deterministic algorithms and all."""
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    yield start(ComputeParams(device="cuda", threads=2))
+    yield start(ComputeParams(device="cuda", threads=2, deterministic=True))
     torch.use_deterministic_algorithms(False)
 
 
@@ -333,7 +331,13 @@ def test_trains_embeds_and_resumes_on_cuda(
         pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
         cuda,
     )
-    values = {"architecture": architecture, "width": 4, "embedding_dim": 8, "normalize": True}
+    values = {
+        "architecture": architecture,
+        "width": 4,
+        "embedding_dim": 8,
+        "normalize": True,
+        "mirror": False,
+    }
     network_params = NetworkParams(**values, seed=0)  # type: ignore[arg-type]
     changed = params(precision=precision, margin=0.8)
 

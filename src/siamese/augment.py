@@ -1,4 +1,12 @@
-"""Random flips, crops and cut-outs of whole batches on the device that holds the images."""
+"""Random flips, crops and cut-outs of whole batches on the device that holds the images.
+
+Drawing and applying are two steps. What happens to the images of an epoch is drawn at once, a few
+numbers an image, and moved to the device before its first batch; so a batch never waits for the
+host, and where several processes share one, each applies its part of the same draw.
+"""
+
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from pydantic import Field
@@ -15,40 +23,65 @@ class AugmentParams(Section):
     cutout: int = Field(ge=0, le=256)
 
 
-def augment(images: Tensor, params: AugmentParams, generator: torch.Generator) -> Tensor:
-    """Change each image of a batch in its own random way.
+@dataclass(frozen=True)
+class Changes:
+    """What is to happen to each of `n` images; index it as a tensor to take some of them.
+
+    Attributes:
+        mirrored: bool `[n]`, left to right.
+        shift: int64 `[n, 2]`, by how many pixels the window moves down and right.
+        hole: float32 `[n, 2]`, the centre of the cut-out square, as shares of height and width.
+    """
+
+    mirrored: Tensor
+    shift: Tensor
+    hole: Tensor
+
+    @classmethod
+    def draw(cls, count: int, params: AugmentParams, generator: torch.Generator) -> Self:
+        """Draw for `count` images, on the CPU, so that every device applies the same numbers."""
+        mirrored = torch.rand(count, generator=generator) < 0.5
+        shift = torch.randint(-params.crop, params.crop + 1, (count, 2), generator=generator)
+        hole = torch.rand(count, 2, generator=generator)
+        return cls(mirrored & params.flip, shift, hole)
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same changes on another device."""
+        return type(self)(*(part.to(device) for part in vars(self).values()))
+
+    def __getitem__(self, rows: slice) -> Self:
+        """Return the changes of some of the images."""
+        return type(self)(*(part[rows] for part in vars(self).values()))
+
+
+def augment(images: Tensor, index: Tensor, changes: Changes, params: AugmentParams) -> Tensor:
+    """Look up a batch of images and change each in its own way.
 
     Args:
-        images: uint8 `[B, H, W, 3]`.
+        images: uint8 `[N, H, W, 3]`.
+        index: int64 `[B]`, which of them make up the batch; on the images' device, like `changes`.
+        changes: B of them, drawn with `params`.
         params: `flip` mirrors half of the images left to right; `crop` shifts by up to so many
             pixels each way, into a border that mirrors the image; `cutout` greys a square of this
             side, centred anywhere (DeVries and Taylor, *Improved Regularization of CNNs with
             Cutout*, 2017).
-        generator: on the CPU whatever the device, so that every device draws the same numbers.
 
     Returns:
         uint8 `[B, 3, H, W]`, channels last in memory.
     """
-    count, height, width, _ = images.shape
-    device = images.device
-    rows = torch.arange(height).expand(count, -1)  # (B, H)
-    columns = torch.arange(width).expand(count, -1)  # (B, W)
-    if params.flip:
-        mirrored = torch.rand(count, 1, generator=generator) < 0.5
-        columns = torch.where(mirrored, width - 1 - columns, columns)
-    if params.crop:
-        shifts = torch.randint(2 * params.crop + 1, (2, count, 1), generator=generator)
-        rows = _mirror(rows + shifts[0] - params.crop, height)
-        columns = _mirror(columns + shifts[1] - params.crop, width)
-    batch = torch.arange(count, device=device)[:, None, None]
-    changed = images[batch, rows.to(device)[:, :, None], columns.to(device)[:, None, :]]
+    _, height, width, _ = images.shape
+    rows = torch.arange(height, device=images.device)[None, :]  # (1, H)
+    columns = torch.arange(width, device=images.device)[None, :]  # (1, W)
+    columns = torch.where(changes.mirrored[:, None], width - 1 - columns, columns)  # (B, W)
+    rows = _mirror(rows + changes.shift[:, :1], height)  # (B, H)
+    columns = _mirror(columns + changes.shift[:, 1:], width)
+    batch = images[index[:, None, None], rows[:, :, None], columns[:, None, :]]  # (B, H, W, 3)
     if params.cutout:
-        centres = torch.rand(2, count, 1, generator=generator)
-        cut_rows = _inside(centres[0], height, params.cutout)  # (B, H)
-        cut_columns = _inside(centres[1], width, params.cutout)  # (B, W)
-        hole = (cut_rows[:, :, None] & cut_columns[:, None, :]).to(device)  # (B, H, W)
-        changed = changed.masked_fill(hole[..., None], 128)
-    return changed.permute(0, 3, 1, 2)  # (B, 3, H, W)
+        cut_rows = _inside(changes.hole[:, :1], height, params.cutout)  # (B, H)
+        cut_columns = _inside(changes.hole[:, 1:], width, params.cutout)  # (B, W)
+        hole = cut_rows[:, :, None] & cut_columns[:, None, :]  # (B, H, W)
+        batch = batch.masked_fill(hole[..., None], 128)
+    return batch.permute(0, 3, 1, 2)  # (B, 3, H, W)
 
 
 def _mirror(positions: Tensor, size: int) -> Tensor:
@@ -60,5 +93,5 @@ def _mirror(positions: Tensor, size: int) -> Tensor:
 def _inside(centres: Tensor, size: int, side: int) -> Tensor:
     """Return bool `[B, size]`: which positions lie in a stretch of `side` around each centre."""
     first = (centres * size).long() - side // 2  # (B, 1)
-    positions = torch.arange(size)[None, :]
+    positions = torch.arange(size, device=centres.device)[None, :]
     return (positions >= first) & (positions < first + side)

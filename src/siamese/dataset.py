@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from siamese.errors import InputError
-from siamese.files import write_json
+from siamese.files import reading, write_json
 
 SPLITS = ("train", "validation", "test")
+COLUMNS = ("sample", "split", "fine", "coarse", "file")
 
 
 @dataclass(frozen=True)
@@ -62,26 +63,29 @@ def load_dataset(folder: Path) -> Dataset:
     """Open a data set; the images stay on disk until they are read.
 
     Raises:
-        InputError: a file is missing, or the images and the table do not belong together.
+        InputError: a file is missing or damaged, or the images and the table do not belong
+            together.
     """
-    try:
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        samples = pd.read_parquet(folder / "samples.parquet")
-        names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{error.filename}: no such file; `dvc repro` makes it, stage by stage"
-        ) from None
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise InputError(
-            f"{folder / 'images.npy'}: expected uint8 [N, H, W, 3],"
-            f" found {images.dtype} {list(images.shape)}"
-        )
+    # `dvc repro prepare` makes the raw data again too, if need be: they are what it reads.
+    with reading(folder / "images.npy", "prepare") as file:
+        images = np.lib.format.open_memmap(file, mode="r")
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(
+                f"expected uint8 [N, H, W, 3], found {images.dtype} {list(images.shape)}"
+            )
+    with reading(folder / "samples.parquet", "prepare") as file:
+        samples = pd.read_parquet(file)
+        if missing := [name for name in COLUMNS if name not in samples]:
+            raise ValueError(f"it lacks the columns {', '.join(missing)}")
+    with reading(folder / "classes.json", "prepare") as file:
+        names = json.loads(file.read_text(encoding="utf-8"))
+        classes = Classes(tuple(names["fine"]), tuple(names["coarse"]))
     if len(images) != len(samples):
         raise InputError(
-            f"{folder}: {len(images)} images but {len(samples)} rows in samples.parquet"
+            f"{folder}: {len(images)} images but {len(samples)} rows in samples.parquet;"
+            " delete both and run `dvc repro prepare`, which makes them again"
         )
-    return Dataset(images, samples, Classes(tuple(names["fine"]), tuple(names["coarse"])))
+    return Dataset(images, samples, classes)
 
 
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:

@@ -1,4 +1,7 @@
-"""The one exception that means "the input is wrong", as opposed to "the code is wrong"."""
+"""The exceptions that do not mean "the code is wrong": wrong input, and a request to end."""
+
+import os
+import signal
 
 
 class InputError(ValueError):
@@ -7,3 +10,20 @@ class InputError(ValueError):
     The message is one sentence or two: what was given, what was expected and what to do. Stages and
     the command line print it without a traceback.
     """
+
+
+class Interrupted(Exception):
+    """The process was asked to end and has put its work in order.
+
+    Attributes:
+        signal: what asked, SIGINT or SIGTERM.
+    """
+
+    def __init__(self, signal_number: signal.Signals, message: str) -> None:
+        super().__init__(message)
+        self.signal = signal_number
+
+    def end_process(self) -> None:
+        """End the process as that signal would have: shells and schedulers look for that."""
+        signal.signal(self.signal, signal.SIG_DFL)
+        os.kill(os.getpid(), self.signal)

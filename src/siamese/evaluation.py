@@ -35,7 +35,7 @@ class EvaluateParams(Section):
     curve_k: list[int] = Field(min_length=1)
     sheet_queries: int = Field(ge=1, le=100)
     sheet_neighbours: int = Field(ge=1, le=50)
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
 
     @field_validator("k", "curve_k")
     @classmethod

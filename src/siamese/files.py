@@ -1,4 +1,7 @@
-"""Writing files and folders so that a reader, or a killed run, never meets half of one."""
+"""Writing files and folders so that a reader, or a killed run, never meets half of one.
+
+And reading them so that one that is missing, or damaged all the same, is named.
+"""
 
 import hashlib
 import json
@@ -7,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from siamese.errors import InputError
 
 
 @contextmanager
@@ -44,6 +49,31 @@ def write_json(target: Path, content: Any) -> None:
     with new_file(target) as partial:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def reading(file: Path, stage: str) -> Iterator[Path]:
+    """Yield a file of the pipeline to a block that reads it, checks its content and does no more.
+
+    Args:
+        file: what the block reads.
+        stage: what `dvc repro` is to be called with, to make the file again.
+
+    Raises:
+        InputError: the file is missing, or the block raised anything; a ValueError will do.
+    """
+    try:
+        yield file
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; `dvc repro {stage}` makes it") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a decoder trips over damaged bytes in many ways
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{file}: cannot be read ({reason}); delete it and run `dvc repro {stage}`, which makes"
+            " it again"
+        ) from None
 
 
 def sha256(file: Path) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from siamese.errors import InputError
+from siamese.files import reading
 
 COLUMNS = {"left": np.int64, "right": np.int64, "same": np.bool_}
 BATCH_COLUMNS = {"epoch": np.int32, "batch": np.int32}
@@ -16,12 +17,10 @@ def read_manifest(file: Path, samples: pd.DataFrame, split: str) -> pd.DataFrame
     """Read `data/pairs/{split}.parquet` and check it against the samples that it pairs.
 
     Raises:
-        InputError: the file is missing, or `check_manifest` refuses it.
+        InputError: the file is missing or damaged, or `check_manifest` refuses it.
     """
-    try:
+    with reading(file, "pairs"):
         pairs = pd.read_parquet(file)
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file; the `pairs` stage makes it") from None
     check_manifest(pairs, samples, split, file)
     return pairs
 
@@ -42,7 +41,10 @@ def check_manifest(pairs: pd.DataFrame, samples: pd.DataFrame, split: str, sourc
     if dict(pairs.dtypes) != {name: np.dtype(kind) for name, kind in wanted.items()}:
         found = ", ".join(f"{name} {kind}" for name, kind in pairs.dtypes.items())
         expected = ", ".join(f"{name} {np.dtype(kind)}" for name, kind in wanted.items())
-        raise InputError(f"{source}: expected the columns {expected}; found {found or 'none'}")
+        raise InputError(
+            f"{source}: expected the columns {expected}; found {found or 'none'};"
+            " run the stage `pairs` again"
+        )
     left, right, same = (pairs[name].to_numpy() for name in COLUMNS)
     if (
         len(pairs) == 0

@@ -18,6 +18,9 @@ from torch.nn import functional
 from siamese.errors import InputError
 from siamese.params import Section
 
+# How often an architecture halves height and width, rounding down.
+HALVINGS = {"conv4": 4, "resnet9": 3}
+
 
 class NetworkParams(Section):
     """The `network` section of `params.yaml`, shared by `train` and `floor`."""
@@ -26,7 +29,8 @@ class NetworkParams(Section):
     width: int = Field(ge=1, le=1024)
     embedding_dim: int = Field(ge=1, le=4096)
     normalize: bool
-    seed: int = Field(ge=0)
+    mirror: bool
+    seed: int = Field(ge=0, lt=2**32)
 
 
 class SiameseNetwork(nn.Module):
@@ -55,8 +59,10 @@ class SiameseNetwork(nn.Module):
         channel_mean: Sequence[float] = (0.5, 0.5, 0.5),
         channel_std: Sequence[float] = (0.25, 0.25, 0.25),
     ) -> None:
+        check_image_size(params.architecture, image_size)
         super().__init__()
         self.normalize = params.normalize
+        self.mirror = params.mirror
         self.image_size = image_size
         self.register_buffer("channel_mean", torch.tensor(channel_mean).view(1, 3, 1, 1))
         self.register_buffer("channel_std", torch.tensor(channel_std).view(1, 3, 1, 1))
@@ -64,12 +70,15 @@ class SiameseNetwork(nn.Module):
             case "conv4":
                 self.encoder = conv4(params.embedding_dim, image_size)
             case "resnet9":
-                self.encoder = resnet9(params.width, params.embedding_dim, image_size)
+                self.encoder = resnet9(params.width, params.embedding_dim)
             case "resnet18":
                 self.encoder = resnet18(params.embedding_dim)
 
     def encode(self, images: Tensor) -> Tensor:
         """Embed one batch.
+
+        In evaluation mode, with `mirror`, the embedding of an image is the mean of its own and that
+        of its mirror image: in training the network meets both.
 
         Args:
             images: uint8 `[B, 3, H, W]`.
@@ -77,6 +86,14 @@ class SiameseNetwork(nn.Module):
         Returns:
             float32 `[B, embedding_dim]`; of length 1 if the network normalises.
         """
+        embeddings = self._embed(images)
+        if self.mirror and not self.training:
+            embeddings = (embeddings + self._embed(images.flip(3))) / 2
+            if self.normalize:
+                embeddings = functional.normalize(embeddings, dim=1)
+        return embeddings
+
+    def _embed(self, images: Tensor) -> Tensor:
         standardised = (images.float() / 255 - self.channel_mean) / self.channel_std
         embeddings = self.encoder(standardised.contiguous(memory_format=torch.channels_last))
         embeddings = embeddings.float()  # lengths and distances are never taken in half precision
@@ -99,29 +116,31 @@ def build_network(
     channel_std: Sequence[float],
 ) -> SiameseNetwork:
     """Make the untrained network: the same `params.seed` gives the same initial weights."""
-    with torch.random.fork_rng():
-        torch.manual_seed(params.seed)
+    # Built on the CPU: the random states of GPUs are neither saved, which would wake them, nor set.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(params.seed)
         network = SiameseNetwork(params, image_size, channel_mean, channel_std)
     return network.to(memory_format=torch.channels_last)
 
 
+def check_image_size(architecture: str, image_size: int) -> None:
+    """Refuse images that an architecture would halve down to nothing."""
+    halvings = HALVINGS.get(architecture, 0)
+    if image_size < 2**halvings:
+        raise InputError(
+            f"params.yaml: `data.image_size` is {image_size}; `network.architecture` {architecture}"
+            f" halves the image {halvings} times and needs {2**halvings} or more"
+        )
+
+
 def conv4(embedding_dim: int, image_size: int) -> nn.Module:
     """Four convolutions of 32, 64, 128 and 256 channels, each halving the image."""
-    if image_size < 16:
-        raise InputError(
-            f"params.yaml: `data.image_size` is {image_size}; `network.architecture` conv4 halves"
-            " the image four times and needs 16 or more"
-        )
     left = image_size // 16
     return nn.Sequential(
-        *_convolution(3, 32),
-        nn.MaxPool2d(2),
-        *_convolution(32, 64),
-        nn.MaxPool2d(2),
-        *_convolution(64, 128),
-        nn.MaxPool2d(2),
-        *_convolution(128, 256),
-        nn.MaxPool2d(2),
+        *_convolution(3, 32, pool=True),
+        *_convolution(32, 64, pool=True),
+        *_convolution(64, 128, pool=True),
+        *_convolution(128, 256, pool=True),
         nn.Flatten(),
         nn.Linear(256 * left * left, 512),
         nn.ReLU(inplace=True),
@@ -129,22 +148,14 @@ def conv4(embedding_dim: int, image_size: int) -> nn.Module:
     )
 
 
-def resnet9(width: int, embedding_dim: int, image_size: int) -> nn.Module:
+def resnet9(width: int, embedding_dim: int) -> nn.Module:
     """Eight convolutions of 1, 2, 4 and 8 times `width` channels, and a linear layer."""
-    if image_size < 8:
-        raise InputError(
-            f"params.yaml: `data.image_size` is {image_size}; `network.architecture` resnet9"
-            " halves the image three times and needs 8 or more"
-        )
     return nn.Sequential(
         *_convolution(3, width),
-        *_convolution(width, 2 * width),
-        nn.MaxPool2d(2),
+        *_convolution(width, 2 * width, pool=True),
         _Residual(2 * width),
-        *_convolution(2 * width, 4 * width),
-        nn.MaxPool2d(2),
-        *_convolution(4 * width, 8 * width),
-        nn.MaxPool2d(2),
+        *_convolution(2 * width, 4 * width, pool=True),
+        *_convolution(4 * width, 8 * width, pool=True),
         _Residual(8 * width),
         _GlobalMaxPool(),
         nn.Linear(8 * width, embedding_dim),
@@ -159,12 +170,17 @@ def resnet18(embedding_dim: int) -> nn.Module:
     return network
 
 
-def _convolution(channels_in: int, channels_out: int) -> tuple[nn.Module, nn.Module, nn.Module]:
-    return (
+def _convolution(channels_in: int, channels_out: int, pool: bool = False) -> list[nn.Module]:
+    """Return convolution, pooling if asked for, normalisation and rectifier.
+
+    Pooling comes right after the convolution: what follows has a quarter of the work to do.
+    """
+    return [
         nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),
+        *([nn.MaxPool2d(2)] if pool else []),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
-    )
+    ]
 
 
 class _Residual(nn.Module):

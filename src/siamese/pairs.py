@@ -50,7 +50,7 @@ class PairsParams(Section):
     epochs: Annotated[int, Field(ge=1)]
     validation: Count
     test: Count
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")
     def _a_like_pair_for_each_class(self) -> Self:

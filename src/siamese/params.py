@@ -5,7 +5,9 @@ stage reads its own sections only, so that a new key in one section re-runs no o
 """
 
 import difflib
+import math
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,7 +45,7 @@ def read_sections(file: Path = PARAMS_FILE, **schemas: type[Section]) -> Any:
     sections: dict[str, Section] = {}
     for name, schema in schemas.items():
         if name not in document:
-            faults.append(f"{file}: section `{name}` is missing{_nearest(name, document)}")
+            faults.append(f"{file}: section `{name}` is missing{nearest_name(name, document)}")
             continue
         try:
             sections[name] = schema.model_validate(document[name])
@@ -79,19 +81,50 @@ def _describe(error: ValidationError, file: Path, name: str, schema: type[Sectio
         message = fault["msg"].removeprefix("Value error, ")
         match fault["type"]:
             case "extra_forbidden":
-                hint = _nearest(str(fault["loc"][-1]), schema.model_fields)
+                group = _group(schema, fault["loc"][:-1])
+                hint = nearest_name(str(fault["loc"][-1]), group.model_fields)
                 lines.append(f"{file}: unknown key `{key}`{hint}")
             case "missing":
                 lines.append(f"{file}: key `{key}` is missing")
             case _ if not fault["loc"] and isinstance(fault["input"], dict):
                 # A rule over several keys: its message names them and their values.
                 lines.append(f"{file}: {message}")
+            case "float_type" | "int_type" if isinstance(fault["input"], str) and (
+                number := _written_out(fault["input"], whole=fault["type"] == "int_type")
+            ):
+                lines.append(f"{file}: `{key}` is {fault['input']!r}, text to YAML; write {number}")
             case _:
                 lines.append(f"{file}: `{key}` is {fault['input']!r}; {_lower_first(message)}")
     return lines
 
 
-def _nearest(word: str, allowed: Iterable[str]) -> str:
+def _group(schema: Any, path: Iterable[int | str]) -> type[Section]:
+    """Follow the names of nested groups down to the schema of the innermost."""
+    for name in path:
+        schema = schema.model_fields[name].annotation
+    return schema
+
+
+def _written_out(text: str, whole: bool) -> str | None:
+    """Say how to write a number that YAML has read as text; None if it is no such number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    if not math.isfinite(value) or (whole and not value.is_integer()):
+        return None
+    if "e" not in text.lower():
+        return f"{value:.0f} without quotes" if whole else f"{Decimal(text):f} without quotes"
+    if whole:
+        return f"{value:.0f}"
+    # PyYAML knows an exponent only by its sign, and only after a decimal point.
+    digits, _, exponent = f"{Decimal(text):e}".partition("e")
+    point = "" if "." in digits else ".0"
+    return f"{digits}{point}e{exponent}, with a decimal point and a signed exponent"
+
+
+def nearest_name(word: str, allowed: Iterable[str]) -> str:
+    """Return the end of a message on an unknown name: the allowed one most like it, or all."""
     allowed = list(allowed)
     close = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
     if close:

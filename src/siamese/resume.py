@@ -7,6 +7,8 @@ other code never picks it up. It is deleted when training ends, so that a forced
 
 import hashlib
 import json
+import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +35,25 @@ class ResumeFile:
         self.path = folder / f"{name}.pt"
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """Return the state saved last, tensors on `device`; None if there is none."""
-        if not self.path.exists():
+        """Return the state saved last, tensors on `device`.
+
+        None if there is none, or a damaged one: the run then starts anew, and says so.
+        """
+        try:
+            return torch.load(self.path, map_location=device, weights_only=True)
+        except FileNotFoundError:
             return None
-        return torch.load(self.path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            print(f"{self.path} is damaged: training starts from the beginning", flush=True)
+            return None
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state in one rename: a kill leaves the old state or the new one."""
-        with new_file(self.path) as partial:
-            torch.save(state, partial)
+        with new_file(self.path) as partial, partial.open("wb") as stream:
+            torch.save(state, stream)
+            # On the disk before the rename is: a power cut, too, leaves one of the two.
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def delete(self) -> None:
         """Remove the saved state, for the run is complete."""

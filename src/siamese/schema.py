@@ -4,7 +4,6 @@ Set-up, tests and CI check everything through here. No stage imports this module
 own sections, so that a change of another section's schema does not re-run it.
 """
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from siamese.data_params import DataParams
 from siamese.embedding import EmbedParams
 from siamese.errors import InputError
 from siamese.evaluation import EvaluateParams, FloorParams
-from siamese.network import NetworkParams
+from siamese.network import NetworkParams, check_image_size
 from siamese.pairs import PairsParams
-from siamese.params import PARAMS_FILE, Section, read_document, read_sections
+from siamese.params import PARAMS_FILE, Section, nearest_name, read_document, read_sections
 from siamese.prepare import PrepareParams
 from siamese.training import TrainParams, check_margin
 
@@ -33,19 +32,16 @@ SECTIONS: dict[str, type[Section]] = {
 
 
 def check_params(file: Path = PARAMS_FILE) -> Any:
-    """Check every section, and that there is no other; return them all.
+    """Check every section, that there is no other, and that they go together; return them all.
 
     Raises:
-        InputError: listing every fault found.
+        InputError: listing every fault found in the sections; or else naming the first rule over
+            several sections that is broken.
     """
     for name in read_document(file):
         if name not in SECTIONS:
-            raise InputError(f"{file}: unknown section `{name}`{_nearest(name)}")
+            raise InputError(f"{file}: unknown section `{name}`{nearest_name(name, SECTIONS)}")
     params = read_sections(file, **SECTIONS)
+    check_image_size(params.network.architecture, params.data.image_size)
     check_margin(params.train.margin, params.network.normalize)
     return params
-
-
-def _nearest(name: str) -> str:
-    close = difflib.get_close_matches(name, SECTIONS, n=1)
-    return f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(SECTIONS)}"

@@ -1,0 +1,314 @@
+"""How fast training is, measured beside its own limit and beside what a user would pick instead.
+
+    make bench              # the pipeline's data and params.yaml; writes bench/speed.json
+
+Three contestants with the same network, batch size, precision, memory format and threads:
+
+- trainer: `Trainer.train_epoch` as the `train` stage runs it, everything but validation included;
+- limit: forward, loss, backward and step, again and again on one batch that is already there;
+- peer: pytorch-metric-learning's ContrastiveLoss and MPerClassSampler over torchvision's CIFAR100,
+  transforms and DataLoader, with AdamW, in a process without this project's settings.
+
+Trainer and limit take turns in one process, that process and the peer's take turns in rounds, so
+that whatever else the machine does meets all of them. Speeds are images per second.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torchvision import transforms
+from torchvision.datasets import CIFAR100
+
+from siamese.augment import Changes, augment
+from siamese.compute import ComputeParams, autocast_dtype, start
+from siamese.dataset import channel_statistics, load_dataset
+from siamese.loss import balanced_mean, contrastive_loss, distance_matrix
+from siamese.manifest import read_manifest
+from siamese.network import NetworkParams, SiameseNetwork, build_network
+from siamese.pairs import PairsParams
+from siamese.params import read_sections
+from siamese.trainer import Trainer, TrainParams
+from siamese.training_data import TrainingData
+
+PREPARED, PAIRS, RESULT = Path("data/prepared"), Path("data/pairs"), Path("bench/speed.json")
+TURNS = 2  # of trainer and limit in one process
+CONTESTANTS = ("trainer", "limit", "peer")
+
+
+def main() -> None:
+    """Run the rounds, each contestant in a process of its own, and write what they measured."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", type=int, default=40, help="timed at a time")
+    parser.add_argument("--compile", action="store_true", help="the limit with torch.compile too")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=worker_counts(), help="to choose from"
+    )
+    parser.add_argument("--only", choices=["ours", "peer"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    params = read_sections(
+        network=NetworkParams, train=TrainParams, compute=ComputeParams, pairs=PairsParams
+    )
+    if options.only:
+        measure = measure_ours if options.only == "ours" else measure_peer
+        print(json.dumps(measure(params, options)))
+        return
+
+    tried = {workers: run("peer", options, [workers])["peer"] for workers in options.workers}
+    best = max(tried, key=lambda workers: tried[workers])
+    print(f"The peer's DataLoader is fastest with {best} workers: {tried}", flush=True)
+    rounds = []
+    for number in range(options.rounds):
+        figures = run("ours", options, [best]) | run("peer", options, [best])
+        rounds.append(figures)
+        print(f"round {number + 1} of {options.rounds}: {figures}", flush=True)
+    report = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(),
+        "batches": options.batches,
+        "settings": {name: section.model_dump() for name, section in vars(params).items()},
+        "peer_workers": {"best": best, "tried": {str(key): tried[key] for key in tried}},
+        "rounds": rounds,
+    }
+    RESULT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(table(rounds))
+
+
+def run(contestant: str, options: argparse.Namespace, workers: list[int]) -> dict[str, float]:
+    """Measure one contestant in a fresh process."""
+    command = [sys.executable, __file__, "--only", contestant, "--batches", str(options.batches)]
+    command += ["--workers", *map(str, workers)] + ["--compile"] * options.compile
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def worker_counts() -> list[int]:
+    """Return what to try for the peer's DataLoader: none, and powers of two up to all cores."""
+    cores = os.cpu_count() or 1
+    return sorted({0, cores} | {2**power for power in range(cores.bit_length()) if power < 5})
+
+
+def machine() -> dict[str, Any]:
+    """Say what was measured on."""
+    cpu = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), cpu)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pytorch-metric-learning": version("pytorch-metric-learning"),
+    }
+
+
+def table(rounds: list[dict[str, float]]) -> str:
+    """Return the figures as Markdown: median, and least to most, over the rounds."""
+    lines = ["", "| | images/s, median | least - most | peak memory |", "|---|---|---|---|"]
+    for name in (*CONTESTANTS, "limit_compiled"):
+        if name in rounds[0]:
+            speeds = sorted(figures[name] for figures in rounds)
+            memory = rounds[0].get(f"{name}_memory_mb")
+            median, least, most = statistics.median(speeds), speeds[0], speeds[-1]
+            peak = f"{memory:,.0f} MB" if memory else "as above"
+            lines.append(f"| {name} | {median:,.0f} | {least:,.0f} - {most:,.0f} | {peak} |")
+    for other in ("limit", "peer"):
+        ratios = sorted(figures["trainer"] / figures[other] for figures in rounds)
+        lines.append(
+            f"\ntrainer / {other}: {statistics.median(ratios):.3f}"
+            f" ({ratios[0]:.3f} - {ratios[-1]:.3f})"
+        )
+    return "\n".join(lines)
+
+
+def measure_ours(params: SimpleNamespace, options: argparse.Namespace) -> dict[str, float]:
+    """Measure trainer and limit, in turns."""
+    device = start(params.compute)
+    dataset = load_dataset(PREPARED)
+    data = TrainingData.load(
+        dataset,
+        read_manifest(PAIRS / "train.parquet", dataset.samples, "train"),
+        read_manifest(PAIRS / "validation.parquet", dataset.samples, "validation"),
+        device,
+    )
+    batches = min(options.batches, data.same.shape[1])
+    epochs = np.arange(TURNS + 1) % len(data.same)  # one a turn, however many were drawn
+    data = replace(data, batches=data.batches[epochs, :batches], same=data.same[epochs, :batches])
+
+    def new_trainer() -> Trainer:
+        network = build_network(params.network, data.images.shape[1], *statistics_of(data))
+        return Trainer(data, network.to(device), params.train)
+
+    trainer, limit = new_trainer(), resident_step(new_trainer())
+    contestants: dict[str, Callable[[int], Any]] = {
+        "trainer": trainer.train_epoch,
+        "limit": lambda _: [limit() for _ in range(batches)],
+    }
+    if options.compile:
+        compiled = resident_step(new_trainer(), compiled=True)
+        contestants["limit_compiled"] = lambda _: [compiled() for _ in range(batches)]
+    return time_in_turns(contestants, data.batches[0].size, device)
+
+
+def statistics_of(data: TrainingData) -> tuple[list[float], list[float]]:
+    """Return the channel statistics of the training images."""
+    return channel_statistics(data.images.cpu().numpy())
+
+
+def resident_step(trainer: Trainer, compiled: bool = False) -> Callable[[], None]:
+    """Return a function that takes one step on the trainer's first batch, augmented beforehand."""
+    data, params, device = trainer.data, trainer.params, trainer.device
+    index = torch.from_numpy(data.batches[0, 0].T.reshape(-1)).to(device)  # (2P,)
+    changes = Changes.draw(len(index), params.augment, torch.Generator().manual_seed(0))
+    images = augment(data.images, index, changes.to(device), params.augment).clone()
+    labels = data.labels[index]
+    is_same = labels[:, None] == labels[None, :]
+    is_pair = torch.ones_like(is_same).triu(diagonal=1)
+    encode = torch.compile(trainer.network.encode) if compiled else trainer.network.encode
+    trainer.network.train()
+
+    def step() -> None:
+        with torch.autocast(
+            device.type, trainer.precision, enabled=trainer.precision != torch.float32
+        ):
+            embeddings = encode(images)
+        distance = distance_matrix(embeddings)
+        losses = contrastive_loss(
+            distance, is_same, params.margin, params.power, params.like_weight
+        )
+        counted = is_pair & (is_same | (distance < params.margin))
+        loss = balanced_mean(losses, is_same, counted)
+        trainer.network.zero_grad()
+        loss.backward()
+        trainer.muon.take_gradients()
+        trainer.muon.step()
+        trainer.adamw.step()
+
+    return step
+
+
+class Prepared(CIFAR100):
+    """torchvision's data set, filled without its archive.
+
+    Not local to a function: where workers are not forked they look it up by its name.
+    """
+
+    def __init__(self, images: np.ndarray, labels: list[int], transform: Callable) -> None:
+        self.data, self.targets = images, labels
+        self.transform, self.target_transform = transform, None
+
+
+def measure_peer(params: SimpleNamespace, options: argparse.Namespace) -> dict[str, float]:
+    """Measure pytorch-metric-learning in torchvision's and PyTorch's usual surroundings."""
+    from pytorch_metric_learning.losses import ContrastiveLoss
+    from pytorch_metric_learning.samplers import MPerClassSampler
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if params.compute.device != "auto":
+        device = torch.device(params.compute.device)
+    torch.set_num_threads(params.compute.threads)
+    dataset = load_dataset(PREPARED)
+    rows = dataset.rows("train")
+
+    mean, std = channel_statistics(dataset.images[rows])
+    transform = transforms.Compose(
+        [
+            transforms.RandomCrop(
+                dataset.images.shape[1], params.train.augment.crop, padding_mode="reflect"
+            ),
+            transforms.RandomHorizontalFlip(0.5 if params.train.augment.flip else 0.0),
+            transforms.ToTensor(),
+            transforms.Normalize(mean, std),
+        ]
+    )
+    images = Prepared(dataset.images[rows], dataset.fine()[rows].tolist(), transform)
+    batch_size = 2 * params.pairs.batch_size
+    per_class = batch_size // params.pairs.classes_per_batch
+    workers = options.workers[0]
+    loader: torch.utils.data.DataLoader = torch.utils.data.DataLoader(
+        images,
+        batch_size,
+        sampler=MPerClassSampler(images.targets, per_class, batch_size, len(images)),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=device.type == "cuda",
+        drop_last=True,
+    )
+    network = SiameseNetwork(params.network, dataset.images.shape[1])
+    encoder = network.encoder.to(device).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(encoder.parameters(), 0.008, fused=True)
+    loss_of = ContrastiveLoss(neg_margin=params.train.margin)
+    precision = autocast_dtype(params.train.precision, device)
+    stream = endless(loader)
+
+    def go(_: int) -> None:
+        for _ in range(options.batches):
+            batch, labels = next(stream)
+            batch = batch.to(device, non_blocking=True, memory_format=torch.channels_last)
+            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+                embeddings = encoder(batch)
+            embeddings = functional.normalize(embeddings.float(), dim=1)
+            loss = loss_of(embeddings, labels.to(device, non_blocking=True))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return time_in_turns({"peer": go}, options.batches * batch_size, device)
+
+
+def endless(loader: torch.utils.data.DataLoader) -> Any:
+    """Yield the loader's batches again and again."""
+    while True:
+        yield from loader
+
+
+def time_in_turns(
+    contestants: dict[str, Callable[[int], Any]], n_images: int, device: torch.device
+) -> dict[str, float]:
+    """Return images per second of each, the mean of its turns, and the peak memory in megabytes.
+
+    The first turn is not counted: it fills caches and, on a GPU, chooses kernels.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(TURNS + 1):
+        for name, go in contestants.items():
+            synchronize(device)
+            began = time.perf_counter()
+            go(turn)
+            synchronize(device)
+            seconds[name].append(time.perf_counter() - began)
+    speeds = {name: round(n_images / float(np.mean(each[1:])), 1) for name, each in seconds.items()}
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 1e6
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    return speeds | {f"{next(iter(contestants))}_memory_mb": round(peak)}
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Several processes that train one network together, with PyTorch's own engine.
+
+`torchrun` starts them and tells each its rank; `torch.distributed` carries what they exchange (NCCL
+between CUDA devices, Gloo between CPUs). Every process embeds its part of each batch, and all
+embeddings are gathered, so that pairs span the whole batch as they do in a single process.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from siamese.errors import InputError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together; alone, by default.
+
+    Attributes:
+        rank: its number, 0 to size-1. Rank 0 writes and reports.
+        size: how many there are, on all machines.
+        local_rank: its number on this machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes files and reports."""
+        return self.rank == 0
+
+    def part(self, count: int) -> slice:
+        """Return this rank's part of `count` rows that the ranks divide evenly.
+
+        Raises:
+            InputError: they cannot be divided evenly.
+        """
+        if count % self.size:
+            raise InputError(
+                f"params.yaml: the {count} images of a batch, twice `pairs.batch_size`, cannot be"
+                f" shared evenly by {self.size} processes (`train.processes`): let it divide them"
+            )
+        each = count // self.size
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """Return the network such that its gradients are averaged over the ranks.
+
+        On CUDA its batch norm layers then take their statistics over the whole batch; PyTorch has
+        no such layer for the CPU, where each rank takes those of its part.
+        """
+        if self.size == 1:
+            return network
+        if next(network.parameters()).is_cuda:
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            return DistributedDataParallel(network, device_ids=[torch.cuda.current_device()])
+        return DistributedDataParallel(network)
+
+    def gather(self, embeddings: Tensor) -> Tensor:
+        """Join the embeddings of all ranks, float `[B / size, D]` each, to `[B, D]`.
+
+        Gradients flow into this rank's own rows alone. A loss taken over all of them must be
+        multiplied by `size`: then averaging the ranks' gradients, as `wrap` does, gives that of the
+        whole batch.
+        """
+        if self.size == 1:
+            return embeddings
+        parts = [torch.empty_like(embeddings) for _ in range(self.size)]
+        distributed.all_gather(parts, embeddings.detach())
+        parts[self.rank] = embeddings
+        return torch.cat(parts)
+
+    def gather_rows(self, rows: np.ndarray) -> np.ndarray:
+        """Join the rows of all ranks, of any number each, in the order of the ranks."""
+        if self.size == 1:
+            return rows
+        parts: list[Any] = [None] * self.size
+        distributed.all_gather_object(parts, rows)
+        return np.concatenate(parts)
+
+    def share(self, value: Any) -> Any:
+        """Return rank 0's value on every rank."""
+        if self.size == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+
+def started_by_torchrun() -> bool:
+    """Whether `torchrun` started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def restart_under_torchrun(processes: int) -> None:
+    """Replace this process by `torchrun`, which starts the same program so many times."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv])
+
+
+def this_rank(processes: int) -> Ranks:
+    """Tell which of the processes this is.
+
+    Args:
+        processes: how many are to train together.
+
+    Raises:
+        InputError: `torchrun` started another number.
+    """
+    if not started_by_torchrun():
+        return Ranks()
+    size = int(os.environ["WORLD_SIZE"])
+    if size != processes:
+        raise InputError(
+            f"params.yaml: `train.processes` is {processes}, but torchrun started {size} processes"
+            " on all machines together: make them the same"
+        )
+    return Ranks(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
+
+
+@contextmanager
+def joined(ranks: Ranks, device: torch.device) -> Iterator[None]:
+    """Connect the ranks for as long as the block runs."""
+    if ranks.size == 1:
+        yield
+        return
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()

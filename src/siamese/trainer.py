@@ -1,0 +1,290 @@
+"""One training run at work: its network, optimiser and schedule, epoch by epoch.
+
+An epoch walks through the batches that the `pairs` stage drew: look up the images, augment them,
+embed them in one pass, take the contrastive loss over their pairs, step.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from tqdm import tqdm
+
+from siamese.augment import AugmentParams, Changes, augment
+from siamese.compute import Precision, autocast_dtype
+from siamese.embedding import embed_images
+from siamese.errors import InputError
+from siamese.knn import class_ranking, nearest
+from siamese.loss import balanced_mean, contrastive_loss, distance_matrix, distance_of
+from siamese.network import SiameseNetwork
+from siamese.optimizer import make_optimizers
+from siamese.parallel import Ranks
+from siamese.params import Section
+from siamese.training_data import TrainingData
+from siamese.verification import pair_distances
+
+# What is measured of every batch, in this order; see `training.EpochRecord`.
+FIGURES = ("loss", "like_distance", "unlike_distance", "active_unlike", "spread")
+# Reading a figure makes a GPU wait for the host: there the loss is looked at this often.
+BATCHES_BETWEEN_CHECKS = {"cpu": 1, "cuda": 50}
+
+
+class TrainParams(Section):
+    """The `train` section of `params.yaml`, where each value is explained."""
+
+    margin: float = Field(gt=0)
+    power: Literal[1, 2]
+    like_weight: float = Field(gt=0)
+    mining: Literal["none", "batch"]
+    learning_rate: float = Field(gt=0)
+    learning_rate_rest: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup: float = Field(gt=0, lt=1)
+    precision: Precision
+    augment: AugmentParams
+    monitor: Literal["knn", "loss"]
+    monitor_k: int = Field(ge=1)
+    monitor_gallery: int = Field(ge=1)
+    patience: int = Field(ge=1)
+    min_delta: float = Field(ge=0)
+    processes: int = Field(ge=1, le=4096)
+    seed: int = Field(ge=0, lt=2**32)
+
+
+class Trainer:
+    """Trains a network in place, epoch by epoch, and can be put down and taken up again.
+
+    Args:
+        data: on the device to train on.
+        network: untrained, on that device.
+        params: see `params.yaml`.
+        ranks: the processes that train together; each has all of `data`.
+
+    Raises:
+        InputError: the batches cannot be shared evenly, the schedule is too short, or the precision
+            cannot be had.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        network: SiameseNetwork,
+        params: TrainParams,
+        ranks: Ranks | None = None,
+    ) -> None:
+        self.data, self.network, self.params = data, network, params
+        self.ranks = ranks or Ranks()
+        self.device = data.images.device
+        self.precision = autocast_dtype(params.precision, self.device)
+        self.wrapped = self.ranks.wrap(network)
+        self.muon, self.adamw = make_optimizers(
+            network, params.learning_rate, params.learning_rate_rest, params.weight_decay
+        )
+        steps = data.same.shape[0] * data.same.shape[1]
+        check_warmup(params.warmup, steps)
+        self.muon_schedule, self.adamw_schedule = (
+            torch.optim.lr_scheduler.OneCycleLR(
+                optimizer,
+                max_lr=optimizer.param_groups[0]["lr"],
+                total_steps=steps,
+                pct_start=params.warmup,
+                cycle_momentum=False,
+            )
+            for optimizer in (self.muon, self.adamw)
+        )
+        # Gradients of half-precision numbers would vanish; bf16 and fp32 need no scaling.
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self.precision == torch.float16
+        )
+        self.gallery = _sample_gallery(len(data.images), params.monitor_gallery, params.seed)
+        self.part = self.ranks.part(2 * data.same.shape[2])
+        # Of the batches of an epoch that has begun: float32 (figures,) each, and the first's rate.
+        self.figures: list[Tensor] = []
+        self.learning_rate = 0.0
+
+    def train_epoch(
+        self, epoch: int, is_interrupted: Callable[[], object] = lambda: False
+    ) -> dict[str, float] | None:
+        """Go through an epoch's batches; of one that was put down, through those left.
+
+        Args:
+            epoch: its number, from 0.
+            is_interrupted: asked before each batch whether to put the epoch down here.
+
+        Returns:
+            The learning rate at its start and the means of `FIGURES` over its batches; None if it
+            was put down.
+
+        Raises:
+            InputError: the loss is no longer finite.
+        """
+        self.network.train()
+        index, same, changes = self._draw(epoch)
+        done = len(self.figures)
+        if not done:
+            self.learning_rate = float(self.muon_schedule.get_last_lr()[0])
+        with tqdm(
+            total=index.numel(),
+            initial=done * index.shape[1],
+            desc=f"epoch {epoch + 1}",
+            unit="img",
+            leave=False,
+            disable=None if self.ranks.is_first else True,
+        ) as bar:
+            for batch in range(done, len(index)):
+                if is_interrupted():
+                    return None
+                first = batch * index.shape[1]
+                rows = slice(first + self.part.start, first + self.part.stop)
+                self.figures.append(self._step(index[batch], same[batch], changes[rows]))
+                bar.update(index.shape[1])
+                is_last = batch + 1 == len(index)
+                if is_last or (batch + 1) % BATCHES_BETWEEN_CHECKS[self.device.type] == 0:
+                    self._check_finite(epoch)
+        means = torch.stack(self.figures).mean(dim=0).tolist()
+        self.figures = []
+        return {"learning_rate": self.learning_rate, **dict(zip(FIGURES, means, strict=True))}
+
+    def validate(self) -> dict[str, float]:
+        """Measure the loss on the fixed validation pairs, and k-NN accuracy on the split.
+
+        The validation samples are the queries, a fixed part of the training samples the gallery.
+        """
+        queries = self._embed(self.data.validation_images)
+        gallery = self._embed(self.data.images[self.gallery])
+        left, right = self.data.validation_pairs.T
+        distance = torch.from_numpy(pair_distances(queries, left, right))
+        same = torch.tensor(self.data.validation_same)
+        loss = balanced_mean(self._pair_losses(distance, same), same)
+        gallery_labels = self.data.labels[self.gallery].cpu().numpy()
+        rows, _ = nearest(gallery, queries, min(self.params.monitor_k, len(gallery)))
+        predicted = class_ranking(gallery_labels[rows], top=1)[:, 0]
+        return {
+            "validation_loss": float(loss),
+            "validation_knn": float(np.mean(predicted == self.data.validation_labels)),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that is needed to go on: plain values and tensors."""
+        parts = {name: part.state_dict() for name, part in self._stateful().items()}
+        return parts | {"figures": self.figures, "learning_rate": self.learning_rate}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a run where `state_dict` left it."""
+        for name, part in self._stateful().items():
+            part.load_state_dict(state[name])
+        self.figures = [figures.to(self.device) for figures in state["figures"]]
+        self.learning_rate = state["learning_rate"]
+
+    def _stateful(self) -> dict[str, Any]:
+        names = ("network", "muon", "adamw", "muon_schedule", "adamw_schedule", "scaler")
+        return {name: getattr(self, name) for name in names}
+
+    def _draw(self, epoch: int) -> tuple[Tensor, Tensor, Changes]:
+        """Put an epoch's batches on the device, and what augmentation does to their images.
+
+        Returns:
+            int64 `[batches, 2P]`, positions of the images, all lefts of a batch and then all
+            rights; bool `[batches, P]`; changes of batches x 2P images.
+        """
+        pairs = torch.from_numpy(self.data.batches[epoch])  # (batches, P, 2)
+        index = pairs.mT.reshape(len(pairs), -1)
+        # Seeded by the epoch, so that a run taken up again draws what it would have drawn.
+        generator = torch.Generator().manual_seed(self.params.seed * 100_003 + epoch)
+        changes = Changes.draw(index.numel(), self.params.augment, generator)
+        same = torch.tensor(self.data.same[epoch])
+        return index.to(self.device), same.to(self.device), changes.to(self.device)
+
+    def _step(self, index: Tensor, same: Tensor, changes: Changes) -> Tensor:
+        """Take one optimiser step on one batch.
+
+        Args:
+            index: int64 `[2P]`, of the whole batch.
+            same: bool `[P]`, likewise.
+            changes: what augmentation does to this rank's part of the images.
+
+        Returns:
+            float32 `(figures,)`, left on the device.
+        """
+        images = augment(self.data.images, index[self.part], changes, self.params.augment)
+        with torch.autocast(
+            self.device.type, self.precision, enabled=self.precision != torch.float32
+        ):
+            (embeddings,) = self.wrapped(images)  # (2P / ranks, D)
+        embeddings = self.ranks.gather(embeddings)  # (2P, D)
+        if self.params.mining == "batch":
+            labels = self.data.labels[index]
+            distance = distance_matrix(embeddings)  # (2P, 2P)
+            is_same = labels[:, None] == labels[None, :]
+            # Each pair once, and no image with itself.
+            is_pair = (index[:, None] != index[None, :]).triu(diagonal=1)
+            # Of the many unlike pairs those beyond the margin have nothing left to learn; counted,
+            # their zeros would drown the few that have.
+            counted = is_pair & (is_same | (distance < self.params.margin))
+        else:
+            left, right = embeddings.chunk(2)
+            distance = distance_of(left, right)  # (P,)
+            is_same, is_pair, counted = same, torch.ones_like(same), torch.ones_like(same)
+        loss = balanced_mean(self._pair_losses(distance, is_same), is_same, counted)
+
+        self.network.zero_grad()
+        self.scaler.scale(loss * self.ranks.size).backward()
+        self.muon.take_gradients()
+        for optimizer in (self.muon, self.adamw):
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        self.muon_schedule.step()
+        self.adamw_schedule.step()
+
+        with torch.no_grad():
+            like, unlike = is_same & is_pair, ~is_same & is_pair
+            n_like, n_unlike = like.sum().clamp_min(1), unlike.sum().clamp_min(1)
+            figures = {
+                "loss": loss,
+                "like_distance": distance.where(like, 0).sum() / n_like,
+                "unlike_distance": distance.where(unlike, 0).sum() / n_unlike,
+                "active_unlike": (unlike & (distance < self.params.margin)).sum() / n_unlike,
+                "spread": (embeddings - embeddings.mean(0)).square().sum(1).mean().sqrt(),
+            }
+            return torch.stack([figures[name] for name in FIGURES])
+
+    def _pair_losses(self, distance: Tensor, same: Tensor) -> Tensor:
+        return contrastive_loss(
+            distance, same, self.params.margin, self.params.power, self.params.like_weight
+        )
+
+    def _embed(self, images: Tensor) -> np.ndarray:
+        """Embed images, shared by the ranks: uint8 `[n, H, W, 3]` to float32 `[n, D]`."""
+        cuts = np.linspace(0, len(images), self.ranks.size + 1).astype(int)
+        part = images[cuts[self.ranks.rank] : cuts[self.ranks.rank + 1]]
+        batch_size = 2 * self.data.same.shape[2]
+        return self.ranks.gather_rows(embed_images(self.network, part, batch_size, self.precision))
+
+    def _check_finite(self, epoch: int) -> None:
+        losses = torch.stack(self.figures)[:, 0].cpu()
+        broken = (~losses.isfinite()).nonzero()
+        if len(broken):
+            batch = int(broken[0])
+            raise InputError(
+                f"the loss became {float(losses[batch])} in epoch {epoch + 1}, batch {batch + 1};"
+                " the likely reason is `train.learning_rate`,"
+                f" {self.params.learning_rate}: try a tenth of it"
+            )
+
+
+def check_warmup(warmup: float, steps: int) -> None:
+    """Refuse a warm-up of exactly one batch, which the one-cycle schedule cannot divide by."""
+    if warmup * steps == 1:
+        raise InputError(
+            f"params.yaml: `train.warmup` {warmup} of {steps} batches in all is a single batch,"
+            " in which the learning rate cannot rise; raise it a little"
+        )
+
+
+def _sample_gallery(n_samples: int, size: int, seed: int) -> Tensor:
+    """Choose the training samples that validation queries are compared with, int64 ascending."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(n_samples, generator=generator)[:size].sort().values

@@ -1,0 +1,84 @@
+"""Two processes that train together against one that trains alone on the same batches."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from siamese.errors import InputError
+from siamese.model import load_model
+from siamese.parallel import Ranks, this_rank
+from tests.conftest import Workspace
+
+SCRIPT = Path(__file__).with_name("train_in_parallel.py")
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+
+def run(mining: str, target: Path, launcher: list[str]) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, *launcher, str(SCRIPT), mining, str(target)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return torch.load(target, weights_only=True)
+
+
+def relative_distance(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("mining", ["none", "batch"])
+def test_two_processes_take_the_steps_of_one(tmp_path: Path, mining: str) -> None:
+    alone = run(mining, tmp_path / "alone.pt", [])
+    together = run(mining, tmp_path / "together.pt", TORCHRUN)
+    assert alone["weights"].shape[0] == 1
+    first, second = together["weights"]
+    assert torch.equal(first, second), "both processes end with the same weights"
+    # Muon's steps have a fixed length, so six steps in another direction would show. It works in
+    # bfloat16, where a last bit of a gradient may become a hundredth of a step.
+    assert relative_distance(first, alone["weights"][0]) < 2e-3
+    # Both optimisers overlook the gradient's length; the gradient of the last step does not.
+    assert relative_distance(together["gradient"], alone["gradient"]) < 0.02
+    for figures, expected in zip(together["figures"], alone["figures"], strict=True):
+        assert figures == pytest.approx(expected, rel=2e-3)
+    assert together["validation_loss"] == pytest.approx(alone["validation_loss"], rel=2e-2)
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused() -> None:
+    assert Ranks(rank=1, size=2).part(6) == slice(3, 6)
+    with pytest.raises(InputError, match=r"6 images of a batch.*4 processes \(`train\.processes`"):
+        Ranks(rank=0, size=4).part(6)
+
+
+def test_torchrun_and_the_parameters_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert this_rank(1) == Ranks()
+    started = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1"}
+    for name, value in started.items():
+        monkeypatch.setenv(name, value)
+    assert this_rank(4) == Ranks(rank=3, size=4, local_rank=1)
+    with pytest.raises(InputError, match=r"`train\.processes` is 2, but torchrun started 4"):
+        this_rank(2)
+
+
+def test_the_stage_starts_its_processes_and_the_first_alone_writes(workspace: Workspace) -> None:
+    workspace.change_params({"train": {"processes": 2}})
+    for name in ("data/model/model.safetensors", "metrics/training.json"):
+        (workspace.path / name).unlink()
+    printed = workspace.run(sys.executable, "stages/train.py")
+    assert printed.count("epoch   2 ") == 1
+    assert printed.count("best of 2 epochs") == 1
+    assert load_model(workspace.path / "data/model").network.image_size == 16
+    assert not list((workspace.path / "data/resume").glob("*"))
+
+
+def test_what_processes_cannot_share_is_said_once(workspace: Workspace) -> None:
+    workspace.change_params({"train": {"processes": 3}})
+    printed = workspace.run(sys.executable, "stages/train.py", fails=True)
+    assert printed.count("cannot be shared evenly by 3 processes") == 1
