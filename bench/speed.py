@@ -39,8 +39,6 @@ from torchvision.datasets import CIFAR100
 from siamese.augment import Changes, augment
 from siamese.compute import ComputeParams, autocast_dtype, start
 from siamese.dataset import channel_statistics, load_dataset
-from siamese.loss import balanced_mean, contrastive_loss, distance_matrix
-from siamese.manifest import read_manifest
 from siamese.network import NetworkParams, SiameseNetwork, build_network
 from siamese.pairs import PairsParams
 from siamese.params import read_sections
@@ -143,19 +141,15 @@ def table(rounds: list[dict[str, float]]) -> str:
 def measure_ours(params: SimpleNamespace, options: argparse.Namespace) -> dict[str, float]:
     """Measure trainer and limit, in turns."""
     device = start(params.compute)
-    dataset = load_dataset(PREPARED)
-    data = TrainingData.load(
-        dataset,
-        read_manifest(PAIRS / "train.parquet", dataset.samples, "train"),
-        read_manifest(PAIRS / "validation.parquet", dataset.samples, "validation"),
-        device,
-    )
+    data = TrainingData.load(PREPARED, PAIRS, device)
     batches = min(options.batches, data.same.shape[1])
     epochs = np.arange(TURNS + 1) % len(data.same)  # one a turn, however many were drawn
     data = replace(data, batches=data.batches[epochs, :batches], same=data.same[epochs, :batches])
 
     def new_trainer() -> Trainer:
-        network = build_network(params.network, data.images.shape[1], *statistics_of(data))
+        network = build_network(
+            params.network, data.images.shape[1], data.channel_mean, data.channel_std
+        )
         return Trainer(data, network.to(device), params.train)
 
     trainer, limit = new_trainer(), resident_step(new_trainer())
@@ -169,41 +163,17 @@ def measure_ours(params: SimpleNamespace, options: argparse.Namespace) -> dict[s
     return time_in_turns(contestants, data.batches[0].size, device)
 
 
-def statistics_of(data: TrainingData) -> tuple[list[float], list[float]]:
-    """Return the channel statistics of the training images."""
-    return channel_statistics(data.images.cpu().numpy())
-
-
-def resident_step(trainer: Trainer, compiled: bool = False) -> Callable[[], None]:
+def resident_step(trainer: Trainer, compiled: bool = False) -> Callable[[], object]:
     """Return a function that takes one step on the trainer's first batch, augmented beforehand."""
     data, params, device = trainer.data, trainer.params, trainer.device
     index = torch.from_numpy(data.batches[0, 0].T.reshape(-1)).to(device)  # (2P,)
+    same = torch.from_numpy(data.same[0, 0]).to(device)
     changes = Changes.draw(len(index), params.augment, torch.Generator().manual_seed(0))
     images = augment(data.images, index, changes.to(device), params.augment).clone()
-    labels = data.labels[index]
-    is_same = labels[:, None] == labels[None, :]
-    is_pair = torch.ones_like(is_same).triu(diagonal=1)
-    encode = torch.compile(trainer.network.encode) if compiled else trainer.network.encode
     trainer.network.train()
-
-    def step() -> None:
-        with torch.autocast(
-            device.type, trainer.precision, enabled=trainer.precision != torch.float32
-        ):
-            embeddings = encode(images)
-        distance = distance_matrix(embeddings)
-        losses = contrastive_loss(
-            distance, is_same, params.margin, params.power, params.like_weight
-        )
-        counted = is_pair & (is_same | (distance < params.margin))
-        loss = balanced_mean(losses, is_same, counted)
-        trainer.network.zero_grad()
-        loss.backward()
-        trainer.muon.take_gradients()
-        trainer.muon.step()
-        trainer.adamw.step()
-
-    return step
+    if compiled:
+        trainer.network.compile()
+    return lambda: trainer.take_step(images, index, same)
 
 
 class Prepared(CIFAR100):

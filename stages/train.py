@@ -2,6 +2,7 @@
 
 import workspace
 
+import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,14 +11,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from siamese.compute import ComputeParams, autocast_dtype, start
-from siamese.dataset import channel_statistics, load_dataset
+from siamese.compute import ComputeParams, autocast_dtype, check_devices, start
 from siamese.embedding import embed_images
 from siamese.files import new_file, new_folder, sha256, write_json
-from siamese.manifest import read_manifest
 from siamese.model import Model, save_model
 from siamese.network import NetworkParams, build_network
-from siamese.parallel import Ranks, joined, restart_under_torchrun, started_by_torchrun, this_rank
+from siamese.parallel import Ranks, joined, run_together, started_by_torchrun, this_rank
 from siamese.params import read_sections
 from siamese.resume import ResumeFile, fingerprint
 from siamese.trainer import TrainParams
@@ -33,9 +32,12 @@ def main() -> None:
     """Train, calibrate the verification thresholds, write the model folder and the figures."""
     params = read_sections(network=NetworkParams, train=TrainParams, compute=ComputeParams)
     check_margin(params.train.margin, params.network.normalize)
-    if params.train.processes > 1 and not started_by_torchrun():
-        restart_under_torchrun(params.train.processes)
-    ranks = this_rank(params.train.processes)
+    processes = params.train.processes
+    if processes > 1 and not started_by_torchrun():
+        check_devices(params.compute, processes)
+        run_together(Path(__file__), sys.argv[1:], processes)
+        return
+    ranks = this_rank(processes)
     device = start(params.compute, ranks.local_rank)
     with joined(ranks, device):
         train(params, device, ranks)
@@ -48,15 +50,10 @@ def train(params: Any, device: torch.device, ranks: Ranks) -> None:
     release = torch.__version__.partition("+")[0]  # a CPU build computes as a CUDA build's CPU does
     ran_on = {"device": device.type, "precision": precision, "torch": release}
 
-    dataset = load_dataset(PREPARED)
-    data = TrainingData.load(
-        dataset,
-        read_manifest(PAIRS / "train.parquet", dataset.samples, "train"),
-        read_manifest(PAIRS / "validation.parquet", dataset.samples, "validation"),
-        device,
-    )
-    statistics = channel_statistics(data.images.cpu().numpy())
-    network = build_network(params.network, data.images.shape[1], *statistics).to(device)
+    data = TrainingData.load(PREPARED, PAIRS, device)
+    network = build_network(
+        params.network, data.images.shape[1], data.channel_mean, data.channel_std
+    ).to(device)
     read = [*sorted(PREPARED.iterdir()), PAIRS / "train.parquet", PAIRS / "validation.parquet"]
     code = [Path(__file__), *sorted(Path("src").glob("**/*.py"))]
     determinants = {
@@ -74,7 +71,7 @@ def train(params: Any, device: torch.device, ranks: Ranks) -> None:
     distances = pair_distances(validation, *data.validation_pairs.T)
     calibration = calibrate(distances, data.validation_same)
     with new_folder(MODEL) as folder:
-        save_model(Model(network.cpu(), params.network, dataset.classes, calibration), folder)
+        save_model(Model(network.cpu(), params.network, data.classes, calibration), folder)
     with new_file(METRICS / "training.csv") as file:
         records = pd.DataFrame([asdict(record) for record in trained.history])
         records.to_csv(file, index=False, float_format="%.6g")

@@ -37,14 +37,17 @@ def run(main: Callable[[], None]) -> None:
     from siamese.errors import InputError, Interrupted
 
     name = Path(sys.argv[0]).stem
+    rank = os.environ.get("RANK", "0")  # among processes that train together
     start = time.perf_counter()
     try:
         main()
     except InputError as error:
-        # Of several processes that train together each would say the same.
-        sys.exit(f"{name}: {error}" if os.environ.get("RANK", "0") == "0" else 1)
+        if rank == "0":
+            sys.exit(f"{name}: {error}")
+        sys.exit(1 if error.met_by_all else f"{name}: process of rank {rank}: {error}")
     except Interrupted as interruption:
-        print(f"{name}: {interruption}", file=sys.stderr)
+        if rank == "0":
+            print(f"{name}: {interruption}", file=sys.stderr, flush=True)
         interruption.end_process()
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)

@@ -93,11 +93,11 @@ def test_a_file_gives_back_what_was_saved(count: int, dim: int, has_coarse: bool
 
 
 def test_what_is_no_table_of_embeddings_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gallery\.parquet: no such file; the `embed` stage"):
+    with pytest.raises(InputError, match=r"gallery\.parquet: no such file; `dvc repro embed`"):
         load_embeddings(tmp_path / "gallery.parquet")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(InputError, match=r"broken\.parquet: no table of embeddings"):
+    with pytest.raises(InputError, match=r"broken\.parquet: cannot be read"):
         load_embeddings(tmp_path / "broken.parquet")
     pd.DataFrame({"sample": [1]}).to_parquet(tmp_path / "other.parquet")
-    with pytest.raises(InputError, match=r"other\.parquet: no table of embeddings"):
+    with pytest.raises(InputError, match=r"other\.parquet: cannot be read"):
         load_embeddings(tmp_path / "other.parquet")

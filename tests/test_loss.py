@@ -76,10 +76,12 @@ def test_power_two_and_weight_one_are_the_formula_itself() -> None:
 
 def test_distance_matrix_equals_distances_one_by_one() -> None:
     embeddings = torch.nn.functional.normalize(torch.randn(12, 5, dtype=torch.float64), dim=1)
-    matrix = distance_matrix(embeddings)
+    others = torch.cat([embeddings[:2], torch.randn(5, 5, dtype=torch.float64)])
+    matrix = distance_matrix(embeddings, others)
+    assert matrix.shape == (12, 7)
     for i in range(12):
-        for j in range(12):
-            expected = math.dist(embeddings[i].tolist(), embeddings[j].tolist())
+        for j in range(7):
+            expected = math.dist(embeddings[i].tolist(), others[j].tolist())
             assert matrix[i, j].item() == pytest.approx(expected, abs=1e-7)
 
 
@@ -92,7 +94,7 @@ def test_gradient_equals_finite_differences(power: int) -> None:
     counted = torch.ones(6, 6, dtype=torch.bool).triu(diagonal=1)
 
     def loss(embeddings: torch.Tensor) -> torch.Tensor:
-        losses = contrastive_loss(distance_matrix(embeddings), same, 2.5, power, 0.3)  # type: ignore[arg-type]
+        losses = contrastive_loss(distance_matrix(embeddings, embeddings), same, 2.5, power, 0.3)  # type: ignore[arg-type]
         return balanced_mean(losses, same, counted)
 
     assert torch.autograd.gradcheck(loss, (embeddings,))
@@ -113,7 +115,7 @@ def test_coinciding_embeddings_give_no_nan(measure: str) -> None:
     if measure == "pairs":
         distance = distance_of(embeddings[:2], embeddings[2:])
     else:
-        distance = distance_matrix(embeddings)
+        distance = distance_matrix(embeddings, embeddings)
     contrastive_loss(distance, torch.zeros_like(distance, dtype=torch.bool), 1.0).sum().backward()
     assert distance.abs().max() == 0
     assert embeddings.grad is not None

@@ -16,6 +16,7 @@ from siamese.dataset import Classes, Dataset
 from siamese.embedding import embed_images
 from siamese.errors import InputError
 from siamese.network import NetworkParams, SiameseNetwork, build_network
+from siamese.proxies import Proxies
 from siamese.resume import ResumeFile, fingerprint
 from siamese.trainer import TrainParams
 from siamese.training import EpochRecord, Trained, collapse_warning, train_network
@@ -79,7 +80,7 @@ def pairs_of(dataset: Dataset, split: str, epochs: int, batches: int = 3) -> pd.
 
 def load(epochs: int) -> TrainingData:
     dataset = tiny_dataset()
-    return TrainingData.load(
+    return TrainingData.of(
         dataset,
         pairs_of(dataset, "train", epochs),
         pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
@@ -111,7 +112,7 @@ def train(
     return network, train_network(load(epochs), network, params(**changes), resume, on_epoch)
 
 
-@pytest.mark.parametrize("mining", ["none", "batch"])
+@pytest.mark.parametrize("mining", ["none", "batch", "proxies"])
 def test_pulls_same_together_and_pushes_different_apart_to_the_margin(
     tmp_path: Path, mining: str
 ) -> None:
@@ -135,7 +136,7 @@ def test_labels_turned_round_put_the_classes_in_one_place(tmp_path: Path) -> Non
     assert last.validation_knn < 0.9
 
 
-@pytest.mark.parametrize("mining", ["none", "batch"])
+@pytest.mark.parametrize("mining", ["none", "batch", "proxies"])
 def test_figures_of_a_batch_equal_a_plain_loop(tmp_path: Path, mining: str) -> None:
     data = load(1)
     data = replace(data, batches=data.batches[:, :1], same=data.same[:, :1])
@@ -160,15 +161,30 @@ def test_figures_of_a_batch_equal_a_plain_loop(tmp_path: Path, mining: str) -> N
         kind = like if labels[index[i]] == labels[index[j]] else unlike
         kind.append(math.dist(embeddings[i], embeddings[j]))
     margin, weight = 1.2, 0.3
-    pull = np.mean([weight * distance**2 / 2 for distance in like])
-    # Mining counts the unlike pairs within the margin alone; the pairs as drawn all count.
-    counted = [distance for distance in unlike if mining == "none" or distance < margin]
-    push = np.mean([max(0, margin - distance) ** 2 / 2 for distance in counted])
+
+    def expected_loss(like: list[float], unlike: list[float]) -> float:
+        pull = np.mean([weight * distance**2 / 2 for distance in like])
+        # Mining counts the unlike pairs within the margin alone; the pairs as drawn all count.
+        counted = [distance for distance in unlike if mining == "none" or distance < margin]
+        push = np.mean([max(0, margin - distance) ** 2 / 2 for distance in counted])
+        return float(pull + push) / 2
+
+    loss = expected_loss(like, unlike)
+    if mining == "proxies":
+        points = Proxies(N_CLASSES, 8, normalize=True, seed=0).points.detach().double().numpy()
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        own: list[float] = []
+        other: list[float] = []
+        for position, embedding in zip(index, embeddings, strict=True):
+            for label, point in enumerate(points):
+                kind = own if labels[position] == label else other
+                kind.append(math.dist(embedding, point))
+        loss = (loss + expected_loss(own, other)) / 2
 
     resume = ResumeFile(tmp_path, mining)
     changed = params(mining=mining, margin=margin, like_weight=weight)
     record = train_network(data, network_like(network), changed, resume).history[0]
-    assert record.loss == pytest.approx((pull + push) / 2, rel=1e-4)
+    assert record.loss == pytest.approx(loss, rel=1e-4)
     assert record.like_distance == pytest.approx(np.mean(like), rel=1e-4)
     assert record.unlike_distance == pytest.approx(np.mean(unlike), rel=1e-4)
     assert record.active_unlike == pytest.approx(np.mean(np.array(unlike) < margin), abs=1e-6)
@@ -187,7 +203,8 @@ def network_like(network: SiameseNetwork) -> SiameseNetwork:
 
 
 def test_an_interrupted_run_ends_with_the_same_bits_as_one_that_was_not(tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"augment": {"flip": True, "crop": 1, "cutout": 2}}
+    augment = {"flip": True, "crop": 1, "cutout": 2}
+    changes: dict[str, Any] = {"augment": augment, "mining": "proxies"}
     whole, expected = train(tmp_path / "whole", 5, **changes)
 
     class Killed(Exception):
@@ -325,7 +342,7 @@ def test_trains_embeds_and_resumes_on_cuda(
 ) -> None:
     dataset = tiny_dataset()
     images = np.repeat(np.repeat(dataset.images, 2, axis=1), 2, axis=2)  # conv4 needs 16 pixels
-    data = TrainingData.load(
+    data = TrainingData.of(
         replace(dataset, images=images),
         pairs_of(dataset, "train", 20),
         pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siamese.errors import InputError
+from siamese.files import reading
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def load_embeddings(file: Path) -> Embeddings:
     """Read what `save_embeddings` wrote.
 
     Raises:
-        InputError: the file is missing, or no such table.
+        InputError: the file is missing, damaged, or no such table.
     """
-    try:
+    with reading(file, "embed"):
         table = pq.read_table(file)
         vectors = table["embedding"].combine_chunks()
         coarse = table["coarse"]
@@ -77,7 +77,3 @@ def load_embeddings(file: Path) -> Embeddings:
             coarse=None if coarse.null_count else coarse.to_numpy(),
             vectors=vectors.flatten().to_numpy().reshape(len(vectors), vectors.type.list_size),
         )
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file; the `embed` stage makes it") from None
-    except (pa.ArrowException, KeyError, AttributeError) as error:
-        raise InputError(f"{file}: no table of embeddings: {error}") from None

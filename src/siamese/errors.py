@@ -9,7 +9,14 @@ class InputError(ValueError):
 
     The message is one sentence or two: what was given, what was expected and what to do. Stages and
     the command line print it without a traceback.
+
+    Attributes:
+        met_by_all: of several processes that train together each meets it; the first alone says it.
     """
+
+    def __init__(self, message: str, met_by_all: bool = False) -> None:
+        super().__init__(message)
+        self.met_by_all = met_by_all
 
 
 class Interrupted(Exception):

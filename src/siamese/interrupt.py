@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from siamese.errors import Interrupted
-
 
 class Listener:
     """Remembers a request to end.
@@ -17,11 +15,6 @@ class Listener:
     """
 
     heard: signal.Signals | None = None
-
-    def interruption(self, message: str) -> Interrupted:
-        """Return the exception that ends what was heard of."""
-        assert self.heard
-        return Interrupted(self.heard, message)
 
 
 @contextmanager

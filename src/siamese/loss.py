@@ -25,15 +25,21 @@ def distance_of(left: Tensor, right: Tensor) -> Tensor:
     return _safe_sqrt((left - right).square().sum(dim=1))
 
 
-def distance_matrix(embeddings: Tensor) -> Tensor:
-    """Return the Euclidean distance of every pair of rows: float `[N, D]` to float `[N, N]`.
+def distance_matrix(left: Tensor, right: Tensor) -> Tensor:
+    """Return the Euclidean distance of each left row to each right row.
 
     Taken through the dot product, one matrix product for all pairs. In float32 that rounds squared
     distances of unit vectors by about 1e-7: distances near zero may be off by some 1e-4.
+
+    Args:
+        left: float `[N, D]`.
+        right: float `[M, D]`.
+
+    Returns:
+        float `[N, M]`. Its gradient at distance zero is zero.
     """
-    squares = embeddings.square().sum(dim=1)  # (N,)
-    products = embeddings @ embeddings.T  # (N, N)
-    return _safe_sqrt((squares[:, None] + squares[None, :] - 2 * products).clamp_min(0))
+    squares = left.square().sum(dim=1)[:, None] + right.square().sum(dim=1)[None, :]
+    return _safe_sqrt((squares - 2 * left @ right.T).clamp_min(0))
 
 
 def contrastive_loss(

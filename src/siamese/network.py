@@ -64,6 +64,7 @@ class SiameseNetwork(nn.Module):
         self.normalize = params.normalize
         self.mirror = params.mirror
         self.image_size = image_size
+        self.embedding_dim = params.embedding_dim
         self.register_buffer("channel_mean", torch.tensor(channel_mean).view(1, 3, 1, 1))
         self.register_buffer("channel_std", torch.tensor(channel_std).view(1, 3, 1, 1))
         match params.architecture:

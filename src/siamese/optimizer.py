@@ -46,7 +46,7 @@ def make_optimizers(
     """Share a network's parameters between the two.
 
     Args:
-        network: channels last in memory.
+        network: and all that is trained with it; convolutions channels last in memory.
         learning_rate: of the convolutions.
         learning_rate_rest: of linear and norm layers.
         weight_decay: of both.

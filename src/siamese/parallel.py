@@ -5,11 +5,14 @@ between CUDA devices, Gloo between CPUs). Every process embeds its part of each 
 embeddings are gathered, so that pairs span the whole batch as they do in a single process.
 """
 
+import logging
 import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from siamese.errors import InputError
+from siamese.errors import InputError, Interrupted
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Ranks:
         if count % self.size:
             raise InputError(
                 f"params.yaml: the {count} images of a batch, twice `pairs.batch_size`, cannot be"
-                f" shared evenly by {self.size} processes (`train.processes`): let it divide them"
+                f" shared evenly by {self.size} processes (`train.processes`): let it divide them",
+                met_by_all=True,
             )
         each = count // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
@@ -57,14 +61,15 @@ class Ranks:
         """Return the network such that its gradients are averaged over the ranks.
 
         On CUDA its batch norm layers then take their statistics over the whole batch; PyTorch has
-        no such layer for the CPU, where each rank takes those of its part.
+        no such layer for the CPU, where each rank normalises with those of its part, and
+        `average_statistics` keeps the running ones the same on all.
         """
         if self.size == 1:
             return network
         if next(network.parameters()).is_cuda:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
             return DistributedDataParallel(network, device_ids=[torch.cuda.current_device()])
-        return DistributedDataParallel(network)
+        return DistributedDataParallel(network, broadcast_buffers=False)
 
     def gather(self, embeddings: Tensor) -> Tensor:
         """Join the embeddings of all ranks, float `[B / size, D]` each, to `[B, D]`.
@@ -96,16 +101,71 @@ class Ranks:
         distributed.broadcast_object_list(box, src=0)
         return box[0]
 
+    def any(self, happened: bool, device: torch.device) -> bool:
+        """Tell every rank whether it happened on one of them; all must ask at the same time."""
+        if self.size == 1:
+            return happened
+        flag = torch.tensor(int(happened), device=device)
+        distributed.all_reduce(flag, distributed.ReduceOp.MAX)
+        return bool(flag)
+
+    def average_statistics(self, network: nn.Module) -> None:
+        """Make the running statistics of batch norm the mean of the ranks', on all of them.
+
+        On CUDA they are the same already.
+        """
+        statistics = [
+            buffer
+            for layer in network.modules()
+            if isinstance(layer, nn.BatchNorm2d)
+            for buffer in (layer.running_mean, layer.running_var)
+            if buffer is not None
+        ]
+        if self.size == 1 or not statistics:
+            return
+        flat = nn.utils.parameters_to_vector(statistics)
+        distributed.all_reduce(flat)
+        sizes = [buffer.numel() for buffer in statistics]
+        for buffer, mean in zip(statistics, (flat / self.size).split(sizes), strict=True):
+            buffer.copy_(mean)
+
 
 def started_by_torchrun() -> bool:
     """Whether `torchrun` started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def restart_under_torchrun(processes: int) -> None:
-    """Replace this process by `torchrun`, which starts the same program so many times."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv])
+def run_together(script: Path, arguments: Sequence[str], processes: int) -> None:
+    """Run a Python script so many times on this machine, as `torchrun` does, to its end.
+
+    Raises:
+        InputError: one of them failed, and has said why.
+        Interrupted: SIGINT or SIGTERM came, and was handed on to them.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    # It reports at length, with tracebacks of its own, what the processes have said themselves.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=f"{script.stem}-{os.getpid()}",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-u", str(script), *arguments)
+    except SignalException as exception:
+        raise Interrupted(signal.Signals(exception.sigval), "all processes have ended") from None
+    except ChildFailedError as error:
+        code = error.get_first_failure()[1].exitcode
+        if -code in (signal.SIGINT, signal.SIGTERM):
+            raise Interrupted(signal.Signals(-code), "all processes have ended") from None
+        raise InputError(f"one of the {processes} processes failed (exit status {code})") from None
 
 
 def this_rank(processes: int) -> Ranks:
@@ -123,19 +183,29 @@ def this_rank(processes: int) -> Ranks:
     if size != processes:
         raise InputError(
             f"params.yaml: `train.processes` is {processes}, but torchrun started {size} processes"
-            " on all machines together: make them the same"
+            " on all machines together: make them the same",
+            met_by_all=True,
         )
     return Ranks(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
 
 
 @contextmanager
 def joined(ranks: Ranks, device: torch.device) -> Iterator[None]:
-    """Connect the ranks for as long as the block runs."""
+    """Connect the ranks for as long as the block runs.
+
+    Raises:
+        InputError: another process ended in the middle of the work; it has said why.
+    """
     if ranks.size == 1:
         yield
         return
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
+    except RuntimeError as error:
+        # Gloo has no exception of its own; its messages begin with the place in its source.
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
+        raise InputError("the connection to another process was lost: has it ended?") from None
     finally:
         distributed.destroy_process_group()

@@ -5,12 +5,14 @@ embed them in one pass, take the contrastive loss over their pairs, step.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from tqdm import tqdm
 
 from siamese.augment import AugmentParams, Changes, augment
@@ -23,6 +25,7 @@ from siamese.network import SiameseNetwork
 from siamese.optimizer import make_optimizers
 from siamese.parallel import Ranks
 from siamese.params import Section
+from siamese.proxies import Proxies
 from siamese.training_data import TrainingData
 from siamese.verification import pair_distances
 
@@ -38,7 +41,7 @@ class TrainParams(Section):
     margin: float = Field(gt=0)
     power: Literal[1, 2]
     like_weight: float = Field(gt=0)
-    mining: Literal["none", "batch"]
+    mining: Literal["none", "batch", "proxies"]
     learning_rate: float = Field(gt=0)
     learning_rate_rest: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
@@ -52,6 +55,25 @@ class TrainParams(Section):
     min_delta: float = Field(ge=0)
     processes: int = Field(ge=1, le=4096)
     seed: int = Field(ge=0, lt=2**32)
+
+
+@dataclass(frozen=True)
+class PairedBatch:
+    """The embeddings of a batch and the pairs among them: `S` is `[P]` or `[2P, 2P]`.
+
+    Attributes:
+        embeddings: float32 `[2P, D]`, all lefts of the drawn pairs and then all rights.
+        labels: int64 `[2P]`.
+        distance: float32 `S`, of each pair.
+        is_same: bool `S`.
+        is_pair: bool `S`: each pair once, and no image with itself.
+    """
+
+    embeddings: Tensor
+    labels: Tensor
+    distance: Tensor
+    is_same: Tensor
+    is_pair: Tensor
 
 
 class Trainer:
@@ -80,8 +102,12 @@ class Trainer:
         self.device = data.images.device
         self.precision = autocast_dtype(params.precision, self.device)
         self.wrapped = self.ranks.wrap(network)
+        self.head = self.make_head().to(self.device)
         self.muon, self.adamw = make_optimizers(
-            network, params.learning_rate, params.learning_rate_rest, params.weight_decay
+            nn.ModuleList([network, self.head]),
+            params.learning_rate,
+            params.learning_rate_rest,
+            params.weight_decay,
         )
         steps = data.same.shape[0] * data.same.shape[1]
         check_warmup(params.warmup, steps)
@@ -112,7 +138,8 @@ class Trainer:
 
         Args:
             epoch: its number, from 0.
-            is_interrupted: asked before each batch whether to put the epoch down here.
+            is_interrupted: asked before each batch whether to put the epoch down here; of several
+                ranks each is asked, now and then, and one that says so is enough for all.
 
         Returns:
             The learning rate at its start and the means of `FIGURES` over its batches; None if it
@@ -134,12 +161,14 @@ class Trainer:
             leave=False,
             disable=None if self.ranks.is_first else True,
         ) as bar:
+            # Asking all ranks makes a GPU wait for the host: then, too, not before each batch.
+            between = BATCHES_BETWEEN_CHECKS[self.device.type] if self.ranks.size > 1 else 1
             for batch in range(done, len(index)):
-                if is_interrupted():
+                if batch % between == 0 and self.ranks.any(bool(is_interrupted()), self.device):
                     return None
                 first = batch * index.shape[1]
                 rows = slice(first + self.part.start, first + self.part.stop)
-                self.figures.append(self._step(index[batch], same[batch], changes[rows]))
+                self.figures.append(self._train_batch(index[batch], same[batch], changes[rows]))
                 bar.update(index.shape[1])
                 is_last = batch + 1 == len(index)
                 if is_last or (batch + 1) % BATCHES_BETWEEN_CHECKS[self.device.type] == 0:
@@ -180,7 +209,7 @@ class Trainer:
         self.learning_rate = state["learning_rate"]
 
     def _stateful(self) -> dict[str, Any]:
-        names = ("network", "muon", "adamw", "muon_schedule", "adamw_schedule", "scaler")
+        names = ("network", "head", "muon", "adamw", "muon_schedule", "adamw_schedule", "scaler")
         return {name: getattr(self, name) for name in names}
 
     def _draw(self, epoch: int) -> tuple[Tensor, Tensor, Changes]:
@@ -198,58 +227,110 @@ class Trainer:
         same = torch.tensor(self.data.same[epoch])
         return index.to(self.device), same.to(self.device), changes.to(self.device)
 
-    def _step(self, index: Tensor, same: Tensor, changes: Changes) -> Tensor:
+    def make_head(self) -> nn.Module:
+        """Return what is trained with the network and dropped afterwards: proxies, or nothing."""
+        if self.params.mining != "proxies":
+            return nn.Module()
+        n_classes = int(self.data.labels.max()) + 1
+        return Proxies(
+            n_classes, self.network.embedding_dim, self.network.normalize, self.params.seed
+        )
+
+    def take_step(self, images: Tensor, index: Tensor, same: Tensor) -> tuple[Tensor, PairedBatch]:
         """Take one optimiser step on one batch.
+
+        Args:
+            images: uint8 `[2P / ranks, 3, H, W]`, this rank's part of them, augmented.
+            index: int64 `[2P]`, positions in `data.images`, of the whole batch.
+            same: bool `[P]`, likewise.
+
+        Returns:
+            The loss before the step, a scalar on the device, and what it was taken over.
+        """
+        with torch.autocast(
+            self.device.type, self.precision, enabled=self.precision != torch.float32
+        ):
+            (embeddings,) = self.wrapped(images)  # (2P / ranks, D)
+        batch = self.pairs_of(self.ranks.gather(embeddings), index, same)
+        loss = self.loss_of(batch)
+        self.network.zero_grad()
+        self.head.zero_grad()
+        self.scaler.scale(loss * self.ranks.size).backward()
+        for parameter in self.head.parameters():
+            # Every rank has the gradient of the whole batch, multiplied for the network's sake.
+            if parameter.grad is not None and self.ranks.size > 1:
+                parameter.grad /= self.ranks.size
+        self.muon.take_gradients()
+        for optimizer in (self.muon, self.adamw):
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        self.ranks.average_statistics(self.network)
+        return loss.detach(), batch
+
+    def pairs_of(self, embeddings: Tensor, index: Tensor, same: Tensor) -> PairedBatch:
+        """Form the pairs that `train.mining` asks for.
+
+        Args:
+            embeddings: float32 `[2P, D]`.
+            index: int64 `[2P]`, positions in `data.images`.
+            same: bool `[P]`, of the pairs as drawn.
+        """
+        labels = self.data.labels[index]
+        if self.params.mining == "none":
+            distance = distance_of(*embeddings.chunk(2))  # (P,)
+            return PairedBatch(embeddings, labels, distance, same, torch.ones_like(same))
+        distance = distance_matrix(embeddings, embeddings)  # (2P, 2P)
+        is_same = labels[:, None] == labels[None, :]
+        is_pair = (index[:, None] != index[None, :]).triu(diagonal=1)
+        return PairedBatch(embeddings, labels, distance, is_same, is_pair)
+
+    def loss_of(self, batch: PairedBatch) -> Tensor:
+        """Return the contrastive loss of a batch, a scalar.
+
+        With proxies it is the mean of two: over pairs of images, and over pairs of image and proxy.
+        """
+        if self.params.mining == "none":
+            losses = self._pair_losses(batch.distance, batch.is_same)
+            return balanced_mean(losses, batch.is_same)
+        loss = self._active_loss(batch.distance, batch.is_same, batch.is_pair)
+        if isinstance(self.head, Proxies):
+            distance = self.head(batch.embeddings)  # (2P, classes)
+            is_own = functional.one_hot(batch.labels, distance.shape[1]).bool()
+            loss = 0.5 * (loss + self._active_loss(distance, is_own, torch.ones_like(is_own)))
+        return loss
+
+    def _active_loss(self, distance: Tensor, is_same: Tensor, is_pair: Tensor) -> Tensor:
+        # Of the many unlike pairs those beyond the margin have nothing left to learn; counted,
+        # their zeros would drown the few that have.
+        counted = is_pair & (is_same | (distance < self.params.margin))
+        return balanced_mean(self._pair_losses(distance, is_same), is_same, counted)
+
+    def _train_batch(self, index: Tensor, same: Tensor, changes: Changes) -> Tensor:
+        """Augment this rank's part of a batch, take a step, return `FIGURES`, left on the device.
 
         Args:
             index: int64 `[2P]`, of the whole batch.
             same: bool `[P]`, likewise.
             changes: what augmentation does to this rank's part of the images.
-
-        Returns:
-            float32 `(figures,)`, left on the device.
         """
         images = augment(self.data.images, index[self.part], changes, self.params.augment)
-        with torch.autocast(
-            self.device.type, self.precision, enabled=self.precision != torch.float32
-        ):
-            (embeddings,) = self.wrapped(images)  # (2P / ranks, D)
-        embeddings = self.ranks.gather(embeddings)  # (2P, D)
-        if self.params.mining == "batch":
-            labels = self.data.labels[index]
-            distance = distance_matrix(embeddings)  # (2P, 2P)
-            is_same = labels[:, None] == labels[None, :]
-            # Each pair once, and no image with itself.
-            is_pair = (index[:, None] != index[None, :]).triu(diagonal=1)
-            # Of the many unlike pairs those beyond the margin have nothing left to learn; counted,
-            # their zeros would drown the few that have.
-            counted = is_pair & (is_same | (distance < self.params.margin))
-        else:
-            left, right = embeddings.chunk(2)
-            distance = distance_of(left, right)  # (P,)
-            is_same, is_pair, counted = same, torch.ones_like(same), torch.ones_like(same)
-        loss = balanced_mean(self._pair_losses(distance, is_same), is_same, counted)
-
-        self.network.zero_grad()
-        self.scaler.scale(loss * self.ranks.size).backward()
-        self.muon.take_gradients()
-        for optimizer in (self.muon, self.adamw):
-            self.scaler.step(optimizer)
-        self.scaler.update()
+        loss, batch = self.take_step(images, index, same)
         self.muon_schedule.step()
         self.adamw_schedule.step()
+        return torch.stack([loss, *self._describe(batch)])
 
-        with torch.no_grad():
-            like, unlike = is_same & is_pair, ~is_same & is_pair
-            n_like, n_unlike = like.sum().clamp_min(1), unlike.sum().clamp_min(1)
-            figures = {
-                "loss": loss,
-                "like_distance": distance.where(like, 0).sum() / n_like,
-                "unlike_distance": distance.where(unlike, 0).sum() / n_unlike,
-                "active_unlike": (unlike & (distance < self.params.margin)).sum() / n_unlike,
-                "spread": (embeddings - embeddings.mean(0)).square().sum(1).mean().sqrt(),
-            }
-            return torch.stack([figures[name] for name in FIGURES])
+    @torch.no_grad()
+    def _describe(self, batch: PairedBatch) -> list[Tensor]:
+        """Return all `FIGURES` but the loss."""
+        like, unlike = batch.is_same & batch.is_pair, ~batch.is_same & batch.is_pair
+        n_like, n_unlike = like.sum().clamp_min(1), unlike.sum().clamp_min(1)
+        centred = batch.embeddings - batch.embeddings.mean(0)
+        return [
+            batch.distance.where(like, 0).sum() / n_like,
+            batch.distance.where(unlike, 0).sum() / n_unlike,
+            (unlike & (batch.distance < self.params.margin)).sum() / n_unlike,
+            centred.square().sum(1).mean().sqrt(),
+        ]
 
     def _pair_losses(self, distance: Tensor, same: Tensor) -> Tensor:
         return contrastive_loss(
@@ -271,7 +352,8 @@ class Trainer:
             raise InputError(
                 f"the loss became {float(losses[batch])} in epoch {epoch + 1}, batch {batch + 1};"
                 " the likely reason is `train.learning_rate`,"
-                f" {self.params.learning_rate}: try a tenth of it"
+                f" {self.params.learning_rate}: try a tenth of it",
+                met_by_all=True,
             )
 
 

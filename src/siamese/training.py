@@ -6,6 +6,7 @@ within an epoch is `trainer.py`'s.
 """
 
 import math
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from siamese.errors import InputError
+from siamese.errors import InputError, Interrupted
 from siamese.interrupt import listening
 from siamese.network import SiameseNetwork
 from siamese.parallel import Ranks
@@ -104,9 +105,10 @@ def train_network(
                 seconds = time.perf_counter() - started
                 if figures is None:
                     save()
-                    raise listener.interruption(
+                    raise Interrupted(
+                        listener.heard or signal.SIGTERM,  # another rank's, if not this one's
                         f"stopped in epoch {epoch + 1}, after batch {len(trainer.figures)} of"
-                        f" {data.batches.shape[1]}; the same command goes on from there"
+                        f" {data.batches.shape[1]}; the same command goes on from there",
                     )
                 validation = trainer.validate()
             except torch.OutOfMemoryError as error:
