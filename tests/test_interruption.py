@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.conftest import Workspace
@@ -52,7 +53,7 @@ def outputs(workspace: Workspace) -> dict[str, bytes]:
 def longer(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Ten epochs to train, their pairs drawn: some seconds in which to stop it."""
     workspace = finished.copy_to(tmp_path_factory.mktemp("longer") / "repository")
-    workspace.change_params({"pairs": {"epochs": 10}})
+    workspace.change_params({"pairs": {"epochs": 10}, "train": {"patience": 10}})
     workspace.run(sys.executable, "stages/pairs.py")
     return workspace
 
@@ -103,17 +104,42 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     assert outputs(longer) == never_stopped
 
 
-def test_with_several_processes_a_signal_leaves_the_last_epoch_to_go_on_from(
-    finished: Workspace, longer: Workspace, tmp_path: Path
-) -> None:
-    workspace = longer.copy_to(tmp_path / "repository")
-    workspace.change_params({"train": {"processes": 2}})
-    process = start(workspace)
+@pytest.fixture(scope="module")
+def together(longer: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The same, by two processes."""
+    workspace = longer.copy_to(tmp_path_factory.mktemp("together") / "repository")
+    workspace.change_params({"train": {"processes": 2}, "compute": {"threads": 1}})
+    return workspace
+
+
+def test_several_processes_stop_at_one_batch_and_go_on_from_it(together: Workspace) -> None:
+    together.run(sys.executable, "stages/train.py")
+    never_stopped = outputs(together)
+    process = start(together)
     wait_for("epoch   1", process)
     process.terminate()
-    process.communicate(timeout=120)
-    assert process.returncode != 0
-    assert len(resume_files(workspace)) == 1
-    printed = workspace.run(sys.executable, "stages/train.py")
-    assert "Going on in epoch" in printed
-    assert printed.count("best of 10 epochs") == 1
+    _, printed = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGTERM
+    assert printed.count("the same command goes on from there") == 1
+    assert "Traceback" not in printed
+    assert len(resume_files(together)) == 1
+    printed = together.run(sys.executable, "stages/train.py")
+    assert printed.count("Going on in epoch") == 1
+    assert outputs(together) == never_stopped
+    assert not resume_files(together)
+
+
+def test_when_one_of_several_processes_dies_the_others_end_and_it_is_said(
+    together: Workspace,
+) -> None:
+    process = start(together)
+    wait_for("epoch   1", process)
+    ranks = psutil.Process(process.pid).children()
+    assert len(ranks) == 2
+    ranks[1].kill()
+    _, printed = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "one of the 2 processes failed (exit status -9)" in printed
+    assert "Traceback" not in printed
+    assert not any(rank.is_running() for rank in ranks)
+    assert "Going on in epoch" in together.run(sys.executable, "stages/train.py")

@@ -1,5 +1,6 @@
 """Two processes that train together against one that trains alone on the same batches."""
 
+import json
 import os
 import subprocess
 import sys
@@ -18,9 +19,9 @@ SCRIPT = Path(__file__).with_name("train_in_parallel.py")
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
-def run(mining: str, mode: str, target: Path, launcher: list[str]) -> dict[str, Any]:
+def run(changes: dict[str, Any], mode: str, target: Path, launcher: list[str]) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, *launcher, str(SCRIPT), mining, mode, str(target)],
+        [sys.executable, *launcher, str(SCRIPT), json.dumps(changes), mode, str(target)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -30,10 +31,14 @@ def run(mining: str, mode: str, target: Path, launcher: list[str]) -> dict[str, 
     return torch.load(target, weights_only=True)
 
 
-@pytest.mark.parametrize("mining", ["none", "batch", "proxies"])
-def test_two_processes_find_the_gradients_and_figures_of_one(tmp_path: Path, mining: str) -> None:
-    alone = run(mining, "stands", tmp_path / "alone.pt", [])
-    together = run(mining, "stands", tmp_path / "together.pt", TORCHRUN)
+@pytest.mark.parametrize(
+    "changes", [{"mining": "none"}, {"mining": "batch"}, {"mining": "batch", "proxy_weight": 2.0}]
+)
+def test_two_processes_find_the_gradients_and_figures_of_one(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    alone = run(changes, "stands", tmp_path / "alone.pt", [])
+    together = run(changes, "stands", tmp_path / "together.pt", TORCHRUN)
     assert together["gradients"].shape == alone["gradients"].shape
     for found, expected in zip(together["gradients"], alone["gradients"], strict=True):
         assert expected.norm() > 0.01
@@ -44,9 +49,9 @@ def test_two_processes_find_the_gradients_and_figures_of_one(tmp_path: Path, min
         assert together[name] == pytest.approx(alone[name], rel=1e-4)
 
 
-@pytest.mark.parametrize("mining", ["batch", "proxies"])
-def test_all_processes_hold_the_same_weights_and_statistics(tmp_path: Path, mining: str) -> None:
-    first, second = run(mining, "learns", tmp_path / "together.pt", TORCHRUN)["state"]
+def test_all_processes_hold_the_same_weights_and_statistics(tmp_path: Path) -> None:
+    changes = {"proxy_weight": 2.0}
+    first, second = run(changes, "learns", tmp_path / "together.pt", TORCHRUN)["state"]
     assert torch.equal(first, second)
 
 

@@ -1,17 +1,18 @@
 """Trains the tiny network of test_training.py for some batches; run by torchrun, or alone.
 
-    torchrun ... tests/train_in_parallel.py MINING MODE FILE    # rank 0 writes what came out
+    torchrun ... tests/train_in_parallel.py CHANGES MODE FILE    # rank 0 writes what came out
 
-MODE is `learns`, or `stands`: then the learning rate is next to zero, so that rounding in one step
-does not change the next one's gradient, and the statistics of batch norm are fixed, for on a CPU
-each process would take its own.
+CHANGES are of the parameters, in JSON. MODE is `learns`, or `stands`: then the learning rate is
+next to zero, so that rounding in one step does not change the next one's gradient, and the
+statistics of batch norm are fixed, for on a CPU each process would take its own.
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -39,18 +40,18 @@ def main() -> None:
     from siamese.trainer import Trainer
     from tests.test_training import load, new_network, params
 
-    mining, learns, target = sys.argv[1], sys.argv[2] == "learns", Path(sys.argv[3])
+    changes, learns, target = json.loads(sys.argv[1]), sys.argv[2] == "learns", Path(sys.argv[3])
     torch.set_num_threads(1)
     ranks = this_rank(int(os.environ.get("WORLD_SIZE", "1")))
     with joined(ranks, torch.device("cpu")):
         network = new_network()
-        changes: dict[str, Any] = {"augment": {"flip": True, "crop": 1, "cutout": 2}}
+        changes |= {"augment": {"flip": True, "crop": 1, "cutout": 2}}
         if not learns:
             changes |= {"learning_rate": 1e-12, "learning_rate_rest": 1e-12}
             for layer in network.modules():
                 if isinstance(layer, nn.BatchNorm2d):
                     layer.forward = frozen(layer)  # type: ignore[assignment, method-assign]
-        trainer = Trainer(load(2), network, params(mining=mining, **changes), ranks)
+        trainer = Trainer(load(2), network, params(**changes), ranks)
         gradients = []
         take_step = trainer.take_step
 

@@ -41,7 +41,8 @@ class TrainParams(Section):
     margin: float = Field(gt=0)
     power: Literal[1, 2]
     like_weight: float = Field(gt=0)
-    mining: Literal["none", "batch", "proxies"]
+    mining: Literal["none", "batch"]
+    proxy_weight: float = Field(ge=0)
     learning_rate: float = Field(gt=0)
     learning_rate_rest: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
@@ -229,7 +230,7 @@ class Trainer:
 
     def make_head(self) -> nn.Module:
         """Return what is trained with the network and dropped afterwards: proxies, or nothing."""
-        if self.params.mining != "proxies":
+        if not self.params.proxy_weight:
             return nn.Module()
         n_classes = int(self.data.labels.max()) + 1
         return Proxies(
@@ -287,17 +288,21 @@ class Trainer:
     def loss_of(self, batch: PairedBatch) -> Tensor:
         """Return the contrastive loss of a batch, a scalar.
 
-        With proxies it is the mean of two: over pairs of images, and over pairs of image and proxy.
+        With proxies it is the weighted mean of two: over pairs of images, and over pairs of an
+        image and a proxy.
         """
         if self.params.mining == "none":
             losses = self._pair_losses(batch.distance, batch.is_same)
-            return balanced_mean(losses, batch.is_same)
-        loss = self._active_loss(batch.distance, batch.is_same, batch.is_pair)
-        if isinstance(self.head, Proxies):
-            distance = self.head(batch.embeddings)  # (2P, classes)
-            is_own = functional.one_hot(batch.labels, distance.shape[1]).bool()
-            loss = 0.5 * (loss + self._active_loss(distance, is_own, torch.ones_like(is_own)))
-        return loss
+            loss = balanced_mean(losses, batch.is_same)
+        else:
+            loss = self._active_loss(batch.distance, batch.is_same, batch.is_pair)
+        weight = self.params.proxy_weight
+        if not weight:
+            return loss
+        distance = self.head(batch.embeddings)  # (2P, classes)
+        is_own = functional.one_hot(batch.labels, distance.shape[1]).bool()
+        to_proxies = self._active_loss(distance, is_own, torch.ones_like(is_own))
+        return (loss + weight * to_proxies) / (1 + weight)
 
     def _active_loss(self, distance: Tensor, is_same: Tensor, is_pair: Tensor) -> Tensor:
         # Of the many unlike pairs those beyond the margin have nothing left to learn; counted,
