@@ -1,6 +1,6 @@
 # What a person needs, each by one command. `make` or `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format repro show bench pins clean
+.PHONY: help setup demo test test-all lint format repro show bench study pins clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -58,6 +58,13 @@ bench: $(READY)  ## measure training speed beside its limit and pytorch-metric-l
 	$(BIN)/dvc repro pairs
 	$(BIN)/python bench/speed.py
 
+# Chosen on validation, in the first queue.
+FINALISTS ?= default like-weight pml-contrastive pml-supcon cross-entropy
+study: $(READY)  ## compare settings and losses at a small budget, as queues of DVC experiments (two hours)
+	$(BIN)/dvc repro pairs
+	$(BIN)/python bench/study.py queue
+	$(BIN)/python bench/study.py queue --split test --seeds 1 2 3 --contestants $(FINALISTS)
+
 pins:  ## resolve the newest versions anew into constraints.txt
 	rm -rf .venv-pins && $(PYTHON) -m venv .venv-pins
 	.venv-pins/bin/python -m pip install --quiet --upgrade setuptools '.[dev]'
@@ -66,4 +73,4 @@ pins:  ## resolve the newest versions anew into constraints.txt
 	rm -rf .venv-pins
 
 clean:  ## remove the environment, the demo, logs and downloads (never results)
-	rm -rf .venv demo logs data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .study demo logs data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -16,7 +16,6 @@ that whatever else the machine does meets all of them. Speeds are images per sec
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -25,13 +24,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from machine import machine
 from torch.nn import functional
 from torchvision import transforms
 from torchvision.datasets import CIFAR100
@@ -101,22 +100,6 @@ def worker_counts() -> list[int]:
     """Return what to try for the peer's DataLoader: none, and powers of two up to all cores."""
     cores = os.cpu_count() or 1
     return sorted({0, cores} | {2**power for power in range(cores.bit_length()) if power < 5})
-
-
-def machine() -> dict[str, Any]:
-    """Say what was measured on."""
-    cpu = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), cpu)
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pytorch-metric-learning": version("pytorch-metric-learning"),
-    }
 
 
 def table(rounds: list[dict[str, float]]) -> str:

@@ -1,4 +1,4 @@
-"""The speed benchmark runs on small data and reports what it says it does. No time is asserted."""
+"""The benchmarks run on small data and report what they say they do. No time is asserted."""
 
 import json
 import shutil
@@ -8,13 +8,24 @@ import pytest
 
 from tests.conftest import ROOT, Workspace
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
-def test_every_contestant_is_measured_in_every_round(workspace: Workspace) -> None:
-    shutil.copytree(ROOT / "bench", workspace.path / "bench")
+
+@pytest.fixture
+def with_bench(workspace: Workspace) -> Workspace:
+    """A finished pipeline on digits, the benchmarks beside it and nothing measured yet."""
+    for file in (ROOT / "bench").glob("*.[py]*"):
+        (workspace.path / "bench").mkdir(exist_ok=True)
+        shutil.copyfile(file, workspace.path / "bench" / file.name)
+    shutil.copyfile(ROOT / ".gitignore", workspace.path / ".gitignore")
+    workspace.commit("with the benchmarks")
+    return workspace
+
+
+def test_every_contestant_is_measured_in_every_round(with_bench: Workspace) -> None:
     short = ("--rounds", "2", "--batches", "2", "--workers", "0", "1")
-    printed = workspace.run(sys.executable, "bench/speed.py", *short)
-    report = json.loads((workspace.path / "bench" / "speed.json").read_text())
+    printed = with_bench.run(sys.executable, "bench/speed.py", *short)
+    report = json.loads((with_bench.path / "bench" / "speed.json").read_text())
     assert set(report["peer_workers"]["tried"]) == {"0", "1"}
     assert len(report["rounds"]) == 2
     for figures in report["rounds"]:
@@ -24,3 +35,27 @@ def test_every_contestant_is_measured_in_every_round(workspace: Workspace) -> No
     assert report["machine"]["pytorch-metric-learning"]
     for words in ("| trainer |", "| limit |", "| peer |", "trainer / limit: ", "trainer / peer: "):
         assert words in printed
+
+
+def test_the_study_queues_runs_and_collects_what_they_measured(with_bench: Workspace) -> None:
+    small = ("--set", "epochs=2", "images=800", "width=4")
+    screened = ["default", "formula", "pml-supcon", "cross-entropy"]
+    queue = (sys.executable, "bench/study.py", "queue", *small)
+    with_bench.run(*queue, "--contestants", *screened)
+    printed = with_bench.run(
+        *queue, "--contestants", "default", "--split", "test", "--seeds", "1", "2"
+    )
+    runs = json.loads((with_bench.path / "bench" / "study.json").read_text())["runs"]
+    assert [(run["contestant"], run["split"], run["seed"]) for run in runs] == [
+        ("default", "test", 1),
+        ("default", "test", 2),
+        *((name, "validation", 0) for name in screened),
+    ]
+    for run in runs:
+        assert 0.1 < run[f"{run['split']}_top1_k20"] <= 1, "better than chance among ten digits"
+        assert 0.5 < run["validation_auc"] <= 1
+        assert ("test_top1_k20" in run) == (run["split"] == "test"), "test is read when asked for"
+        assert len(run["course"]) == 3, "a header and a row an epoch"
+    first, second = (run["test_top1_k20"] for run in runs[:2])
+    assert f"{50 * (first + second):.1f} % (" in printed
+    assert with_bench.run("git", "status", "--porcelain").split() == ["??", "bench/study.json"]

@@ -1,0 +1,268 @@
+"""What the losses are worth: the same network, the same small budget of images, a queue of runs.
+
+    make study                      # one seed of all on validation; three of the finalists on test
+
+`run` trains one contestant, embeds and measures; it is the stage of study.yaml. `queue` puts runs
+of it into DVC's queue, works the queue off and collects what was measured into study.json; `table`
+prints that as Markdown.
+
+The queue belongs to a clone of this repository, in .study: no stage of the study shows up in the
+project's own `dvc status`, experiments and metrics.
+"""
+
+import argparse
+import json
+import math
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from contestants import CONTESTANTS
+from machine import machine
+from pydantic import Field
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from siamese.compute import ComputeParams, autocast_dtype, start
+from siamese.dataset import Dataset, load_dataset
+from siamese.embedding import embed_images
+from siamese.files import write_json
+from siamese.knn import class_ranking, nearest
+from siamese.loss import balanced_mean, contrastive_loss
+from siamese.manifest import read_manifest
+from siamese.network import NetworkParams, build_network
+from siamese.pairs import PairsParams, draw_training
+from siamese.params import Section, read_document, read_sections
+from siamese.trainer import PairedBatch, Trainer, TrainParams
+from siamese.training_data import TrainingData
+from siamese.verification import pair_distances
+
+BENCH, PREPARED, PAIRS = Path("bench"), Path("data/prepared"), Path("data/pairs")
+RESULT, CLONE = BENCH / "study.json", Path(".study")
+NEIGHBOURS = 20
+BATCHES_BETWEEN_LOOKS = 8
+
+
+class StudyParams(Section):
+    """The whole of bench/params.yaml, where each value is explained."""
+
+    contestant: str
+    seed: int = Field(ge=0, lt=2**32)
+    split: Literal["validation", "test"]
+    epochs: int = Field(ge=1)
+    images: int = Field(ge=1)
+    width: int = Field(ge=1)
+    threads: int = Field(ge=1)
+
+
+def main() -> None:
+    """Read what is asked for and do it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    commands.add_parser("run", help="one contestant").set_defaults(do=lambda _: run())
+    queueing = commands.add_parser("queue", help="many, as a queue of DVC experiments")
+    queueing.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=[*CONTESTANTS])
+    queueing.add_argument("--seeds", nargs="+", type=int, default=[0])
+    queueing.add_argument("--split", choices=["validation", "test"], default="validation")
+    queueing.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    queueing.add_argument("--set", nargs="*", default=[], help="of bench/params.yaml: name=value")
+    queueing.set_defaults(do=queue)
+    commands.add_parser("table", help="print the results").set_defaults(do=lambda _: table())
+    options = parser.parse_args()
+    options.do(options)
+
+
+def run() -> None:
+    """Train the contestant of bench/params.yaml and write its figures."""
+    study = StudyParams(**read_document(BENCH / "params.yaml"))
+    contestant = CONTESTANTS[study.contestant]
+    params = read_sections(network=NetworkParams, train=TrainParams, pairs=PairsParams)
+    changes = {"epochs": study.epochs, "seed": study.seed, **contestant.pairs}
+    pairs = params.pairs.model_copy(update=changes)
+    batches = max(1, round(study.images / (2 * pairs.batch_size)))
+    pairs = pairs.model_copy(update={"batches_per_epoch": batches})
+    network = params.network.model_copy(update={"width": study.width, "seed": study.seed})
+    train = params.train.model_copy(update={"seed": study.seed, **contestant.train})
+    device = start(ComputeParams(device="auto", threads=study.threads, deterministic=True))
+
+    dataset = load_dataset(PREPARED)
+    validation = read_manifest(PAIRS / "validation.parquet", dataset.samples, "validation")
+    data = TrainingData.of(dataset, draw_training(dataset, pairs), validation, device)
+    siamese = build_network(network, data.images.shape[1], data.channel_mean, data.channel_std)
+    trainer = contestant.trainer(data, siamese.to(device), train)
+    forces = watch(trainer)
+    course = []
+    for epoch in range(study.epochs):
+        figures = trainer.train_epoch(epoch)
+        assert figures is not None
+        pull, push = np.mean(forces, axis=0) if forces else (math.nan, math.nan)
+        course.append({"epoch": epoch + 1, **figures, "pull": pull, "push": push})
+        forces.clear()
+        print(f"epoch {epoch + 1} of {study.epochs}: loss {figures['loss']:.4f}", flush=True)
+
+    siamese.normalize = params.network.normalize  # cross-entropy trains without
+    precision = autocast_dtype(train.precision, device)
+
+    def embed(rows: np.ndarray) -> np.ndarray:
+        return embed_images(siamese, dataset.images[rows], 500, precision)
+
+    accuracy = measure(embed, dataset, study.split)
+    distances = pair_distances(embed(dataset.rows("validation")), *data.validation_pairs.T)
+    auc = roc_auc_score(data.validation_same, -distances)
+    write_json(BENCH / "contestant.json", {**accuracy, "validation_auc": round(float(auc), 4)})
+    pd.DataFrame(course).to_csv(BENCH / "course.csv", index=False, float_format="%.6g")
+
+
+def measure(
+    embed: Callable[[np.ndarray], np.ndarray], dataset: Dataset, split: str
+) -> dict[str, float]:
+    """Return k-NN top-1 of a split, with all samples that are not held out as the gallery."""
+    gallery, queries = {
+        "validation": (dataset.rows("train"), dataset.rows("validation")),
+        "test": (dataset.rows("train", "validation"), dataset.rows("test")),
+    }[split]
+    rows, _ = nearest(embed(gallery), embed(queries), NEIGHBOURS)
+    labels = dataset.fine()
+    right = {
+        f"{split}_top1_k{k}": class_ranking(labels[gallery][rows[:, :k]], top=1)[:, 0]
+        == labels[queries]
+        for k in (1, NEIGHBOURS)
+    }
+    return {name: round(float(np.mean(each)), 4) for name, each in right.items()}
+
+
+def watch(trainer: Trainer) -> list[tuple[float, float]]:
+    """Keep an eye on how hard like and unlike pairs of images move the embeddings.
+
+    Returns:
+        A list that grows by two figures every few batches: the lengths of the loss's gradient by
+        the embeddings of the batch, of the like pairs' term alone and of the unlike pairs' alone.
+        Of losses without such terms nothing is told.
+    """
+    forces: list[tuple[float, float]] = []
+    if type(trainer).loss_of is not Trainer.loss_of:
+        return forces
+    loss_of = trainer.loss_of
+
+    def force(batch: PairedBatch, kind: Tensor) -> float:
+        counted = batch.is_pair & kind
+        if trainer.params.mining == "batch":
+            counted &= batch.is_same | (batch.distance < trainer.params.margin)
+        params = trainer.params
+        losses = contrastive_loss(
+            batch.distance, batch.is_same, params.margin, params.power, params.like_weight
+        )
+        loss = balanced_mean(losses, batch.is_same, counted) / (1 + params.proxy_weight)
+        (gradient,) = torch.autograd.grad(loss, batch.embeddings, retain_graph=True)
+        return float(gradient.norm())
+
+    def watched(batch: PairedBatch) -> Tensor:
+        if len(trainer.figures) % BATCHES_BETWEEN_LOOKS == 0:
+            forces.append((force(batch, batch.is_same), force(batch, ~batch.is_same)))
+        return loss_of(batch)
+
+    trainer.loss_of = watched  # type: ignore[method-assign]
+    return forces
+
+
+def queue(options: argparse.Namespace) -> None:
+    """Run contestants and seeds as DVC experiments and add what they measured to study.json."""
+    prepare_clone()
+    for name in options.contestants:
+        for seed in options.seeds:
+            changes = [f"contestant={name}", f"seed={seed}", f"split={options.split}", *options.set]
+            settings = [f"--set-param=bench/params.yaml:{change}" for change in changes]
+            title = f"{options.split}-{name}-{seed}"
+            dvc("exp", "run", "--queue", "-n", title, *settings, "bench/dvc.yaml:contestant")
+    dvc("exp", "run", "--run-all", "-j", str(options.jobs))
+    known = json.loads(RESULT.read_text()) if RESULT.exists() else {"runs": []}
+    runs = {run_key(run): run for run in [*known["runs"], *collect()]}
+    write_json(RESULT, {"machine": machine(), "runs": sorted(runs.values(), key=run_key)})
+    table()
+
+
+def prepare_clone() -> None:
+    """Clone what is committed here, with the study's stage in it, sharing DVC's cache."""
+    shutil.rmtree(CLONE, ignore_errors=True)
+    subprocess.run(["git", "clone", "--quiet", ".", CLONE], check=True)
+    shutil.copyfile(CLONE / "bench/study.yaml", CLONE / "bench/dvc.yaml")
+    git("config", "user.name", "study")
+    git("config", "user.email", "study@localhost")
+    git("add", "bench/dvc.yaml")
+    git("commit", "--quiet", "-m", "the stage of the study")
+    dvc("config", "--local", "cache.dir", str(Path(".dvc/cache").resolve()))
+    dvc("checkout", "--quiet", "data/raw", "data/prepared", "data/pairs")
+
+
+def collect() -> list[dict[str, Any]]:
+    """Return what each finished experiment measured."""
+    from dvc.repo import Repo  # type: ignore[import-untyped]
+
+    with Repo(str(CLONE)) as repo:
+        listed = repo.experiments.ls()
+    found = []
+    for name, revision in [pair for pairs in listed.values() for pair in pairs]:
+        split, *words, seed = name.split("-")
+        run = {"contestant": "-".join(words), "seed": int(seed), "split": split}
+        figures = json.loads(git("show", f"{revision}:bench/contestant.json"))
+        course = git("show", f"{revision}:bench/course.csv").splitlines()
+        found.append({**run, **figures, "course": course})
+    return found
+
+
+def run_key(run: dict[str, Any]) -> tuple[str, int, int]:
+    """Return what tells runs apart and puts them in order."""
+    return run["split"], [*CONTESTANTS].index(run["contestant"]), run["seed"]
+
+
+def table() -> None:
+    """Print study.json as Markdown."""
+    print(markdown(json.loads(RESULT.read_text())["runs"]))
+
+
+def markdown(runs: Sequence[dict[str, Any]]) -> str:
+    """Return one row a contestant: validation of one seed; mean and spread of several on test."""
+    lines = [
+        "| | validation, k = 20 | k = 1 | area under the ROC | test, k = 20: mean (least - most) |",
+        "|---|---|---|---|---|",
+    ]
+    for name, contestant in CONTESTANTS.items():
+        cells = ["", "", "", ""]
+        tested = []
+        for run in runs:
+            if run["contestant"] == name and run["split"] == "test":
+                tested.append(100 * run["test_top1_k20"])
+            elif run["contestant"] == name:
+                cells[0] = f"{100 * run['validation_top1_k20']:.1f} %"
+                cells[1] = f"{100 * run['validation_top1_k1']:.1f} %"
+                cells[2] = f"{run['validation_auc']:.3f}"
+        if tested:
+            spread = f"{min(tested):.1f} - {max(tested):.1f}"
+            cells[3] = f"{statistics.mean(tested):.1f} % ({spread})"
+        lines.append(f"| {contestant.says} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def git(*arguments: str) -> str:
+    """Return what a Git command prints in the clone."""
+    command = ["git", "-C", str(CLONE), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def dvc(*arguments: str) -> None:
+    """Run DVC in the clone, the stage with this Python."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = [sys.executable, "-m", "dvc", *arguments]
+    subprocess.run(command, check=True, cwd=CLONE, env=os.environ | {"PATH": path})
+
+
+if __name__ == "__main__":
+    main()
