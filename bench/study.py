@@ -29,6 +29,7 @@ from contestants import CONTESTANTS
 from machine import machine
 from pydantic import Field
 from sklearn.metrics import roc_auc_score
+from study_pictures import draw_forces, draw_knobs
 from torch import Tensor
 
 from siamese.compute import ComputeParams, autocast_dtype, start
@@ -75,7 +76,9 @@ def main() -> None:
     queueing.add_argument("--jobs", type=int, default=2, help="runs at a time")
     queueing.add_argument("--set", nargs="*", default=[], help="of bench/params.yaml: name=value")
     queueing.set_defaults(do=queue)
-    commands.add_parser("table", help="print the results").set_defaults(do=lambda _: table())
+    commands.add_parser("table", help="print and draw the results").set_defaults(
+        do=lambda _: table()
+    )
     options = parser.parse_args()
     options.do(options)
 
@@ -224,8 +227,12 @@ def run_key(run: dict[str, Any]) -> tuple[str, int, int]:
 
 
 def table() -> None:
-    """Print study.json as Markdown."""
-    print(markdown(json.loads(RESULT.read_text())["runs"]))
+    """Print study.json as Markdown; draw its pictures, where all that they show has been run."""
+    runs = json.loads(RESULT.read_text())["runs"]
+    print(markdown(runs))
+    if {run["contestant"] for run in runs if run["split"] == "validation"} == {*CONTESTANTS}:
+        draw_knobs(runs, Path("docs/knobs.png"))
+        draw_forces(runs, Path("docs/forces.png"))
 
 
 def markdown(runs: Sequence[dict[str, Any]]) -> str:
