@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 INK, GRID = "#333333", "#dddddd"
 COLOURS = ("#c44e52", "#4c72b0", "#55a868")
-KNOBS = {
+KNOBS: dict[str, dict[str, float]] = {
     "margin": {"margin-0.5": 0.5, "default": 1.0, "margin-1.4": 1.4},
     "images a batch": {"images-128": 128, "default": 256, "images-512": 512},
 }
