@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from contestants import CONTESTANTS
 from machine import machine
 from pydantic import Field
@@ -48,6 +49,7 @@ from siamese.verification import pair_distances
 
 BENCH, PREPARED, PAIRS = Path("bench"), Path("data/prepared"), Path("data/pairs")
 RESULT, CLONE = BENCH / "study.json", Path(".study")
+READ_STAGES = ("download", "prepare", "pairs")
 NEIGHBOURS = 20
 BATCHES_BETWEEN_LOOKS = 8
 
@@ -193,13 +195,22 @@ def queue(options: argparse.Namespace) -> None:
 
 
 def prepare_clone() -> None:
-    """Clone what is committed here, with the study's stage in it, sharing DVC's cache."""
+    """Clone what is committed here, with the study's stage in it, sharing DVC's cache.
+
+    Of the project's own stages the clone keeps those that make what the study reads. DVC saves an
+    experiment with all outputs that `dvc.lock` lists, and the others need not be in the cache.
+    """
     shutil.rmtree(CLONE, ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", ".", CLONE], check=True)
     shutil.copyfile(CLONE / "bench/study.yaml", CLONE / "bench/dvc.yaml")
+    for file in (CLONE / "dvc.yaml", CLONE / "dvc.lock"):
+        content = read_document(file)
+        content["stages"] = {name: content["stages"][name] for name in READ_STAGES}
+        content.pop("plots", None)
+        file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     git("config", "user.name", "study")
     git("config", "user.email", "study@localhost")
-    git("add", "bench/dvc.yaml")
+    git("add", "-A")
     git("commit", "--quiet", "-m", "the stage of the study")
     dvc("config", "--local", "cache.dir", str(Path(".dvc/cache").resolve()))
     dvc("checkout", "--quiet", "data/raw", "data/prepared", "data/pairs")
