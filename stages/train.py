@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from siamese.compute import ComputeParams, autocast_dtype, check_devices, start
+from siamese.dataset import FILES
 from siamese.embedding import embed_images
 from siamese.files import new_file, new_folder, sha256, write_json
 from siamese.model import Model, save_model
@@ -54,8 +55,14 @@ def train(params: Any, device: torch.device, ranks: Ranks) -> None:
     network = build_network(
         params.network, data.images.shape[1], data.channel_mean, data.channel_std
     ).to(device)
-    read = [*sorted(PREPARED.iterdir()), PAIRS / "train.parquet", PAIRS / "validation.parquet"]
-    code = [Path(__file__), *sorted(Path("src").glob("**/*.py"))]
+    read = [
+        *(PREPARED / name for name in FILES),
+        PAIRS / "train.parquet",
+        PAIRS / "validation.parquet",
+    ]
+    # What is imported by now is what trains: a change elsewhere need not start a run anew.
+    imported = [module for name, module in sys.modules.items() if name.startswith("siamese.")]
+    code = [Path(__file__), *sorted(Path(str(module.__file__)) for module in imported)]
     determinants = {
         "ran_on": ran_on,
         "params": {name: section.model_dump() for name, section in vars(params).items()},
@@ -85,9 +92,10 @@ def train(params: Any, device: torch.device, ranks: Ranks) -> None:
                 "knn": round(best.validation_knn, 4),
                 "loss": round(best.validation_loss, 6),
             },
-            "ran_on": ran_on,
         },
     )
+    # Apart from the figures, which `dvc metrics diff` and `dvc exp show` have columns for.
+    write_json(METRICS / "ran_on.json", ran_on)
     resume.delete()
     ending = "stopped early, " if trained.stopped_early else ""
     print(f"train: {ending}best of {len(trained.history)} epochs: {trained.best_epoch}")

@@ -25,6 +25,7 @@ EXPECTED_FILES = [
     "data/pictures/training.png",
     "metrics/training.json",
     "metrics/training.csv",
+    "metrics/ran_on.json",
     "metrics/floor.json",
     "metrics/evaluation.json",
 ]

@@ -77,9 +77,9 @@ def results_table(workspace: Path) -> str:
     Raises:
         InputError: the metrics are not there.
     """
-    training, floor, evaluation = (
+    training, ran_on, floor, evaluation = (
         _read_metrics(workspace / "metrics" / f"{name}.json")
-        for name in ("training", "floor", "evaluation")
+        for name in ("training", "ran_on", "floor", "evaluation")
     )
     labels = {
         "weighted": "weighted vote",
@@ -96,7 +96,6 @@ def results_table(workspace: Path) -> str:
     titles = {"auc": "area under the ROC", "eer": "equal error rate", "accuracy": "accuracy"}
     for name, value in evaluation["verification"].items():
         lines.append(_row(titles.get(name, name), value))
-    ran_on = training["ran_on"]
     lines.append(
         f"Trained {training['epochs']} epochs on {ran_on['device']} in {ran_on['precision']};"
         f" the weights are epoch {training['best_epoch']}'s"

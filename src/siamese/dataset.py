@@ -7,13 +7,17 @@ A folder holds `images.npy` (uint8, row = sample), `samples.parquet` (one row a 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:  # it takes half a second, and whoever only uses a model need not wait for it
+    import pandas as pd
 
 from siamese.errors import InputError
 from siamese.files import reading, write_json
 
+FILES = ("classes.json", "images.npy", "samples.parquet")
 SPLITS = ("train", "validation", "test")
 COLUMNS = ("sample", "split", "fine", "coarse", "file")
 
@@ -39,7 +43,7 @@ class Dataset:
     """
 
     images: np.ndarray
-    samples: pd.DataFrame
+    samples: "pd.DataFrame"
     classes: Classes
 
     def rows(self, *splits: str) -> np.ndarray:
@@ -66,6 +70,8 @@ def load_dataset(folder: Path) -> Dataset:
         InputError: a file is missing or damaged, or the images and the table do not belong
             together.
     """
+    import pandas as pd
+
     # `dvc repro prepare` makes the raw data again too, if need be: they are what it reads.
     with reading(folder / "images.npy", "prepare") as file:
         images = np.lib.format.open_memmap(file, mode="r")

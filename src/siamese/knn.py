@@ -8,7 +8,6 @@ rule. `nearest` finds the candidates that `rank` needs.
 from collections.abc import Iterator
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 from tqdm import tqdm
 
 from siamese.errors import InputError
@@ -65,6 +64,9 @@ def nearest(
     Raises:
         InputError: k is out of range, the dimensions differ, or a value is not finite.
     """
+    # Imported here: it takes a second, and whoever only ranks or votes need not wait for it.
+    from sklearn.neighbors import NearestNeighbors
+
     gallery = np.ascontiguousarray(gallery, dtype=np.float32)
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     _check(gallery, queries, k)

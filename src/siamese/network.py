@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torchvision
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -165,7 +164,10 @@ def resnet9(width: int, embedding_dim: int) -> nn.Module:
 
 def resnet18(embedding_dim: int) -> nn.Module:
     """Return torchvision's ResNet-18, untrained, that keeps small images at full size at first."""
-    network = torchvision.models.resnet18(num_classes=embedding_dim)
+    # Imported here: it takes a second or two, and the other architectures have no need of it.
+    from torchvision.models import resnet18 as torchvision_resnet18
+
+    network = torchvision_resnet18(num_classes=embedding_dim)
     network.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
     network.maxpool = nn.Identity()
     return network

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from siamese.errors import InputError
 
@@ -93,6 +92,9 @@ def auc(distances: np.ndarray, same: np.ndarray) -> float:
     Raises:
         InputError: there are not both kinds of pairs, or a distance is not finite.
     """
+    # Imported here, as below: it takes a second, and whoever only asks a threshold need not wait.
+    from sklearn.metrics import roc_auc_score
+
     _check(distances, same)
     return float(roc_auc_score(same, -distances))
 
@@ -167,6 +169,8 @@ def _operating_points(
     distances: np.ndarray, same: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return all thresholds that decide differently, ascending, and their FAR and FRR."""
+    from sklearn.metrics import roc_curve
+
     _check(distances, same)
     far, accepted, scores = roc_curve(same, -distances, drop_intermediate=False)
     n_like = np.count_nonzero(same)
