@@ -2,7 +2,8 @@
 
     make bench              # the pipeline's data and params.yaml; writes bench/speed.json
 
-Three contestants with the same network, batch size, precision, memory format and threads:
+At each width of the network asked for, three contestants with the same network, batch size,
+precision, memory format and threads:
 
 - trainer: `Trainer.train_epoch` as the `train` stage runs it, everything but validation included;
 - limit: forward, loss, backward and step, again and again on one batch that is already there;
@@ -54,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, default=40, help="timed at a time")
+    parser.add_argument("--widths", type=int, nargs="+", default=[16, 32], help="of the network")
     parser.add_argument("--compile", action="store_true", help="the limit with torch.compile too")
     parser.add_argument(
         "--workers", type=int, nargs="+", default=worker_counts(), help="to choose from"
@@ -65,33 +67,43 @@ def main() -> None:
     )
     if options.only:
         measure = measure_ours if options.only == "ours" else measure_peer
+        params.network = params.network.model_copy(update={"width": options.widths[0]})
         print(json.dumps(measure(params, options)))
         return
 
-    tried = {workers: run("peer", options, [workers])["peer"] for workers in options.workers}
-    best = max(tried, key=lambda workers: tried[workers])
-    print(f"The peer's DataLoader is fastest with {best} workers: {tried}", flush=True)
-    rounds = []
-    for number in range(options.rounds):
-        figures = run("ours", options, [best]) | run("peer", options, [best])
-        rounds.append(figures)
-        print(f"round {number + 1} of {options.rounds}: {figures}", flush=True)
+    settings = {name: section.model_dump() for name, section in vars(params).items()}
+    del settings["network"]["width"]
     report = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "batches": options.batches,
-        "settings": {name: section.model_dump() for name, section in vars(params).items()},
-        "peer_workers": {"best": best, "tried": {str(key): tried[key] for key in tried}},
-        "rounds": rounds,
+        "settings": settings,
+        "widths": [measure_width(width, options) for width in options.widths],
     }
     RESULT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(table(rounds))
+    for measured in report["widths"]:
+        print(f"\nWidth {measured['width']}\n{table(measured['rounds'])}")
 
 
-def run(contestant: str, options: argparse.Namespace, workers: list[int]) -> dict[str, float]:
+def measure_width(width: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Find the peer's best number of workers at one width, then let all take turns."""
+    tried = {workers: run("peer", width, options, workers)["peer"] for workers in options.workers}
+    best = max(tried, key=lambda workers: tried[workers])
+    print(f"Width {width}: the peer is fastest with {best} workers: {tried}", flush=True)
+    rounds = []
+    for number in range(options.rounds):
+        figures = run("ours", width, options, best) | run("peer", width, options, best)
+        rounds.append(figures)
+        print(f"round {number + 1} of {options.rounds}: {figures}", flush=True)
+    workers = {"best": best, "tried": {str(key): tried[key] for key in tried}}
+    return {"width": width, "peer_workers": workers, "rounds": rounds}
+
+
+def run(contestant: str, width: int, options: argparse.Namespace, workers: int) -> dict[str, float]:
     """Measure one contestant in a fresh process."""
     command = [sys.executable, __file__, "--only", contestant, "--batches", str(options.batches)]
-    command += ["--workers", *map(str, workers)] + ["--compile"] * options.compile
+    command += ["--widths", str(width), "--workers", str(workers)]
+    command += ["--compile"] * options.compile
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -27,6 +27,7 @@ from siamese.verification import calibrate, pair_distances
 
 PREPARED, PAIRS = Path("data/prepared"), Path("data/pairs")
 MODEL, METRICS, RESUME = Path("data/model"), Path("metrics"), Path("data/resume")
+LOG = Path("logs/training.csv")  # ignored by Git and DVC
 
 
 def main() -> None:
@@ -102,7 +103,7 @@ def train(params: Any, device: torch.device, ranks: Ranks) -> None:
 
 
 def report(record: EpochRecord, images_per_second: float, margin: float) -> None:
-    """Print an epoch's figures."""
+    """Print an epoch's figures, and log them."""
     print(
         f"epoch {record.epoch:3d}  loss {record.loss:.4f}  like {record.like_distance:.3f}"
         f"  unlike {record.unlike_distance:.3f}  validation k-NN {record.validation_knn:.4f}"
@@ -111,6 +112,17 @@ def report(record: EpochRecord, images_per_second: float, margin: float) -> None
     )
     if warning := collapse_warning(record, margin):
         print(warning, flush=True)
+    log(record, images_per_second)
+
+
+def log(record: EpochRecord, images_per_second: float) -> None:
+    """Add an epoch's figures to a file that can be watched while training goes on."""
+    rows = pd.DataFrame([{**asdict(record), "images_per_second": images_per_second}])
+    if record.epoch > 1 and LOG.exists():  # another run's, if this one goes on from elsewhere
+        earlier = pd.read_csv(LOG)
+        rows = pd.concat([earlier[earlier["epoch"] < record.epoch], rows])
+    with new_file(LOG) as file:
+        rows.to_csv(file, index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import shutil
 import sys
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT, Workspace
 
@@ -22,22 +23,37 @@ def with_bench(workspace: Workspace) -> Workspace:
     return workspace
 
 
+def forget(workspace: Workspace, folder: str) -> None:
+    """Remove an output and its list of files from the cache, as on a machine that never ran it."""
+    lock = yaml.safe_load((workspace.path / "dvc.lock").read_text())
+    (out,) = [
+        out for stage in lock["stages"].values() for out in stage["outs"] if out["path"] == folder
+    ]
+    cached = workspace.path / ".dvc/cache/files/md5" / out["md5"][:2] / out["md5"][2:]
+    cached.unlink()
+    shutil.rmtree(workspace.path / folder)
+
+
 def test_every_contestant_is_measured_in_every_round(with_bench: Workspace) -> None:
-    short = ("--rounds", "2", "--batches", "2", "--workers", "0", "1")
+    short = ("--rounds", "2", "--batches", "2", "--workers", "0", "1", "--widths", "4", "8")
     printed = with_bench.run(sys.executable, "bench/speed.py", *short)
     report = json.loads((with_bench.path / "bench" / "speed.json").read_text())
-    assert set(report["peer_workers"]["tried"]) == {"0", "1"}
-    assert len(report["rounds"]) == 2
-    for figures in report["rounds"]:
-        assert all(figures[name] > 0 for name in ("trainer", "limit", "peer"))
-        assert figures["trainer_memory_mb"] > 0
-        assert figures["peer_memory_mb"] > 0
+    assert [measured["width"] for measured in report["widths"]] == [4, 8]
+    for measured in report["widths"]:
+        assert set(measured["peer_workers"]["tried"]) == {"0", "1"}
+        assert len(measured["rounds"]) == 2
+        for figures in measured["rounds"]:
+            assert all(figures[name] > 0 for name in ("trainer", "limit", "peer"))
+            assert figures["trainer_memory_mb"] > 0
+            assert figures["peer_memory_mb"] > 0
     assert report["machine"]["pytorch-metric-learning"]
     for words in ("| trainer |", "| limit |", "| peer |", "trainer / limit: ", "trainer / peer: "):
         assert words in printed
 
 
 def test_the_study_queues_runs_and_collects_what_they_measured(with_bench: Workspace) -> None:
+    for folder in ("data/model", "data/embeddings", "data/pictures"):
+        forget(with_bench, folder)  # the study needs none of them
     small = ("--set", "epochs=2", "images=800", "width=4")
     screened = ["default", "formula", "pml-supcon", "cross-entropy"]
     queue = (sys.executable, "bench/study.py", "queue", *small)

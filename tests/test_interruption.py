@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -82,6 +83,8 @@ def test_a_signal_saves_says_how_to_go_on_and_ends_the_process(
     assert "Traceback" not in printed
     assert len(resume_files(longer)) == 1
     assert "Going on in epoch" in longer.run(sys.executable, "stages/train.py")
+    watched = pd.read_csv(longer.path / "logs/training.csv")
+    assert watched["epoch"].tolist() == list(range(1, 11)), "the log goes on, too"
     assert outputs(longer) == never_stopped
     assert not resume_files(longer)
 

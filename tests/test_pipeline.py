@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from siamese.embedding_file import load_embeddings
@@ -55,6 +56,12 @@ def test_learns_something_in_two_epochs(finished: Workspace) -> None:
     assert evaluation["knn"]["k20"] > 0.5, "chance is 0.1"
     assert evaluation["verification"]["auc"] > 0.7, "chance is 0.5"
     assert "coarse" not in evaluation["knn"], "digits have no superclasses"
+
+
+def test_training_can_be_watched_in_a_log(finished: Workspace) -> None:
+    watched = pd.read_csv(finished.path / "logs/training.csv")
+    assert (watched.pop("images_per_second") > 0).all()
+    pd.testing.assert_frame_equal(watched, pd.read_csv(finished.path / "metrics/training.csv"))
 
 
 def test_gallery_and_queries_are_the_splits(finished: Workspace) -> None:
