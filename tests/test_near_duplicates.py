@@ -66,13 +66,13 @@ def changed(image: np.ndarray, how: str) -> np.ndarray:
     ["copied", "mirrored", "brighter", "noisy", "shifted", "mirrored, shifted, darker and noisy"],
 )
 def test_an_image_that_comes_back_changed_is_found(how: str) -> None:
-    gallery = photographs(200)
-    queries = photographs(20, seed=1)
-    queries[3] = changed(gallery[150], how)
+    gallery = photographs(60)
+    queries = photographs(8, seed=1)
+    queries[3] = changed(gallery[50], how)
     found = find_near_duplicates(dataset(gallery, queries), THRESHOLD)
-    assert found["sample"].tolist() == list(range(100, 120))
-    assert found["near_duplicate"].tolist() == [row == 3 for row in range(20)]
-    assert found["of"][3] == 170, "the gallery's image 150 stands behind the 20 queries"
+    assert found["sample"].tolist() == list(range(30, 38))
+    assert found["near_duplicate"].tolist() == [row == 3 for row in range(8)]
+    assert found["of"][3] == 58, "the gallery's image 50 stands behind the 8 queries"
     if how == "copied":
         assert found["similarity"][3] == 1
         assert found["ratio"][3] == 0
@@ -92,7 +92,7 @@ def test_an_image_that_is_like_many_is_a_near_duplicate_of_none() -> None:
     likes = [(plain + rng.normal(0, 12, plain.shape)).clip(0, 255) for _ in range(40)]
     gallery = np.concatenate([photographs(60, seed=2), np.array(likes[:39], dtype=np.uint8)])
     found = find_near_duplicates(dataset(gallery, np.array(likes[39:], dtype=np.uint8)), THRESHOLD)
-    assert found["similarity"][0] > 0.8
+    assert found["of"][0] > 60, "one of those it is like, behind 60 others and itself"
     assert not found["near_duplicate"][0]
 
 

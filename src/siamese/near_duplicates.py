@@ -40,6 +40,8 @@ COMPONENTS = 96  # principal components compared
 RIVAL = 10  # the nearest is measured by the one that has so many before it
 # Weaker components than this share of the strongest variance are rounding, not detail.
 WEAKEST = 1e-4
+# Similarities that differ by no more are equal: float32 sums are rounded in an order that varies.
+ROUNDING = 1e-5
 IMAGES_AT_ONCE = 2000
 QUERIES_AT_ONCE = 250
 
@@ -73,9 +75,8 @@ def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             chunk = slice(start, start + QUERIES_AT_ONCE)
             found = _similarities(small[queries[chunk]], whitening, features)  # (q, G)
-            nearest = found.argmax(axis=1)
-            of[chunk] = gallery[nearest]
-            similarity[chunk] = np.take_along_axis(found, nearest[:, None], axis=1)[:, 0]
+            similarity[chunk] = best = found.max(axis=1)
+            of[chunk] = gallery[(found >= best[:, None] - ROUNDING).argmax(axis=1)]
             rivals[chunk] = np.partition(found, -1 - rival, axis=1)[:, -1 - rival]
             bar.update(len(found))
     similarity, rivals = similarity.round(4), rivals.round(4)  # float32 carries hardly more
