@@ -7,7 +7,7 @@ from typing import Any
 
 
 def add_commands(commands: Any) -> None:
-    """Add `compare` to the subcommands of an argument parser."""
+    """Add `compare`, `report` and `experiments` to the subcommands of an argument parser."""
     compare = commands.add_parser(
         "compare",
         help="is the difference between two revisions real, and where does it come from?",
@@ -21,6 +21,21 @@ def add_commands(commands: Any) -> None:
     form.add_argument("--md", action="store_true", help="as Markdown")
     form.add_argument("--json", action="store_true", help="as JSON, for programs")
     compare.set_defaults(command=_compare)
+
+    report = commands.add_parser(
+        "report", help="write a comparison, with curves and pictures, as HTML and Markdown"
+    )
+    add_sides(report)
+    report.add_argument("--folder", type=Path, default=Path("report"), help="default: report/")
+    report.set_defaults(command=_report)
+
+    experiments = commands.add_parser(
+        "experiments", help="list experiments: what each changes, and its main figures"
+    )
+    experiments.add_argument(
+        "--all", action="store_true", help="not only those that began at this commit"
+    )
+    experiments.set_defaults(command=_experiments)
 
 
 def add_sides(parser: argparse.ArgumentParser) -> None:
@@ -67,3 +82,16 @@ def _compare(options: argparse.Namespace) -> None:
         print(json.dumps(as_json(comparison), indent=2, ensure_ascii=False))
     else:
         print(as_markdown(comparison) if options.md else as_text(comparison))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from siamese.report import write_report
+
+    for file in write_report(compared_sides(options), options.folder):
+        print(file)
+
+
+def _experiments(options: argparse.Namespace) -> None:
+    from siamese.experiment_table import experiment_table
+
+    print(experiment_table(Path(), options.all))

@@ -11,7 +11,7 @@ from siamese.comparison_words import METHOD, conclusions
 from siamese.provenance import Change, StageChanges, is_seed
 
 WIDTH = 100
-_HEADINGS = {
+HEADINGS = {
     "models": "Do these two models differ? One run each, the same test images",
     "setting": "Does the setting make a difference? Several seeds of each",
 }
@@ -19,15 +19,15 @@ _HEADINGS = {
 
 def as_text(comparison: Comparison) -> str:
     """Lay a comparison out for a terminal of 100 columns."""
-    lines = [f"base   {_side(comparison.base)}", f"head   {_side(comparison.head)}", ""]
-    lines += ["What differs", *(f"  {line}" for line in _change_lines(comparison)), ""]
-    lines += [_HEADINGS[comparison.claim]]
-    rows = [_header(comparison), *(_row(comparison, compared) for compared in comparison.metrics)]
+    lines = [f"base   {side(comparison.base)}", f"head   {side(comparison.head)}", ""]
+    lines += ["What differs", *(f"  {line}" for line in change_lines(comparison)), ""]
+    lines += [HEADINGS[comparison.claim]]
+    rows = [header(), *(row(compared) for compared in comparison.metrics)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+    for cells_of in rows:
         cells = [
-            cell.ljust(width) if position in (0, len(row) - 1) else cell.rjust(width)
-            for position, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if position in (0, len(widths) - 1) else cell.rjust(width)
+            for position, (cell, width) in enumerate(zip(cells_of, widths, strict=True))
         ]
         lines.append(f"  {'  '.join(cells)}".rstrip())
     lines.append("")
@@ -39,21 +39,21 @@ def as_text(comparison: Comparison) -> str:
 def as_markdown(comparison: Comparison) -> str:
     """Lay a comparison out for a pull request."""
     lines = [
-        f"**base** {_side(comparison.base)}, **head** {_side(comparison.head)}",
+        f"**base** {side(comparison.base)}, **head** {side(comparison.head)}",
         "",
         *(f"- {sentence}" for sentence in conclusions(comparison)),
         "",
-        f"#### {_HEADINGS[comparison.claim]}",
+        f"#### {HEADINGS[comparison.claim]}",
         "",
     ]
-    header = _header(comparison)
-    lines += [_markdown_row(header), _markdown_row(["---", *["--:"] * (len(header) - 2), "---"])]
+    names = header()
+    lines += [_markdown_row(names), _markdown_row(["---", *["--:"] * (len(names) - 2), "---"])]
     for compared in comparison.metrics:
-        cells = _row(comparison, compared)
+        cells = row(compared)
         cells = [f"**{cell}**" if compared.differs and cell else cell for cell in cells]
         lines.append(_markdown_row(cells))
     lines += ["", f"<sub>{METHOD[comparison.claim]}</sub>", "", "#### What differs", "", "```text"]
-    return "\n".join([*lines, *_change_lines(comparison), "```", ""])
+    return "\n".join([*lines, *change_lines(comparison), "```", ""])
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -100,18 +100,20 @@ def _metric_json(compared: Compared) -> dict[str, Any]:
     }
 
 
-def _side(runs: Sequence[Run]) -> str:
+def side(runs: Sequence[Run]) -> str:
+    """Name the runs of one side."""
     if len(runs) == 1:
         return str(runs[0])
     shown = ", ".join(str(run) for run in runs[:3])
     return f"{len(runs)} runs: {shown}" + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
 
 
-def _header(comparison: Comparison) -> list[str]:
+def header() -> list[str]:
+    """Return the names of the columns; the first and the last speak for themselves."""
     return ["", "base", "head", "points", "95 % interval", "p", ""]
 
 
-def _row(comparison: Comparison, compared: Compared) -> list[str]:
+def row(compared: Compared) -> list[str]:
     """Return the cells of one metric: values in per cent, differences in points of per cent."""
     values = [_value(side) for side in (compared.base, compared.head)]
     if compared.outcome is None or compared.p is None:
@@ -139,7 +141,7 @@ def _value(values: Sequence[float]) -> str:
     return f"{100 * np.mean(values):.2f} ± {100 * np.std(values, ddof=1):.2f} %"
 
 
-def _change_lines(comparison: Comparison) -> list[str]:
+def change_lines(comparison: Comparison) -> list[str]:
     """Say what differs, a line each, the causes of a stage before what follows from them."""
     lines = []
     hidden_seeds = comparison.claim == "setting"
