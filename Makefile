@@ -1,6 +1,6 @@
 # What a person needs, each by one command. `make` or `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format repro show experiments seeds compare report \
+.PHONY: help setup demo test test-all lint format repro show experiments seeds compare report review \
         bench study pins clean
 
 PYTHON ?= python3
@@ -77,6 +77,9 @@ compare: $(READY)  ## is the difference real? (make compare BASE=main; HEAD=... 
 report: $(READY)  ## write a comparison with curves and pictures into report/ (make report BASE=main)
 	@$(BIN)/siamese report $(BASE) $(HEAD) $(if $(COMPARE_SEEDS),--seeds)
 
+review: $(READY)  ## rebuild the digits before and after a change, and report (make review BASE=origin/main)
+	@$(BIN)/siamese review $(BASE)
+
 bench: $(READY)  ## measure training speed beside its limit and pytorch-metric-learning (ten minutes)
 	$(BIN)/dvc repro pairs
 	$(BIN)/python bench/speed.py
@@ -96,4 +99,4 @@ pins:  ## resolve the newest versions anew into constraints.txt
 	rm -rf .venv-pins
 
 clean:  ## remove the environment, the demo, logs and downloads (never results)
-	rm -rf .venv .study demo logs report data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .study .review demo logs report data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis

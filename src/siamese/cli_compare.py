@@ -7,7 +7,7 @@ from typing import Any
 
 
 def add_commands(commands: Any) -> None:
-    """Add `compare`, `report` and `experiments` to the subcommands of an argument parser."""
+    """Add `compare`, `report`, `review` and `experiments` to an argument parser."""
     compare = commands.add_parser(
         "compare",
         help="is the difference between two revisions real, and where does it come from?",
@@ -28,6 +28,13 @@ def add_commands(commands: Any) -> None:
     add_sides(report)
     report.add_argument("--folder", type=Path, default=Path("report"), help="default: report/")
     report.set_defaults(command=_report)
+
+    review = commands.add_parser(
+        "review", help="rebuild the digits before and after a change, and report the difference"
+    )
+    review.add_argument("base", metavar="BASE", help="a Git revision, for example origin/main")
+    review.add_argument("--folder", type=Path, default=Path("report"), help="default: report/")
+    review.set_defaults(command=_review)
 
     experiments = commands.add_parser(
         "experiments", help="list experiments: what each changes, and its main figures"
@@ -88,6 +95,19 @@ def _report(options: argparse.Namespace) -> None:
     from siamese.report import write_report
 
     for file in write_report(compared_sides(options), options.folder):
+        print(file)
+
+
+def _review(options: argparse.Namespace) -> None:
+    from siamese.comparison import compare
+    from siamese.comparison_text import as_text
+    from siamese.report import write_report
+    from siamese.review import REVIEW, rebuild_both
+
+    base, head = rebuild_both(options.base, Path(), REVIEW)
+    comparison = compare([base], [head])
+    print(as_text(comparison))
+    for file in write_report(comparison, options.folder):
         print(file)
 
 
