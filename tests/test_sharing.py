@@ -41,7 +41,9 @@ def test_without_access_to_a_remote_everything_is_rebuilt(
     clone = tmp_path / "clone"
     workspace.git("clone", "-q", str(workspace.path), str(clone))
     there = Workspace(clone)
-    assert len(stages_run(there.dvc("repro"))) == 7
+    # All but `floor`, whose one output is in Git.
+    expected = {"download", "prepare", "pairs", "train", "embed", "evaluate"}
+    assert stages_run(there.dvc("repro")) == expected
     assert not there.git("status", "--porcelain"), "the same figures, the same hashes"
     model = "data/model/model.safetensors"
     assert (clone / model).read_bytes() == (workspace.path / model).read_bytes()
