@@ -16,8 +16,11 @@ from matplotlib import image as mpimg
 from siamese.dataset import Classes, Dataset, save_dataset
 from siamese.embedding_file import Embeddings, save_embeddings
 from siamese.errors import InputError
-from siamese.evaluation import EvaluateParams, evaluate, plain_vote_accuracy
+from siamese.evaluation import EvaluateParams, Evaluation
+from siamese.evaluation import evaluate as evaluate_queries
 from siamese.files import write_json
+from siamese.floor import plain_vote_accuracy
+from siamese.near_duplicates import save_near_duplicates
 from siamese.pictures import draw_confusion, draw_neighbours, draw_training
 from siamese.verification import Calibration, calibrate
 
@@ -41,6 +44,7 @@ def params(**changes: object) -> EvaluateParams:
         "curve_k": [1, 3, 10],
         "sheet_queries": 2,
         "sheet_neighbours": 3,
+        "resamples": 100,
         "seed": 0,
     }
     return EvaluateParams(**(values | changes))  # type: ignore[arg-type]
@@ -54,6 +58,18 @@ def drawn_pairs(queries: Embeddings) -> pd.DataFrame:
 
 
 THRESHOLDS: Calibration = calibrate(np.array([0.5, 1.5, 2.5]), np.array([True, True, False]))
+
+
+def evaluate(
+    gallery: Embeddings,
+    queries: Embeddings,
+    pairs: pd.DataFrame,
+    calibration: Calibration,
+    params: EvaluateParams,
+) -> Evaluation:
+    """Every third query has a near-duplicate."""
+    near_duplicate = np.arange(len(queries.samples)) % 3 == 0
+    return evaluate_queries(gallery, queries, near_duplicate, pairs, calibration, params)
 
 
 def plain_neighbours(gallery: Embeddings, query: np.ndarray) -> list[int]:
@@ -70,6 +86,17 @@ def plain_vote(gallery: Embeddings, rows: list[int], weights: list[float]) -> li
     return [label for label, _ in votes.most_common()]  # keeps the order of first votes
 
 
+def plain_average_precision(gallery: Embeddings, rows: list[int], label: int) -> float:
+    """AP@R, rank by rank."""
+    relevant = sum(int(other) == label for other in gallery.fine)
+    total = found = 0.0
+    for rank, row in enumerate(rows[:relevant], start=1):
+        if int(gallery.fine[row]) == label:
+            found += 1
+            total += found / rank
+    return total / relevant
+
+
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / (math.hypot(*a) * math.hypot(*b)))
 
@@ -79,6 +106,8 @@ def test_every_figure_equals_a_plain_loop() -> None:
     pairs = drawn_pairs(queries)
     found = evaluate(gallery, queries, pairs, THRESHOLDS, params())
     right: Counter[str] = Counter()
+    clean: list[bool] = []
+    precisions: list[float] = []
     for query, label in zip(queries.vectors, queries.fine.tolist(), strict=True):
         rows = plain_neighbours(gallery, query)
         for k in (1, 5, 3, 10):
@@ -88,8 +117,14 @@ def test_every_figure_equals_a_plain_loop() -> None:
         ranking = plain_vote(gallery, rows[:5], [1.0] * 5)
         right["top5"] += label in ranking[:5]
         right["coarse"] += ranking[0] // 2 == label // 2
-    for name, value in found.metrics["knn"].items():
-        assert value == pytest.approx(right[name] / 50), name
+        clean.append(ranking[0] == label)
+        precisions.append(plain_average_precision(gallery, rows, label))
+    assert set(found.metrics["knn"]) == {"k1", "k5", "weighted", "top5", "coarse", "k5_clean"}
+    for name in set(found.metrics["knn"]) - {"k5_clean"}:
+        assert found.metrics["knn"][name] == pytest.approx(right[name] / 50), name
+    clean = [is_right for row, is_right in enumerate(clean) if row % 3 != 0]
+    assert found.metrics["knn"]["k5_clean"] == pytest.approx(np.mean(clean), abs=5e-5)
+    assert found.metrics["retrieval"]["map_at_r"] == pytest.approx(np.mean(precisions), abs=5e-5)
     assert found.accuracy_by_k["top1"].tolist() == [right[f"k{k}"] / 50 for k in (1, 3, 10)]
 
     by_sample = dict(zip(queries.samples.tolist(), queries.vectors, strict=True))
@@ -215,6 +250,8 @@ def test_the_stage_names_the_file_that_it_misses(tmp_path: Path) -> None:
     save_dataset(Dataset(images, samples, Classes(tuple("abcdef"))), prepared)
     for name in ("gallery", "queries"):
         save_embeddings(gallery, tmp_path / "data" / "embeddings" / f"{name}.parquet")
+    found = pd.DataFrame({"sample": gallery.samples, "near_duplicate": False})
+    save_near_duplicates(found, prepared / "near_duplicates.parquet")
 
     def sentence() -> str:
         stage = [sys.executable, str(tmp_path / "stages" / "evaluate.py")]

@@ -12,7 +12,7 @@ from siamese.dataset import Classes, Dataset, load_dataset, save_dataset
 from siamese.errors import InputError
 from siamese.prepare import PrepareParams, identical_pairs, prepare
 
-TENTH = PrepareParams(validation=0.1, seed=0)
+TENTH = PrepareParams(validation=0.1, near_duplicate=0.4, seed=0)
 
 
 def make(
@@ -40,7 +40,7 @@ def make(
 
 def test_every_class_gives_the_same_share() -> None:
     raw = make(per_class=40)
-    prepared = prepare(raw, 4, PrepareParams(validation=0.25, seed=3))
+    prepared = prepare(raw, 4, PrepareParams(validation=0.25, near_duplicate=0.4, seed=3))
     counts = prepared.samples.groupby(["split", "fine"]).size().to_dict()
     assert counts == {
         (split, fine): count
@@ -64,7 +64,7 @@ def test_only_training_samples_move_and_nothing_else_changes() -> None:
 
 def test_the_seed_decides_the_split() -> None:
     def rows(seed: int) -> list[int]:
-        params = PrepareParams(validation=0.1, seed=seed)
+        params = PrepareParams(validation=0.1, near_duplicate=0.4, seed=seed)
         return prepare(make(), 4, params).rows("validation").tolist()
 
     assert rows(0) == rows(0)
@@ -77,7 +77,7 @@ def test_a_class_with_too_few_samples_is_named(per_class: int, share: float) -> 
     small = np.flatnonzero((raw.fine() == 1) & (raw.samples["split"] == "train"))
     raw.samples.loc[small[per_class:], "split"] = "test"
     with pytest.raises(InputError, match=rf"class `b` has {per_class} training samples"):
-        prepare(raw, 4, PrepareParams(validation=share, seed=0))
+        prepare(raw, 4, PrepareParams(validation=share, near_duplicate=0.4, seed=0))
 
 
 @given(
@@ -101,7 +101,9 @@ def test_either_an_input_error_or_every_class_in_both(
     images = np.zeros((len(fine), 1, 1, 3), np.uint8)
     raw = Dataset(images, samples, Classes(tuple(map(str, range(len(counts))))))
     try:
-        split = prepare(raw, 1, PrepareParams(validation=share, seed=seed)).samples["split"]
+        split = prepare(
+            raw, 1, PrepareParams(validation=share, near_duplicate=0.4, seed=seed)
+        ).samples["split"]
     except InputError:
         return
     for label in range(len(counts)):

@@ -72,7 +72,7 @@ def test_channel_statistics(cifar100: Dataset) -> None:
 
 
 def test_prepared(cifar100: Dataset) -> None:
-    prepared = prepare(cifar100, 32, PrepareParams(validation=0.1, seed=0))
+    prepared = prepare(cifar100, 32, PrepareParams(validation=0.1, near_duplicate=0.4, seed=0))
     counts = prepared.samples.groupby(["split", "fine"]).size()
     assert set(counts.xs("train")) == {450}
     assert set(counts.xs("validation")) == {50}

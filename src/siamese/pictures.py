@@ -69,35 +69,83 @@ def draw_neighbours(
         neighbour_names: class names, `Q` times `K`.
         file: PNG to write.
     """
-    n_queries, k = neighbours.shape[:2]
-    figure, grid = plt.subplots(
-        n_queries, k + 1, figsize=(1.05 * (k + 1), 0.5 + 1.17 * n_queries), squeeze=False
-    )
-    for row in range(n_queries):
-        cells = zip(
-            grid[row],
-            [queries[row], *neighbours[row]],
-            [query_names[row], *neighbour_names[row]],
-            strict=True,
-        )
-        for column, (axes, image, name) in enumerate(cells):
-            axes.imshow(image, interpolation="nearest")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            is_query = column == 0
-            color = "black" if is_query else RIGHT if name == query_names[row] else WRONG
-            for spine in axes.spines.values():
-                spine.set_color(color)
-                spine.set_linewidth(1 if is_query else 2.5)
-            title = name.replace("_", " ")
-            axes.set_title(
-                title, fontsize=7, color=color, pad=2, fontweight="bold" if is_query else "normal"
-            )
-    figure.suptitle(
-        f"A test image (left) and its {k} nearest in the gallery:"
+    _draw_rows(
+        queries,
+        query_names,
+        neighbours,
+        neighbour_names,
+        f"A test image (left) and its {neighbours.shape[1]} nearest in the gallery:"
         " green the same class, red another",
-        fontsize=9,
+        file,
     )
+
+
+def draw_mistakes(
+    queries: np.ndarray,
+    query_names: Sequence[str],
+    neighbours: np.ndarray,
+    neighbour_names: Sequence[Sequence[str]],
+    predicted_names: Sequence[str],
+    file: Path,
+) -> None:
+    """Draw queries that were taken for another class, each with the neighbours that led to it.
+
+    Args:
+        queries: uint8 `[Q, H, W, 3]`; none of them draws a sentence that there are none.
+        query_names: `Q` class names, the actual ones.
+        neighbours: uint8 `[Q, K, H, W, 3]`, nearest first.
+        neighbour_names: class names, `Q` times `K`.
+        predicted_names: `Q` class names.
+        file: PNG to write.
+    """
+    if not len(queries):
+        figure = plt.figure(figsize=(6, 1.2))
+        figure.text(0.5, 0.5, "No test image was classified wrong", ha="center", va="center")
+        _save(figure, file)
+        return
+    _draw_rows(
+        queries,
+        query_names,
+        neighbours,
+        neighbour_names,
+        "The most confident mistakes: a test image, what it was taken for, and its"
+        f" {neighbours.shape[1]} nearest in the gallery",
+        file,
+        [f"taken for\n{name.replace('_', ' ')}" for name in predicted_names],
+    )
+
+
+def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) -> None:
+    """Draw the ROC, false accepts on a logarithmic scale, and the distances of both kinds of pairs.
+
+    Args:
+        roc: the content of `metrics/roc.csv`.
+        distances: the content of `metrics/distances.csv`.
+        file: PNG to write.
+    """
+    figure, (rates, histogram) = plt.subplots(1, 2, figsize=(9, 3.4))
+    accepted = roc[roc["far"] > 0]
+    rates.plot(accepted["far"], accepted["tar"], color="black", label="all pairs of test images")
+    rates.plot(accepted["far"], accepted["far"], color="grey", ls=":", label="chance")
+    rates.set_xscale("log")
+    rates.set_ylim(0, 1.02)
+    rates.set_xlabel("false accepts, share of unlike pairs")
+    rates.set_ylabel("true accepts, share of like pairs")
+    rates.set_title("ROC")
+    for kind, color in (("unlike", WRONG), ("like", RIGHT)):
+        histogram.fill_between(
+            distances["distance"], distances[kind], color=color, alpha=0.3, step="mid"
+        )
+        histogram.step(
+            distances["distance"], distances[kind], color=color, where="mid", label=f"{kind} pairs"
+        )
+    histogram.set_ylim(bottom=0)
+    histogram.set_xlabel("distance")
+    histogram.set_ylabel("share of the pairs of a kind")
+    histogram.set_title("distances")
+    for axes in (rates, histogram):
+        axes.grid(alpha=0.3)
+        axes.legend()
     _save(figure, file)
 
 
@@ -122,6 +170,46 @@ def draw_training(history: pd.DataFrame, file: Path) -> None:
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
     distances.legend()
+    _save(figure, file)
+
+
+def _draw_rows(
+    queries: np.ndarray,
+    query_names: Sequence[str],
+    neighbours: np.ndarray,
+    neighbour_names: Sequence[Sequence[str]],
+    headline: str,
+    file: Path,
+    row_labels: Sequence[str] = (),
+) -> None:
+    """Draw a row for each query: itself, then its neighbours, framed by right or wrong."""
+    n_queries, k = neighbours.shape[:2]
+    figure, grid = plt.subplots(
+        n_queries, k + 1, figsize=(1.05 * (k + 1), 0.5 + 1.17 * n_queries), squeeze=False
+    )
+    for row in range(n_queries):
+        cells = zip(
+            grid[row],
+            [queries[row], *neighbours[row]],
+            [query_names[row], *neighbour_names[row]],
+            strict=True,
+        )
+        for column, (axes, image, name) in enumerate(cells):
+            axes.imshow(image, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            is_query = column == 0
+            color = "black" if is_query else RIGHT if name == query_names[row] else WRONG
+            for spine in axes.spines.values():
+                spine.set_color(color)
+                spine.set_linewidth(1 if is_query else 2.5)
+            title = name.replace("_", " ")
+            axes.set_title(
+                title, fontsize=7, color=color, pad=2, fontweight="bold" if is_query else "normal"
+            )
+        if row_labels:
+            grid[row, 0].set_ylabel(row_labels[row], fontsize=7, color=WRONG)
+    figure.suptitle(headline, fontsize=9)
     _save(figure, file)
 
 

@@ -16,9 +16,10 @@ from siamese.params import Section
 
 
 class PrepareParams(Section):
-    """How the validation split is cut."""
+    """How the validation split is cut, and what counts as a near-duplicate."""
 
     validation: float = Field(gt=0, le=0.5)
+    near_duplicate: float = Field(ge=0, le=1)
     seed: int = Field(ge=0, lt=2**32)
 
 

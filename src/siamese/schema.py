@@ -11,7 +11,8 @@ from siamese.compute import ComputeParams
 from siamese.data_params import DataParams
 from siamese.embedding import EmbedParams
 from siamese.errors import InputError
-from siamese.evaluation import EvaluateParams, FloorParams
+from siamese.evaluation import EvaluateParams
+from siamese.floor import FloorParams
 from siamese.network import NetworkParams, check_image_size
 from siamese.pairs import PairsParams
 from siamese.params import PARAMS_FILE, Section, nearest_name, read_document, read_sections

@@ -1,0 +1,59 @@
+"""The outcome of every query and of every test pair, in small files for Git.
+
+With them two commits can be compared query by query, without a model or a cache. Equal outcomes
+give equal bytes.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def save_per_query(table: pd.DataFrame, file: Path) -> None:
+    """Write `metrics/per_query.parquet`.
+
+    Args:
+        table: one row a query, ascending by `sample`: bool columns, floats `average_precision`
+            and `r_precision`, and the labels `predicted` and `fine`, below 32,768.
+        file: Parquet file to write.
+    """
+    kinds = {"sample": pa.int32(), "predicted": pa.int16(), "fine": pa.int16()}
+    kinds |= {"average_precision": pa.float32(), "r_precision": pa.float32()}
+    names = table.columns.astype(str)
+    arrays = {name: pa.array(table[name].to_numpy(), kinds.get(name)) for name in names}
+    encodings = {"sample": "DELTA_BINARY_PACKED", "average_precision": "BYTE_STREAM_SPLIT"}
+    _write(pa.table(arrays), file, encodings)
+
+
+def save_per_pair(table: pd.DataFrame, file: Path) -> None:
+    """Write `metrics/per_pair.parquet`.
+
+    Args:
+        table: one row a test pair, in the order of its manifest: `left`, `right` (samples), `same`
+            (bool) and `distance`, which is rounded to four decimals: more do not compress.
+        file: Parquet file to write.
+    """
+    distance = table["distance"].to_numpy(np.float32).round(4)
+    arrays = {
+        "left": pa.array(table["left"].to_numpy(), pa.int32()),
+        "right": pa.array(table["right"].to_numpy(), pa.int32()),
+        "same": pa.array(table["same"].to_numpy(), pa.bool_()),
+        "distance": pa.array(distance, pa.float32()),
+    }
+    _write(pa.table(arrays), file, {"left": "DELTA_BINARY_PACKED", "right": "DELTA_BINARY_PACKED"})
+
+
+def _write(table: pa.Table, file: Path, encodings: dict[str, str]) -> None:
+    pq.write_table(
+        table,
+        file,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=[name for name in table.column_names if name not in encodings],
+        column_encoding=encodings,
+        write_statistics=False,
+        store_schema=False,
+    )

@@ -1,0 +1,187 @@
+"""Near-duplicates: test images that show the same photograph as an image of the gallery.
+
+They flatter every figure: a neighbour that is the query itself, cropped or recompressed, is found
+without anything having been learned. Barz and Denzler (*Do We Train on Test Data? Purging CIFAR of
+Near-Duplicates*, 2020) found such a neighbour for a tenth of CIFAR-100's test images, with the
+features of a trained network and the judgement of people. Here nothing is trained:
+
+1. Each image is averaged down to 16 x 16 pixels, which takes away noise and traces of compression.
+2. The mean of each channel is taken away and the image brought to length 1: brightness and contrast
+   no longer count.
+3. It is projected on the strongest principal components of the gallery, each divided by its
+   deviation (whitening): a bright sky above, which most photographs share, counts no more than the
+   details that tell one from another.
+4. The similarity of a query and a gallery image is the cosine of the two, the greatest over the
+   query, its mirror image, and both shifted by one of the 16 pixels up, down, left or right.
+5. An image that is simply built (an apple on white, a field under a sky) is similar to many. So the
+   distance (1 - similarity) of the nearest is divided by that of the eleventh nearest, as in the
+   ratio test of Lowe (*Distinctive Image Features from Scale-Invariant Keypoints*, 2004). The
+   ratio is 0 for a copy, and near 1 where the nearest is one among many. Up to ten copies of one
+   photograph in the gallery do not hide each other.
+
+A pair is a near-duplicate if its ratio is at most a threshold. A close crop, a rotation or another
+background is not seen through.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from siamese.dataset import Dataset
+from siamese.errors import InputError
+from siamese.files import reading
+
+FILE = "near_duplicates.parquet"
+SIDE = 16  # pixels that images are averaged down to
+COMPONENTS = 96  # principal components compared
+RIVAL = 10  # the nearest is measured by the one that has so many before it
+# Weaker components than this share of the strongest variance are rounding, not detail.
+WEAKEST = 1e-4
+IMAGES_AT_ONCE = 2000
+QUERIES_AT_ONCE = 250
+
+
+def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
+    """Find for each test sample the most similar training or validation sample.
+
+    Exact search over all of them. Memory: `N·S·S·3` and `G·96` float32 values (S = 16), and twice
+    the similarities of some queries with the whole gallery.
+
+    Args:
+        dataset: with the split `test` and others.
+        threshold: the ratio up to which a pair counts as the same photograph, in [0, 1].
+
+    Returns:
+        One row a test sample, ascending: `sample` (int64), `of` (int64, the most similar sample, of
+        equals the first), `similarity` and `ratio` (float32, four decimals) and `near_duplicate`
+        (bool: the ratio is at most the threshold).
+    """
+    is_test = (dataset.samples["split"] == "test").to_numpy()
+    queries, gallery = np.flatnonzero(is_test), np.flatnonzero(~is_test)
+    small = _averaged(dataset.images)  # (N, S, S, 3)
+    standardised = _standardised(small[gallery])
+    whitening = _whitening(standardised)
+    features = _unit(standardised @ whitening).T  # (C, G)
+    rival = min(RIVAL, len(gallery) - 1)
+    of = np.zeros(len(queries), dtype=np.int64)
+    similarity, rivals = np.zeros((2, len(queries)))
+    hide = None if len(queries) > QUERIES_AT_ONCE else True
+    with tqdm(total=len(queries), desc="near-duplicates", unit="image", disable=hide) as bar:
+        for start in range(0, len(queries), QUERIES_AT_ONCE):
+            chunk = slice(start, start + QUERIES_AT_ONCE)
+            found = _similarities(small[queries[chunk]], whitening, features)  # (q, G)
+            nearest = found.argmax(axis=1)
+            of[chunk] = gallery[nearest]
+            similarity[chunk] = np.take_along_axis(found, nearest[:, None], axis=1)[:, 0]
+            rivals[chunk] = np.partition(found, -1 - rival, axis=1)[:, -1 - rival]
+            bar.update(len(found))
+    similarity, rivals = similarity.round(4), rivals.round(4)  # float32 carries hardly more
+    ratio = np.where(rivals < 1, (1 - similarity) / np.maximum(1 - rivals, 1e-4), 0).round(4)
+    return pd.DataFrame(
+        {
+            "sample": queries,
+            "of": of,
+            "similarity": similarity.astype(np.float32),
+            "ratio": ratio.astype(np.float32),
+            "near_duplicate": ratio <= threshold,
+        }
+    )
+
+
+def save_near_duplicates(found: pd.DataFrame, file: Path) -> None:
+    """Write what `find_near_duplicates` returned; equal tables give equal bytes."""
+    found.to_parquet(file, index=False)
+
+
+def read_near_duplicates(file: Path, queries: np.ndarray) -> np.ndarray:
+    """Read which queries have a near-duplicate in the gallery.
+
+    Args:
+        file: `near_duplicates.parquet` of the prepared data.
+        queries: the sample numbers of the test split, int64 `[Q]` ascending.
+
+    Returns:
+        bool `[Q]`.
+
+    Raises:
+        InputError: the file is missing or damaged, or its samples are not the queries.
+    """
+    with reading(file, "prepare"):
+        found = pd.read_parquet(file, columns=["sample", "near_duplicate"])
+    if not np.array_equal(found["sample"].to_numpy(), queries):
+        raise InputError(
+            f"{file}: its {len(found)} samples are not the {len(queries)} queries; it does not"
+            " belong to these embeddings: run `dvc repro evaluate`, which brings both up to date"
+        )
+    return found["near_duplicate"].to_numpy(dtype=bool)
+
+
+def _similarities(small: np.ndarray, whitening: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Return the similarity of each query `[q, S, S, 3]` with the gallery, float32 `[q, G]`."""
+    best: np.ndarray | None = None
+    for variant in _variants(small):
+        found = _unit(_standardised(variant) @ whitening) @ features  # (q, G)
+        best = found if best is None else np.maximum(best, found, out=best)
+    assert best is not None
+    return best
+
+
+def _averaged(images: np.ndarray) -> np.ndarray:
+    """Average images down to `SIDE` pixels a side, smaller ones excepted; float32 `[N, S, S, 3]`.
+
+    Args:
+        images: uint8 `[N, H, W, 3]`, memory-mapped or not: read a part at a time.
+    """
+    n, height, width = images.shape[:3]
+    rows = _box_weights(height, min(SIDE, height))
+    columns = _box_weights(width, min(SIDE, width))
+    small = np.empty((n, len(rows), len(columns), 3), dtype=np.float32)
+    for start in range(0, n, IMAGES_AT_ONCE):
+        part = images[start : start + IMAGES_AT_ONCE].astype(np.float32)
+        small[start : start + len(part)] = np.einsum(
+            "rh,nhwc,kw->nrkc", rows, part, columns, optimize=True
+        )
+    return small
+
+
+def _box_weights(pixels: int, cells: int) -> np.ndarray:
+    """Return the share that each of `pixels` has in each of `cells`; rows of sum 1, float32."""
+    edges = np.linspace(0, pixels, cells + 1)
+    lower, upper = edges[:-1, None], edges[1:, None]  # (cells, 1)
+    start = np.arange(pixels)[None, :]
+    overlap = np.minimum(upper, start + 1) - np.maximum(lower, start)
+    return (np.maximum(overlap, 0) * cells / pixels).astype(np.float32)
+
+
+def _standardised(small: np.ndarray) -> np.ndarray:
+    """Take away each channel's mean and bring each image to length 1: float32 `[N, S·S·3]`."""
+    centred = small - small.mean(axis=(1, 2), keepdims=True)
+    return _unit(centred.reshape(len(small), -1))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Bring each row to length 1; those of nearly no length, blank images, to 0."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.where(lengths > 1e-6, vectors / np.maximum(lengths, 1e-6), 0)
+
+
+def _whitening(vectors: np.ndarray) -> np.ndarray:
+    """Return the strongest components of the rows, each over its deviation: float32 `[F, C]`."""
+    # Around zero, where each image's own mean already is: the mean image is a detail too.
+    moments = (vectors.T @ vectors).astype(np.float64) / len(vectors)
+    variance, components = np.linalg.eigh(moments)  # ascending
+    variance, components = variance[::-1][:COMPONENTS], components[:, ::-1][:, :COMPONENTS]
+    is_kept = variance > WEAKEST * variance[0]
+    return (components[:, is_kept] / np.sqrt(variance[is_kept])).astype(np.float32)
+
+
+def _variants(small: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the images `[n, S, S, 3]`, mirrored or not, in place or shifted by one pixel."""
+    height, width = small.shape[1:3]
+    for images in (small, small[:, :, ::-1]):
+        padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+        for y, x in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)):
+            yield padded[:, y : y + height, x : x + width]
