@@ -151,8 +151,9 @@ class Repository:
     root: Path
 
     def __post_init__(self) -> None:
-        self.root.mkdir(exist_ok=True)
-        self.git("init", "-q", "-b", "main")
+        if not (self.root / ".git").exists():
+            self.root.mkdir(exist_ok=True)
+            self.git("init", "-q", "-b", "main")
 
     def git(self, *arguments: str) -> str:
         command = ["git", *IDENTITY, *arguments]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,14 +22,20 @@ from tests.conftest import ROOT
 from tests.made_up_results import MadeUp, Repository
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    """A repository with `good`, `better` and `other-seed` (as good as `good`) as tags."""
-    made = Repository(tmp_path / "repository")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    made = Repository(tmp_path_factory.mktemp("made_up") / "repository")
     made.commit(MadeUp(0.7, luck=1), "good")
     made.commit(MadeUp(0.85, luck=2, params={"train.margin": 0.5, "train.seed": 0}), "better")
     made.commit(MadeUp(0.7, luck=3, params={"train.margin": 1.0, "train.seed": 1}), "other-seed")
     return made
+
+
+@pytest.fixture
+def repository(template: Repository, tmp_path: Path) -> Repository:
+    """A repository with `good`, `better` and `other-seed` (as good as `good`) as tags."""
+    shutil.copytree(template.root, tmp_path / "repository", symlinks=True)
+    return Repository(tmp_path / "repository")
 
 
 def compared(repository: Repository, base: str, head: str = WORKSPACE) -> Comparison:

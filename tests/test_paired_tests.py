@@ -18,10 +18,10 @@ from siamese.paired_tests import (
     bootstrap_means,
     holm,
     mcnemar,
-    verification_statistic,
     welch,
 )
 from siamese.verification import equal_error_rate, error_rates
+from siamese.weighted_verification import WeightedPairs
 
 
 def answers(won: int, lost: int, both: int = 3, neither: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -103,6 +103,13 @@ def test_equal_input_gives_equal_output() -> None:
     assert bootstrap_means(base, head) == bootstrap_means(base, head)
 
 
+def verification_statistic(
+    positions: np.ndarray, distances: np.ndarray, same: np.ndarray, threshold: float
+) -> Statistic:
+    left, right = positions.T
+    return WeightedPairs(distances, same, left, right, threshold).figures
+
+
 def some_pairs(seed: int, n_images: int = 40, n_pairs: int = 120) -> tuple[np.ndarray, ...]:
     rng = np.random.default_rng(seed)
     positions = rng.integers(n_images, size=(n_pairs, 2))
@@ -124,7 +131,7 @@ def test_figures_of_pairs_are_those_of_the_pairs_repeated(seed: int) -> None:
         equal_error_rate(repeated_distances, repeated_same),
         1 - (far + frr) / 2,
     ]
-    found = verification_statistic(positions, distances, same, 0.8)(counts)
+    found = verification_statistic(positions, distances, same, 0.8)(counts.astype(float))
     assert found == pytest.approx(expected)
 
 
@@ -137,7 +144,7 @@ def test_a_pair_at_the_threshold_is_accepted(threshold: float) -> None:
     same = np.array([True, True, False, False])
     accepted = distances <= threshold
     expected = (accepted[same].mean() + (~accepted[~same]).mean()) / 2
-    found = verification_statistic(positions, distances, same, threshold)(np.ones(6, dtype=int))
+    found = verification_statistic(positions, distances, same, threshold)(np.ones(6))
     assert found[2] == expected
 
 
@@ -158,9 +165,9 @@ def test_both_sides_are_measured_on_the_same_images_though_on_other_pairs() -> N
     drawn: dict[str, list[np.ndarray]] = {"base": [], "head": []}
 
     def recorder(side: str) -> Statistic:
-        def measure(counts: np.ndarray) -> np.ndarray:
+        def measure(counts: np.ndarray) -> list[float]:
             drawn[side].append(counts.copy())
-            return np.zeros(1)
+            return [0.0]
 
         return measure
 

@@ -22,7 +22,6 @@ from siamese.paired_tests import (
     bootstrap_means,
     holm,
     mcnemar,
-    verification_statistic,
     welch,
 )
 from siamese.provenance import (
@@ -38,6 +37,7 @@ from siamese.provenance import (
 )
 from siamese.results import CLEAN, LOWER_IS_BETTER, PER_QUERY, VERIFICATION, Results
 from siamese.revisions import Revision, experiments
+from siamese.weighted_verification import WeightedPairs
 
 
 @dataclass(frozen=True)
@@ -303,9 +303,8 @@ def _verification(results: Results) -> Statistic:
             f"{results.revision}: metrics/per_pair.parquet has samples that {PER_QUERY} has not;"
             " run `dvc repro --force --single-item evaluate`"
         )
-    return verification_statistic(
-        np.searchsorted(samples, members), pairs["distance"], pairs["same"], results.threshold
-    )
+    left, right = np.searchsorted(samples, members).T
+    return WeightedPairs(pairs["distance"], pairs["same"], left, right, results.threshold).figures
 
 
 def _corrected(

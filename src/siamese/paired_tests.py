@@ -19,7 +19,7 @@ _VALUES_AT_ONCE = 2_000_000  # of resampled values: bounds memory
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.floating]
-Statistic = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+Statistic = Callable[[NDArray[np.float64]], Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,13 @@ def bootstrap_images(
 ) -> list[Outcome]:
     """Compare figures of pairs of images by the paired bootstrap over the images.
 
-    Pairs that share an image are not independent, so it is images that are drawn anew: a pair
-    counts as often as its one image times its other. Where an image is in few pairs that makes the
-    intervals rather too wide than too narrow. The two sides may have been measured on other pairs,
-    of the same images.
+    It is images that are drawn, not pairs, which are not independent; see
+    `siamese.weighted_verification`. The two sides may have been measured on other pairs of the same
+    images. A draw that leaves a side without like or without unlike pairs is left out.
 
     Args:
-        base: gives the base model's figures `[F]`, when told how often each image was drawn, int64
-            `[N]`.
+        base: gives the base model's figures `[F]`, when told how often each image was drawn,
+            float64 `[N]`; not a number where a draw leaves nothing to measure.
         head: likewise of the head model.
         n_images: N.
         progress: called after each resample.
@@ -106,57 +105,18 @@ def bootstrap_images(
         One result a figure.
     """
     rng = np.random.default_rng(SEED)
-    once = np.ones(n_images, dtype=np.int64)
-    measured = head(once) - base(once)  # (F,)
+    once = np.ones(n_images)
+    measured = np.subtract(head(once), base(once))  # (F,)
     resampled = np.empty((RESAMPLES, len(measured)))
     for row in resampled:
-        drawn = np.bincount(rng.integers(n_images, size=n_images), minlength=n_images)
-        row[:] = head(drawn) - base(drawn)
+        images = rng.integers(n_images, size=n_images)
+        drawn = np.bincount(images, minlength=n_images).astype(np.float64)
+        row[:] = np.subtract(head(drawn), base(drawn))
         progress()
     return [
-        _bootstrapped(float(difference), draws, "paired bootstrap")
+        _bootstrapped(float(difference), draws[np.isfinite(draws)], "paired bootstrap")
         for difference, draws in zip(measured, resampled.T, strict=True)
     ]
-
-
-def verification_statistic(
-    positions: NDArray[np.integer], distances: Floats, same: Bools, threshold: float
-) -> Statistic:
-    """Return a function that measures verification, each image counted so many times.
-
-    Args:
-        positions: integers `[P, 2]`, which two images each pair is of.
-        distances: floats `[P]`.
-        same: bool `[P]`.
-        threshold: pairs at this distance or nearer are accepted.
-
-    Returns:
-        From int64 `[N]` counts of images to float64 `[3]`: the area under the ROC, the equal error
-        rate, and the mean of the rates at which like pairs are accepted and unlike ones rejected;
-        each as `siamese.verification` defines it.
-    """
-    order = np.argsort(distances, kind="stable")
-    ascending, like = np.asarray(distances, dtype=np.float64)[order], same[order]
-    left, right = positions[order].T
-    # Pairs at one distance are accepted together: only the last of them is an operating point.
-    is_last = np.append(ascending[1:] > ascending[:-1], True)
-    n_accepted = int(np.searchsorted(ascending, threshold, "right"))
-
-    def measure(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        weights = counts[left] * counts[right]
-        likes = np.append(0, np.cumsum(np.where(like, weights, 0)))  # (P + 1,) of the nearest
-        unlikes = np.append(0, np.cumsum(weights)) - likes
-        hits, far = likes / likes[-1], unlikes / unlikes[-1]
-        accuracy = (hits[n_accepted] + 1 - far[n_accepted]) / 2
-        hits, far = (np.append(0, rates[1:][is_last]) for rates in (hits, far))
-        area = np.sum(np.diff(far) * (hits[1:] + hits[:-1]) / 2)
-        # FAR - FRR rises from -1 to 1; between two points the ROC is a straight line.
-        gap = far + hits - 1
-        end = int((gap >= 0).argmax())
-        part = gap[end - 1] / (gap[end - 1] - gap[end])
-        return np.array([area, far[end - 1] + part * (far[end] - far[end - 1]), accuracy])
-
-    return measure
 
 
 def welch(base: Sequence[float], head: Sequence[float]) -> Outcome:
