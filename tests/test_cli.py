@@ -1,10 +1,13 @@
 """The console command, and the demo's workspace."""
 
 import json
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -15,7 +18,8 @@ from tests.conftest import ROOT, Workspace
 
 
 def test_help_is_quick_since_nothing_heavy_is_imported() -> None:
-    code = "import sys, siamese.cli; print(sorted({'torch', 'pandas', 'dvc'} & set(sys.modules)))"
+    heavy = {"torch", "pandas", "pyarrow", "dvc"}
+    code = f"import sys, siamese.cli; print(sorted({heavy} & set(sys.modules)))"
     output = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "src", text=True)
     assert output.strip() == "[]"
 
@@ -36,6 +40,33 @@ def test_show_lays_the_figures_beside_the_floors(
         line = next(line for line in output.splitlines() if label in line)
         assert f"{value:.2%}" in line
     assert str(finished.path / "data/pictures/neighbours.png") in output
+    assert str(finished.path / "data/prepared/near_duplicates.png") in output
+    details = json.loads((finished.path / "metrics/details.json").read_text())
+    low, high = details["intervals"]["knn.k20"]
+    headline = next(line for line in output.splitlines() if "embedding, k = 20 " in line)
+    assert headline.endswith(f"{low:.2%} to {high:.2%}")
+    assert f"{details['verification']['tar_at_far_0.1%']:.2%}" in output
+
+
+def test_show_lists_the_best_and_worst_classes_and_the_most_confused(
+    finished: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", str(finished.path)]) == 0
+    output = capsys.readouterr().out
+    per_query = pd.read_parquet(finished.path / "metrics/per_query.parquet")
+    accuracy = per_query["k20"].groupby(per_query["fine"]).mean()
+    best, worst = output.split("Best classes\n")[1].split("Worst classes")
+    for part, chosen in ((best, accuracy.nlargest(5)), (worst, accuracy.nsmallest(5))):
+        shown = [float(share) for share in re.findall(r"(\d+\.\d\d)%", part)[:5]]
+        assert shown == pytest.approx((100 * chosen).round(2).tolist(), abs=0.006)
+    wrong = per_query[per_query["predicted"] != per_query["fine"]]
+    pairs = Counter(
+        tuple(sorted(pair)) for pair in wrong[["fine", "predicted"]].itertuples(index=False)
+    )
+    most = max(pairs.values())
+    first = output.split("in both directions\n")[1].splitlines()[0].split()
+    assert int(first[-1]) == most
+    assert pairs[tuple(sorted((int(first[0]), int(first[2]))))] == most
 
 
 def test_show_without_results_says_what_to_do(

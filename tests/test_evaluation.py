@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 import yaml
 from matplotlib import image as mpimg
+from sklearn.metrics import roc_auc_score
 
+from siamese.all_pairs import pair_histogram
 from siamese.dataset import Classes, Dataset, save_dataset
 from siamese.embedding_file import Embeddings, save_embeddings
 from siamese.errors import InputError
@@ -21,7 +23,13 @@ from siamese.evaluation import evaluate as evaluate_queries
 from siamese.files import write_json
 from siamese.floor import plain_vote_accuracy
 from siamese.near_duplicates import save_near_duplicates
-from siamese.pictures import draw_confusion, draw_neighbours, draw_training
+from siamese.pictures import (
+    draw_confusion,
+    draw_mistakes,
+    draw_neighbours,
+    draw_training,
+    draw_verification,
+)
 from siamese.verification import Calibration, calibrate
 
 N_CLASSES = 6  # in three superclasses: 0 and 1, 2 and 3, 4 and 5
@@ -138,6 +146,89 @@ def test_every_figure_equals_a_plain_loop() -> None:
     assert found.metrics["verification"]["accuracy"] == pytest.approx(np.mean(rates), abs=1e-4)
 
 
+def test_the_tables_of_outcomes_give_the_figures_back() -> None:
+    gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
+    pairs = drawn_pairs(queries)
+    found = evaluate(gallery, queries, pairs, THRESHOLDS, params())
+    table = found.per_query
+    assert table["sample"].tolist() == queries.samples.tolist()
+    for name in ("k1", "k5", "weighted", "top5", "coarse"):
+        assert found.metrics["knn"][name] == pytest.approx(table[name].mean())
+    clean = table[~table["near_duplicate"]]
+    assert found.metrics["knn"]["k5_clean"] == pytest.approx(clean["k5"].mean(), abs=5e-5)
+    map_at_r = table["average_precision"].mean()
+    assert found.metrics["retrieval"]["map_at_r"] == pytest.approx(map_at_r, abs=5e-5)
+    assert ((table["predicted"] == table["fine"]) == table["k5"]).all()
+    assert found.per_pair[["left", "right", "same"]].equals(pairs)
+    distances, same = found.per_pair["distance"], found.per_pair["same"]
+    assert found.metrics["verification"]["auc"] == pytest.approx(
+        roc_auc_score(same, -distances), abs=5e-5
+    )
+
+
+def test_every_figure_has_an_interval_that_holds_it() -> None:
+    gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
+    found = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params())
+    figures = {
+        f"{group}.{name}": value
+        for part in (found.metrics, {"retrieval": found.details["retrieval"]})
+        for group, values in part.items()
+        for name, value in values.items()
+    }
+    assert set(found.details["intervals"]) == set(figures)
+    for name, (low, high) in found.details["intervals"].items():
+        assert 0 <= low <= figures[name] <= high <= 1, name
+        assert low < high, name
+    again = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params())
+    assert again.details == found.details
+    other = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params(seed=1))
+    assert other.details["intervals"] != found.details["intervals"]
+    assert other.metrics == found.metrics
+
+
+def test_the_low_rates_rest_on_all_pairs_of_queries() -> None:
+    gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
+    details = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params()).details
+    found = details["verification"]
+    first, second = np.triu_indices(50, 1)
+    same = queries.fine[first] == queries.fine[second]
+    distances = np.linalg.norm(queries.vectors[first] - queries.vectors[second], axis=1)
+    assert (found["like_pairs"], found["unlike_pairs"]) == (same.sum(), (~same).sum())
+    for name, far in (("tar_at_far_1%", 0.01), ("tar_at_far_0.1%", 0.001)):
+        limit = np.sort(distances[~same])[int(far * (~same).sum())]
+        assert found[name] == pytest.approx(np.mean(distances[same] < limit), abs=5e-5)
+
+
+def test_mistakes_come_with_the_most_votes_first() -> None:
+    gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
+    found = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params())
+    order = []
+    for row, query in enumerate(queries.vectors):
+        rows = plain_neighbours(gallery, query)
+        winner = plain_vote(gallery, rows[:5], [1.0] * 5)[0]
+        if winner != queries.fine[row]:
+            votes = sum(int(gallery.fine[other]) == winner for other in rows[:5])
+            order.append((-votes, math.dist(gallery.vectors[rows[0]], query), row))
+    assert found.mistakes.tolist() == [row for _, _, row in sorted(order)]
+
+
+def test_without_a_clean_query_there_is_no_figure_of_them() -> None:
+    gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
+    found = evaluate_queries(
+        gallery, queries, np.ones(50, dtype=bool), drawn_pairs(queries), THRESHOLDS, params()
+    )
+    assert "k5_clean" not in found.metrics["knn"]
+    assert "knn.k5_clean" not in found.details["intervals"]
+
+
+def test_a_vote_that_is_no_headline_has_a_column_all_the_same() -> None:
+    gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
+    found = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params(k=[1]))
+    assert "k5" not in found.metrics["knn"]
+    clean = found.per_query[~found.per_query["near_duplicate"]]
+    assert found.metrics["knn"]["k5_clean"] == pytest.approx(clean["k5"].mean(), abs=5e-5)
+
+
 def test_data_without_superclasses_have_no_such_figure() -> None:
     gallery, queries = embeddings(60, 0, 1, False), embeddings(50, 500, 2, False)
     found = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params())
@@ -205,11 +296,16 @@ def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> N
     )
     queries = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     neighbours = rng.integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
+    pairs = pair_histogram(rng.normal(size=(40, 4)).astype(np.float32), np.arange(40) % 3)
     for folder in (tmp_path / "first", tmp_path / "again"):
         folder.mkdir()
         draw_confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), names, folder / "confusion.png")
         draw_neighbours(queries, names, neighbours, [names[:1] * 3] * 2, folder / "sheet.png")
         draw_training(history, folder / "training.png")
+        cells = (queries, names, neighbours, [names[:1] * 3] * 2)
+        draw_mistakes(*cells, names[::-1], folder / "mistakes.png")
+        draw_mistakes(queries[:0], [], neighbours[:0], [], [], folder / "none.png")
+        draw_verification(pairs.roc(), pairs.distances(), folder / "verification.png")
     for file in (tmp_path / "first").iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
         pixels = mpimg.imread(file)

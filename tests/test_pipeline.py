@@ -14,6 +14,8 @@ EXPECTED_FILES = [
     "data/prepared/images.npy",
     "data/prepared/samples.parquet",
     "data/prepared/classes.json",
+    "data/prepared/near_duplicates.parquet",
+    "data/prepared/near_duplicates.png",
     "data/pairs/train.parquet",
     "data/pairs/validation.parquet",
     "data/pairs/test.parquet",
@@ -21,13 +23,21 @@ EXPECTED_FILES = [
     "data/embeddings/gallery.parquet",
     "data/embeddings/queries.parquet",
     "data/pictures/confusion.png",
+    "data/pictures/mistakes.png",
     "data/pictures/neighbours.png",
     "data/pictures/training.png",
+    "data/pictures/verification.png",
     "metrics/training.json",
     "metrics/training.csv",
     "metrics/ran_on.json",
     "metrics/floor.json",
     "metrics/evaluation.json",
+    "metrics/details.json",
+    "metrics/per_query.parquet",
+    "metrics/per_pair.parquet",
+    "metrics/classes.csv",
+    "metrics/distances.csv",
+    "metrics/roc.csv",
 ]
 
 
@@ -55,6 +65,34 @@ def test_learns_something_in_two_epochs(finished: Workspace) -> None:
     assert evaluation["knn"]["k20"] > 0.5, "chance is 0.1"
     assert evaluation["verification"]["auc"] > 0.7, "chance is 0.5"
     assert "coarse" not in evaluation["knn"], "digits have no superclasses"
+
+
+def test_dvc_is_told_of_no_more_metrics_than_a_table_carries(finished: Workspace) -> None:
+    found = json.loads(finished.dvc("metrics", "show", "--json"))
+    files = found[""]["data"]
+    assert set(files) == {"metrics/training.json", "metrics/evaluation.json"}
+    figures = [
+        f"{group}.{name}" if isinstance(values, dict) else group
+        for content in files.values()
+        for group, values in content["data"].items()
+        for name in (values if isinstance(values, dict) else [group])
+    ]
+    # CIFAR-100 has one more: the superclasses.
+    assert len(figures) <= 14, figures
+    assert {"knn.k20_clean", "retrieval.map_at_r"} <= set(figures)
+
+
+def test_what_a_comparison_needs_is_tracked_by_git(finished: Workspace) -> None:
+    tracked = set(finished.git("ls-files", "metrics").split())
+    wanted = ("per_query.parquet", "per_pair.parquet", "details.json", "evaluation.json")
+    assert tracked >= {f"metrics/{name}" for name in wanted}
+
+
+def test_another_threshold_for_near_duplicates_trains_nothing(workspace: Workspace) -> None:
+    workspace.change_params({"prepare": {"near_duplicate": 0.6}})
+    assert stages_run(workspace.dvc("repro")) == {"prepare", "evaluate"}
+    before = json.loads(workspace.git("show", "HEAD:metrics/details.json"))["near_duplicates"]
+    assert metrics(workspace, "details")["near_duplicates"]["queries"] > before["queries"]
 
 
 def test_gallery_and_queries_are_the_splits(finished: Workspace) -> None:
@@ -102,6 +140,9 @@ def test_a_changed_margin_runs_train_embed_and_evaluate_alone(workspace: Workspa
         ("src/siamese/manifest.py", {"train", "evaluate"}),
         ("src/siamese/knn.py", {"train", "floor", "evaluate"}),
         ("src/siamese/pictures.py", {"evaluate"}),
+        ("src/siamese/bootstrap.py", {"evaluate"}),
+        ("src/siamese/near_duplicates.py", {"prepare", "evaluate"}),
+        ("src/siamese/floor.py", {"floor"}),
         ("src/siamese/network.py", {"train", "embed", "floor"}),
         ("src/siamese/cli.py", set()),
         ("README.md", set()),

@@ -1,13 +1,13 @@
 """The console command `siamese`. Heavy modules are imported only by the command that needs them."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from siamese import __version__, cli_compare
 from siamese.errors import InputError
+from siamese.results import results_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"))
     check.set_defaults(command=_check)
 
-    show = commands.add_parser("show", help="show the metrics beside the floors, and the pictures")
+    show = commands.add_parser("show", help="show the figures, their intervals and the pictures")
     show.add_argument("workspace", nargs="?", type=Path, default=Path())
     show.set_defaults(command=_show)
 
@@ -71,53 +71,6 @@ def _demo(options: argparse.Namespace) -> None:
         "  dvc metrics diff                        compare with the last commit\n"
         "(`source .venv/bin/activate` puts siamese and dvc on the path.)"
     )
-
-
-def results_table(workspace: Path) -> str:
-    """Lay out the figures of a workspace that has run, and name its pictures.
-
-    Raises:
-        InputError: the metrics are not there.
-    """
-    training, ran_on, floor, evaluation = (
-        _read_metrics(workspace / "metrics" / f"{name}.json")
-        for name in ("training", "ran_on", "floor", "evaluation")
-    )
-    labels = {
-        "weighted": "weighted vote",
-        "top5": "among the five classes with most votes",
-        "coarse": "superclass",
-    }
-    lines = ["k-NN on the test split, top-1"]
-    lines += [_row("raw pixels (floor)", floor["pixels"])]
-    lines += [_row("untrained network (floor)", floor["untrained"])]
-    for name, value in evaluation["knn"].items():
-        label = labels.get(name) or f"embedding, k = {name.removeprefix('k')}"
-        lines.append(_row(label, value))
-    lines.append("Verification of test pairs")
-    titles = {"auc": "area under the ROC", "eer": "equal error rate", "accuracy": "accuracy"}
-    for name, value in evaluation["verification"].items():
-        lines.append(_row(titles.get(name, name), value))
-    lines.append(
-        f"Trained {training['epochs']} epochs on {ran_on['device']} in {ran_on['precision']};"
-        f" the weights are epoch {training['best_epoch']}'s"
-    )
-    pictures = sorted((workspace / "data" / "pictures").glob("*.png"))
-    if pictures:
-        lines.append("Pictures")
-        lines += [f"  {picture}" for picture in pictures]
-    return "\n".join(lines)
-
-
-def _row(label: str, fraction: float) -> str:
-    return f"  {label:<42}{fraction:8.2%}"
-
-
-def _read_metrics(file: Path) -> dict:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file; `make repro` or `make demo` makes it") from None
 
 
 if __name__ == "__main__":

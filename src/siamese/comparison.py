@@ -35,7 +35,7 @@ from siamese.provenance import (
     setting_of,
     stale,
 )
-from siamese.results import CLEAN, LOWER_IS_BETTER, PER_QUERY, VERIFICATION, Results
+from siamese.revision_results import CLEAN, LOWER_IS_BETTER, PER_QUERY, VERIFICATION, Results
 from siamese.revisions import Revision, experiments
 from siamese.weighted_verification import WeightedPairs
 

@@ -14,7 +14,7 @@ from siamese.provenance import (
     read_lock,
     setting_of,
 )
-from siamese.results import Results
+from siamese.revision_results import Results
 from siamese.revisions import Experiment, Revision, experiments, find_revision
 
 WIDTH = 120

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from siamese.errors import InputError
-from siamese.results import flatten
+from siamese.revision_results import flatten
 from siamese.revisions import Revision
 
 LOCK = "dvc.lock"

@@ -1,142 +1,136 @@
-"""What `evaluate` wrote at a revision: the figures, and each query and pair that they come from."""
+"""The figures of a workspace that has run, as a table for a terminal. Nothing heavy is imported."""
 
-import io
+import csv
 import json
-from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from siamese.errors import InputError
-from siamese.revisions import Revision
 
-EVALUATION = "metrics/evaluation.json"
-DETAILS = "metrics/details.json"
-PER_QUERY = "metrics/per_query.parquet"
-PER_PAIR = "metrics/per_pair.parquet"
-RAN_ON = "metrics/ran_on.json"
-CLEAN = "_clean"  # ends the name of a figure of the queries that have no near-duplicate
-MEANS = {"retrieval.map_at_r": "average_precision", "retrieval.r_precision": "r_precision"}
-VERIFICATION = ("verification.auc", "verification.eer", "verification.accuracy")
-LOWER_IS_BETTER = frozenset({"verification.eer"})
+LISTED = 5  # classes and pairs of classes shown of each kind
+LABELS = {
+    "knn.weighted": "weighted vote",
+    "knn.top5": "among the five classes with most votes",
+    "knn.coarse": "superclass",
+    "retrieval.map_at_r": "MAP@R",
+    "retrieval.r_precision": "R-precision",
+    "verification.auc": "area under the ROC",
+    "verification.eer": "equal error rate",
+    "verification.accuracy": "accuracy",
+    "verification.tar_at_far_1%": "true accepts at 1 % false accepts",
+    "verification.tar_at_far_0.1%": "true accepts at 0.1 % false accepts",
+}
+PICTURES = ("data/pictures/*.png", "data/prepared/near_duplicates.png")
 
-Columns = dict[str, np.ndarray]
 
+def results_table(workspace: Path) -> str:
+    """Lay out the figures of a workspace beside the floors and their intervals.
 
-@dataclass(frozen=True)
-class Results:
-    """The results of one revision; its files are read when they are asked for.
+    Files that Git tracks are enough; pictures are named where they are there.
 
-    Attributes:
-        revision: where they stand.
+    Raises:
+        InputError: a file of `metrics/` is not there.
     """
-
-    revision: Revision
-
-    @cached_property
-    def metrics(self) -> dict[str, float]:
-        """The figures of `metrics/evaluation.json`, by dotted name.
-
-        Raises:
-            InputError: the file is not there, or holds something else.
-        """
-        flat = flatten(self._json(EVALUATION))
-        if not flat or not all(isinstance(value, int | float) for value in flat.values()):
-            raise InputError(f"{self.revision}: {EVALUATION} is expected to hold numbers by name")
-        return flat
-
-    @cached_property
-    def queries(self) -> Columns:
-        """The columns of `metrics/per_query.parquet`.
-
-        Raises:
-            InputError: the file is not there, or is no such table.
-        """
-        return self._table(PER_QUERY, {"sample", "fine", "near_duplicate"})
-
-    @cached_property
-    def pairs(self) -> Columns:
-        """The columns of `metrics/per_pair.parquet`.
-
-        Raises:
-            InputError: the file is not there, or is no such table.
-        """
-        return self._table(PER_PAIR, {"left", "right", "same", "distance"})
-
-    @cached_property
-    def threshold(self) -> float:
-        """The distance, calibrated on validation, up to which a pair is accepted.
-
-        Raises:
-            InputError: `metrics/details.json` is not there, or lacks it.
-        """
-        try:
-            return float(self._json(DETAILS)["verification"]["threshold"])
-        except (KeyError, TypeError, ValueError):
-            raise InputError(
-                f"{self.revision}: {DETAILS} lacks `verification.threshold`; run `dvc repro`"
-            ) from None
-
-    @cached_property
-    def ran_on(self) -> dict[str, Any]:
-        """What the model was trained on, of `metrics/ran_on.json`; empty if that is not there."""
-        content = self.revision.read_all([RAN_ON])[RAN_ON]
-        return {} if content is None else json.loads(content)
-
-    def values_of(self, metric: str) -> np.ndarray | None:
-        """Return a figure of each query that the metric is the mean of, or None if it is no mean.
-
-        Returns:
-            bool or float32 `[Q]`, or fewer where the metric leaves out near-duplicates.
-        """
-        column = MEANS.get(metric) or metric.removeprefix("knn.").removesuffix(CLEAN)
-        if column not in self.queries or metric in VERIFICATION:
-            return None
-        values = self.queries[column]
-        return values[~self.queries["near_duplicate"]] if metric.endswith(CLEAN) else values
-
-    def check_consistent(self) -> None:
-        """Make sure that the figures are those of the queries beside them.
-
-        Raises:
-            InputError: they come from different runs.
-        """
-        for name, stated in self.metrics.items():
-            values = self.values_of(name)
-            if values is not None and abs(float(values.mean(dtype=np.float64)) - stated) > 1e-4:
-                raise InputError(
-                    f"{self.revision}: `{name}` is {stated} in {EVALUATION}, but"
-                    f" {values.mean(dtype=np.float64):.4f} by {PER_QUERY}: the two come from"
-                    " different runs; run `dvc repro --force --single-item evaluate`"
-                )
-
-    def _json(self, file: str) -> Any:
-        content = self.revision.read(file)
-        try:
-            return json.loads(content)
-        except ValueError as error:
-            raise InputError(f"{self.revision}: {file} is no JSON ({error})") from None
-
-    def _table(self, file: str, expected: set[str]) -> Columns:
-        from pyarrow import ArrowInvalid
-        from pyarrow.parquet import read_table
-
-        content = self.revision.read(file)
-        try:
-            table = read_table(io.BytesIO(content))
-        except ArrowInvalid as error:
-            raise InputError(f"{self.revision}: {file} is no Parquet table ({error})") from None
-        if missing := expected - set(table.column_names):
-            raise InputError(f"{self.revision}: {file} lacks {', '.join(sorted(missing))}")
-        return {name: table[name].to_numpy() for name in table.column_names}
+    metrics = workspace / "metrics"
+    training, ran_on, floor, evaluation, details = (
+        _read_json(metrics / f"{name}.json")
+        for name in ("training", "ran_on", "floor", "evaluation", "details")
+    )
+    intervals = details["intervals"]
+    lines = [f"{'k-NN on the test split, top-1':<52}95 % interval"]
+    lines += [_row("raw pixels (floor)", floor["pixels"])]
+    lines += [_row("untrained network (floor)", floor["untrained"])]
+    lines += _group("knn", evaluation["knn"], intervals)
+    lines.append("Retrieval in the gallery, R = the samples of the query's class")
+    lines += _group("retrieval", evaluation["retrieval"] | details["retrieval"], intervals)
+    lines.append("Verification of test pairs")
+    lines += _group("verification", evaluation["verification"], intervals)
+    pairs = details["verification"]
+    lines.append(
+        f"Verification of all pairs of test images, {pairs['like_pairs']:,} like and"
+        f" {pairs['unlike_pairs']:,} unlike"
+    )
+    rates = {name: rate for name, rate in pairs.items() if name.startswith("tar_")}
+    lines += _group("verification", rates, intervals)
+    near = details["near_duplicates"]
+    lines.append(
+        f"{near['queries']:,} of {near['of']:,} test images have a near-duplicate in the gallery"
+    )
+    lines += _classes(metrics / "classes.csv", details["confused"])
+    lines.append(
+        f"Trained {training['epochs']} epochs on {ran_on['device']} in {ran_on['precision']};"
+        f" the weights are epoch {training['best_epoch']}'s"
+    )
+    pictures = [file for pattern in PICTURES for file in sorted(workspace.glob(pattern))]
+    if pictures:
+        lines.append("Pictures")
+        lines += [f"  {picture}" for picture in pictures]
+    return "\n".join(lines)
 
 
-def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, its keys joined by dots."""
-    if not isinstance(content, dict):
-        return {prefix: content}
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+def _group(group: str, figures: dict[str, float], intervals: dict[str, list[float]]) -> list[str]:
+    return [
+        _row(_label(f"{group}.{name}"), value, intervals.get(f"{group}.{name}"))
+        for name, value in figures.items()
+    ]
+
+
+def _label(figure: str) -> str:
+    name = figure.partition(".")[2]
+    if figure in LABELS:
+        return LABELS[figure]
+    if name.endswith("_clean"):
+        k = name.removeprefix("k").removesuffix("_clean")
+        return f"embedding, k = {k}, no near-duplicates"
+    return f"embedding, k = {name.removeprefix('k')}"
+
+
+def _row(label: str, fraction: float, interval: list[float] | None = None) -> str:
+    line = f"  {label:<42}{fraction:8.2%}"
+    return line + (f"   {interval[0]:.2%} to {interval[1]:.2%}" if interval else "")
+
+
+def _classes(file: Path, confused: list[dict[str, Any]]) -> list[str]:
+    """Lay out the best and the worst classes, and the pairs most taken for one another."""
+    with _opened(file) as stream:
+        classes = list(csv.DictReader(stream))
+    ranked = sorted(classes, key=lambda row: -float(row["accuracy"]))
+    n_listed = min(LISTED, len(ranked) // 2)
+    lines = []
+    for title, rows in (
+        ("Best classes", ranked[:n_listed]),
+        ("Worst classes, and what they are most taken for", ranked[::-1][:n_listed]),
+    ):
+        lines.append(title)
+        for row in rows:
+            line = f"  {_readable(row['class']):<42}{float(row['accuracy']):8.2%}"
+            lines.append(f"{line}   {_taken_for(row)}".rstrip())
+    if confused:
+        lines.append("Most confused pairs of classes, test images in both directions")
+        lines += [
+            f"  {' / '.join(map(_readable, pair['classes'])):<42}{pair['queries']:>7}"
+            for pair in confused[:LISTED]
+        ]
+    return lines
+
+
+def _taken_for(row: dict[str, str]) -> str:
+    if not row["confused_with"]:
+        return ""
+    return f"{_readable(row['confused_with'])} ({row['confused']} of {row['queries']})"
+
+
+def _readable(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _opened(file: Path) -> Any:
+    try:
+        return file.open(encoding="utf-8", newline="")
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; `make repro` or `make demo` makes it") from None
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    with _opened(file) as stream:
+        return json.load(stream)
