@@ -1,6 +1,7 @@
 # What a person needs, each by one command. `make` or `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format repro show bench study pins clean
+.PHONY: help setup demo test test-all lint format repro show experiments seeds compare report review \
+        bench study pins clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -54,6 +55,31 @@ repro: $(READY)  ## rebuild what is out of date: all of CIFAR-100 (make repro AR
 show: $(READY)  ## print the figures beside the floors
 	@$(BIN)/siamese show
 
+experiments: $(READY)  ## list the experiments: what each changes, and its main figures
+	@$(BIN)/siamese experiments $(if $(ALL),--all)
+
+# A run of its own needs other initial weights, other batches and another augmentation. What is held
+# out for validation (prepare.seed) stays, as do the test images. SET: other parameters, with spaces.
+SEEDS ?= 1 2 3
+SET ?=
+NAME ?= $(subst $() ,-,$(subst =,-,$(or $(strip $(SET)),default)))
+seeds: $(READY)  ## run a setting with several seeds, as a queue (make seeds SEEDS="1 2 3" SET="train.margin=0.5")
+	@for seed in $(SEEDS); do \
+	  $(BIN)/dvc exp run --queue --name $(NAME)-s$$seed $(SET:%=-S %) \
+	    -S network.seed=$$seed -S pairs.seed=$$seed -S train.seed=$$seed || exit; \
+	done
+	$(BIN)/dvc exp run --run-all --jobs 1
+	@$(BIN)/siamese experiments
+
+compare: $(READY)  ## is the difference real? (make compare BASE=main; HEAD=... instead of the workspace)
+	@$(BIN)/siamese compare $(BASE) $(HEAD) $(if $(COMPARE_SEEDS),--seeds)
+
+report: $(READY)  ## write a comparison with curves and pictures into report/ (make report BASE=main)
+	@$(BIN)/siamese report $(BASE) $(HEAD) $(if $(COMPARE_SEEDS),--seeds)
+
+review: $(READY)  ## rebuild the digits before and after a change, and report (make review BASE=origin/main)
+	@$(BIN)/siamese review $(BASE)
+
 bench: $(READY)  ## measure training speed beside its limit and pytorch-metric-learning (ten minutes)
 	$(BIN)/dvc repro pairs
 	$(BIN)/python bench/speed.py
@@ -73,4 +99,4 @@ pins:  ## resolve the newest versions anew into constraints.txt
 	rm -rf .venv-pins
 
 clean:  ## remove the environment, the demo, logs and downloads (never results)
-	rm -rf .venv .study demo logs data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .study .review demo logs report data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from siamese import __version__
+from siamese import __version__, cli_compare
 from siamese.errors import InputError
 from siamese.results import results_table
 
@@ -39,6 +39,8 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="run the pipeline on scikit-learn's digits, in demo/")
     demo.set_defaults(command=_demo)
+
+    cli_compare.add_commands(commands)
     return parser
 
 

@@ -1,0 +1,336 @@
+"""Is the difference between two results real, and where does it come from?
+
+Two things may be claimed, and they need different evidence:
+
+- that **two models** differ: one run a side will do, tested over the queries that both answered;
+- that a **setting** helps: training again with another seed gives another model, so this takes
+  several runs a side, whose spread is what the difference is held against.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from siamese.errors import InputError
+from siamese.paired_tests import (
+    LEVEL,
+    Outcome,
+    Statistic,
+    bootstrap_images,
+    bootstrap_means,
+    holm,
+    mcnemar,
+    welch,
+)
+from siamese.provenance import (
+    Change,
+    Stage,
+    StageChanges,
+    changes_between,
+    differences,
+    read_lock,
+    seeds_of,
+    setting_of,
+    stale,
+)
+from siamese.revision_results import CLEAN, LOWER_IS_BETTER, PER_QUERY, VERIFICATION, Results
+from siamese.revisions import Revision, experiments
+from siamese.weighted_verification import WeightedPairs
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the pipeline: its results, and what `dvc.lock` says they were made from."""
+
+    results: Results
+    stages: dict[str, Stage]
+
+    @classmethod
+    def of(cls, revision: Revision) -> "Run":
+        """Read what a run was made from.
+
+        Raises:
+            InputError: the revision has no results.
+        """
+        return cls(Results(revision), read_lock(revision))
+
+    def __str__(self) -> str:
+        """Name the run in a sentence."""
+        return str(self.results.revision)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One metric of both sides.
+
+    Attributes:
+        metric: its dotted name.
+        base: the base's value, each run's.
+        head: likewise.
+        outcome: the difference and its test; None where one side lacks what a test needs.
+        p: corrected for the number of metrics tested (Holm).
+    """
+
+    metric: str
+    base: tuple[float, ...]
+    head: tuple[float, ...]
+    outcome: Outcome | None
+    p: float | None
+
+    @property
+    def differs(self) -> bool:
+        """Whether chance alone would rarely give such a difference, in any of the metrics."""
+        return self.p is not None and self.p < LEVEL
+
+    @property
+    def difference(self) -> float:
+        """The head's value less the base's; of means, where there are several runs."""
+        return float(np.mean(self.head)) - float(np.mean(self.base))
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the head's value is the better one."""
+        return (self.difference > 0) != (self.metric in LOWER_IS_BETTER)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The whole answer.
+
+    Attributes:
+        claim: what is being claimed: something about these two `models`, or about a `setting`.
+        base: the runs of the one side: one, or several of one setting.
+        head: of the other.
+        changes: what differs between the first run of either side, stage by stage.
+        ran_on: what differs in the machine and the release of PyTorch.
+        stale: by name of a run, what has changed since its figures were made.
+        metrics: in the order of `metrics/evaluation.json`.
+    """
+
+    claim: Literal["models", "setting"]
+    base: tuple[Run, ...]
+    head: tuple[Run, ...]
+    changes: list[StageChanges]
+    ran_on: list[Change]
+    stale: dict[str, list[str]]
+    metrics: list[Compared]
+
+    @property
+    def setting_changes(self) -> list[Change]:
+        """What differs in the setting: parameters other than seeds, code, downloaded data."""
+        return changes_between(setting_of(self.base[0].stages), setting_of(self.head[0].stages))
+
+    @property
+    def differing(self) -> list[Compared]:
+        """The metrics whose difference is more than chance."""
+        return [compared for compared in self.metrics if compared.differs]
+
+
+def compare(
+    base: Sequence[Revision],
+    head: Sequence[Revision],
+    progress: Callable[[], object] = lambda: None,
+) -> Comparison:
+    """Compare two runs query by query, or two settings by several runs of each.
+
+    Args:
+        base: one revision, or two and more of one setting.
+        head: likewise.
+        progress: called after each resample of the verification pairs.
+
+    Raises:
+        InputError: a revision has no results; the two were measured on other queries; one side has
+            a single run and the other several; or the runs of a side differ in more than seeds.
+    """
+    sides = [[Run.of(revision) for revision in side] for side in (base, head)]
+    several = max(map(len, sides)) > 1
+    if several:
+        for side in sides:
+            check_one_setting(side)
+        metrics = compare_settings(*sides)
+    else:
+        metrics = compare_models(sides[0][0].results, sides[1][0].results, progress)
+    first, other = sides[0][0], sides[1][0]
+    found_stale = {
+        str(run): changed
+        for side in sides
+        for run in side
+        if (changed := stale(run.results.revision, run.stages))
+    }
+    return Comparison(
+        claim="setting" if several else "models",
+        base=tuple(sides[0]),
+        head=tuple(sides[1]),
+        changes=differences(first.stages, other.stages),
+        ran_on=changes_between(first.results.ran_on, other.results.ran_on),
+        stale=found_stale,
+        metrics=metrics,
+    )
+
+
+def compare_models(
+    base: Results, head: Results, progress: Callable[[], object] = lambda: None
+) -> list[Compared]:
+    """Test each metric over the queries that both models answered.
+
+    Right-or-wrong figures by McNemar's exact test, others by the paired bootstrap over the queries,
+    which for verification are the images that the pairs are made of.
+
+    Raises:
+        InputError: a file is missing or broken, or the queries are not the same.
+    """
+    check_same_queries(base, head)
+    for results in (base, head):
+        results.check_consistent()
+    names = _names([base.metrics, head.metrics])
+    shared = [name for name in names if name in base.metrics and name in head.metrics]
+    tested: dict[str, Outcome] = {}
+    for name in shared:
+        if found := _test_queries(name, base, head):
+            tested[name] = found
+    if set(VERIFICATION) <= set(shared):
+        n_images = len(base.queries["sample"])
+        found_all = bootstrap_images(_verification(base), _verification(head), n_images, progress)
+        tested |= dict(zip(VERIFICATION, found_all, strict=True))
+    return _corrected(
+        names, [base.metrics], [head.metrics], {name: tested.get(name) for name in names}
+    )
+
+
+def compare_settings(base: Sequence[Run], head: Sequence[Run]) -> list[Compared]:
+    """Test each metric over the runs of either setting, by Welch's t-test.
+
+    Raises:
+        InputError: a side has a single run, or a file is missing or broken.
+    """
+    for side, other in ((base, head), (head, base)):
+        if len(side) < 2:
+            raise InputError(
+                f"{side[0]} is a single run, the other side has {len(other)}: a setting is"
+                " judged by two runs of it at the least, better five; `make seeds` runs some,"
+                " `--seeds` finds those that are there"
+            )
+    sides = [[run.results.metrics for run in side] for side in (base, head)]
+    names = _names([*sides[0], *sides[1]])
+    tested: dict[str, Outcome | None] = {}
+    for name in names:
+        values = [[metrics[name] for metrics in side if name in metrics] for side in sides]
+        tested[name] = welch(*values) if min(map(len, values)) > 1 else None
+    return _corrected(names, sides[0], sides[1], tested)
+
+
+def with_siblings(revision: Revision) -> list[Revision]:
+    """Return a revision and the experiments that differ from it in seeds alone.
+
+    Experiments whose seeds are those of one already found are left out.
+
+    Raises:
+        InputError: the revision has no results.
+    """
+    run = Run.of(revision)
+    found, seen = [revision], [seeds_of(run.stages)]
+    for experiment in experiments(revision.root):
+        try:
+            other = Run.of(experiment.revision)
+        except InputError:
+            continue  # an experiment without results is no run of anything
+        seeds = seeds_of(other.stages)
+        if seeds not in seen and setting_of(other.stages) == setting_of(run.stages):
+            found.append(experiment.revision)
+            seen.append(seeds)
+    return found
+
+
+def check_one_setting(runs: Sequence[Run]) -> None:
+    """Make sure that runs differ in their seeds, and in nothing else.
+
+    Raises:
+        InputError: naming two runs, and what speaks against it.
+    """
+    first = runs[0]
+    for position, run in enumerate(runs):
+        others = changes_between(setting_of(first.stages), setting_of(run.stages))
+        if others:
+            raise InputError(
+                f"{first} and {run} are no runs of one setting: they differ in"
+                f" {listed([change.name for change in others])}; expected seeds alone"
+            )
+        for earlier in runs[:position]:
+            if seeds_of(earlier.stages) == seeds_of(run.stages):
+                raise InputError(
+                    f"{earlier} and {run} have the same seeds: they are one run twice, and say"
+                    " nothing of chance; expected another `network.seed`, `train.seed` or"
+                    " `pairs.seed` in each"
+                )
+
+
+def check_same_queries(base: Results, head: Results) -> None:
+    """Make sure that both models were asked about the same images.
+
+    Raises:
+        InputError: naming both revisions and the file.
+    """
+    ours, theirs = base.queries, head.queries
+    same = all(np.array_equal(ours[name], theirs[name]) for name in ("sample", "fine"))
+    if not same:
+        raise InputError(
+            f"{PER_QUERY} of {base.revision} is about {len(ours['sample']):,} queries, that of"
+            f" {head.revision} about {len(theirs['sample']):,}, and they are not the same samples"
+            " with the same classes: another data set or split. Only results on the same test split"
+            " can be compared"
+        )
+
+
+def _test_queries(name: str, base: Results, head: Results) -> Outcome | None:
+    """Test a metric that is a mean over queries; None if it is none, or over other queries."""
+    if name.endswith(CLEAN) and not np.array_equal(
+        base.queries["near_duplicate"], head.queries["near_duplicate"]
+    ):
+        return None
+    ours, theirs = base.values_of(name), head.values_of(name)
+    if ours is None or theirs is None:
+        return None
+    return mcnemar(ours, theirs) if ours.dtype == bool else bootstrap_means(ours, theirs)
+
+
+def _verification(results: Results) -> Statistic:
+    samples, pairs = results.queries["sample"], results.pairs
+    members = np.stack([pairs["left"], pairs["right"]], axis=1)  # (P, 2)
+    if not np.isin(members, samples).all():
+        raise InputError(
+            f"{results.revision}: metrics/per_pair.parquet has samples that {PER_QUERY} has not;"
+            " run `dvc repro --force --single-item evaluate`"
+        )
+    left, right = np.searchsorted(samples, members).T
+    return WeightedPairs(pairs["distance"], pairs["same"], left, right, results.threshold).figures
+
+
+def _corrected(
+    names: Sequence[str],
+    base: Sequence[dict[str, float]],
+    head: Sequence[dict[str, float]],
+    tested: dict[str, Outcome | None],
+) -> list[Compared]:
+    """Join values and tests, p-values corrected for the number of tests."""
+    with_test = {name: test for name, test in tested.items() if test is not None}
+    p_values = dict(zip(with_test, holm([test.p for test in with_test.values()]), strict=True))
+
+    def values(side: Sequence[dict[str, float]], name: str) -> tuple[float, ...]:
+        return tuple(metrics[name] for metrics in side if name in metrics)
+
+    return [
+        Compared(name, values(base, name), values(head, name), tested[name], p_values.get(name))
+        for name in names
+    ]
+
+
+def _names(all_metrics: Sequence[dict[str, float]]) -> list[str]:
+    return list(dict.fromkeys(name for metrics in all_metrics for name in metrics))
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Join names for a sentence, the last ones left out where there are many."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

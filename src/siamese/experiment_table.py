@@ -1,0 +1,123 @@
+"""Experiments beside the commit that they began at: what each changes, and its main figures."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from siamese.errors import InputError
+from siamese.provenance import (
+    Stage,
+    all_params,
+    changes_between,
+    is_seed,
+    read_lock,
+    setting_of,
+)
+from siamese.revision_results import Results
+from siamese.revisions import Experiment, Revision, experiments, find_revision
+
+WIDTH = 120
+MAIN_METRICS = (
+    "knn.k1",
+    "knn.k20",
+    "retrieval.map_at_r",
+    "verification.auc",
+    "verification.eer",
+)
+_LONGEST_NAME = 28
+# The seeds that make another run of one setting; the test pairs of a run depend on `pairs.seed`.
+RUN_SEEDS = ("network.seed", "pairs.seed", "train.seed")
+
+
+def experiment_table(root: Path, all_commits: bool = False) -> str:
+    """Lay experiments out in at most 120 columns, each below the commit that it began at.
+
+    Args:
+        root: the project's folder.
+        all_commits: not only those that began at HEAD.
+
+    Raises:
+        InputError: there is no Git repository, or no experiment.
+    """
+    head = find_revision("HEAD", root)
+    known = experiments(root)
+    chosen = known if all_commits else [one for one in known if one.baseline == head.commit]
+    if not chosen:
+        elsewhere = f" ({len(known)} began at other commits: `--all`)" if known else ""
+        raise InputError(
+            f"no experiment began at {head}{elsewhere}; `dvc exp run -S train.margin=0.5` makes"
+            " one, `dvc queue status` shows what is waiting or has failed"
+        )
+    rows = [["", *(name.partition(".")[2] for name in MAIN_METRICS), "changes"]]
+    for baseline in dict.fromkeys([head.commit, *(one.baseline for one in chosen)]):
+        own = [one for one in chosen if one.baseline == baseline]
+        rows += _group(Revision(str(baseline), baseline, root), own)
+    return "\n".join(_laid_out(rows))
+
+
+def _group(baseline: Revision, own: Iterable[Experiment]) -> list[list[str]]:
+    stages = _lock_of(baseline)
+    rows = [[baseline.short, *_figures(baseline), ""]]
+    for experiment in own:
+        revision = experiment.revision
+        changes = _changed(stages, _lock_of(revision))
+        rows.append([f"  {revision.name}", *_figures(revision), changes])
+    return rows
+
+
+def _lock_of(revision: Revision) -> dict[str, Stage]:
+    try:
+        return read_lock(revision)
+    except InputError:
+        return {}
+
+
+def _figures(revision: Revision) -> list[str]:
+    try:
+        metrics = Results(revision).metrics
+    except InputError:
+        return ["none"] * len(MAIN_METRICS)
+    return [f"{100 * metrics[name]:.2f}" if name in metrics else "" for name in MAIN_METRICS]
+
+
+def _changed(base: dict[str, Stage], other: dict[str, Stage]) -> str:
+    """Say what an experiment changes: parameters by their new values, seeds together, files."""
+    params = {change.name: change.head for change in _param_changes(base, other)}
+    words = [f"{name}={_short(value)}" for name, value in params.items() if not is_seed(name)]
+    seeds = {name: value for name, value in params.items() if is_seed(name)}
+    if set(seeds) == set(RUN_SEEDS) and len(set(seeds.values())) == 1:
+        words.append(f"seeds={seeds['train.seed']}")
+    else:
+        words += [f"{name}={value}" for name, value in seeds.items()]
+    before, after = setting_of(base), setting_of(other)
+    files = [change.name for change in changes_between(before, after) if "/" in change.name]
+    return ", ".join([*words, *files])
+
+
+def _param_changes(base: dict[str, Stage], other: dict[str, Stage]) -> list[Any]:
+    return changes_between(all_params(base), all_params(other))
+
+
+def _short(value: Any) -> str:
+    return str(value).replace(" ", "")
+
+
+def _laid_out(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align columns; the last is wrapped, so that no line is too long."""
+    names = [textwrap.shorten(row[0].strip(), _LONGEST_NAME, placeholder="…") for row in rows]
+    indents = [row[0][: len(row[0]) - len(row[0].lstrip())] for row in rows]
+    rows = [
+        [indent + name, *row[1:]] for indent, name, row in zip(indents, names, rows, strict=True)
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    lines = []
+    for row in rows:
+        start = "  ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:], strict=True)]
+        )
+        first, *rest = textwrap.wrap(row[-1], WIDTH - len(start) - 2) or [""]
+        lines.append(f"{start}  {first}".rstrip())
+        lines += [" " * (len(start) + 2) + more for more in rest]
+    return lines

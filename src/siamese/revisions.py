@@ -1,0 +1,206 @@
+"""Files as they stand at a Git revision, a DVC experiment or in the workspace, read by plain Git.
+
+DVC keeps an experiment as a commit under `refs/exps/`: Git alone finds it and reads its files, so
+that neither DVC nor anything else slow is imported, and nothing has to be pulled or checked out.
+"""
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from siamese.errors import InputError
+
+WORKSPACE = "workspace"
+# refs/exps/BASELINE/NAME, the baseline's hash cut after two digits; a queue's refs look otherwise.
+_EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A state of the project whose files can be read.
+
+    Attributes:
+        name: what a person calls it.
+        commit: its 40 hexadecimal digits; None for the workspace.
+        root: the project's folder, the one that holds dvc.yaml.
+    """
+
+    name: str
+    commit: str | None
+    root: Path
+
+    def __str__(self) -> str:
+        """Name the revision in a sentence."""
+        if self.commit is None:
+            return "the workspace"
+        return self.name if self.commit.startswith(self.name) else f"{self.name} ({self.short})"
+
+    @property
+    def short(self) -> str:
+        """The commit's first seven digits, or `workspace`."""
+        return self.commit[:7] if self.commit else WORKSPACE
+
+    def read(self, file: str) -> bytes:
+        """Return a file's content.
+
+        Args:
+            file: its path from the project's folder, with slashes.
+
+        Raises:
+            InputError: this revision has no such file.
+        """
+        content = self.read_all([file])[file]
+        if content is None:
+            made = "`dvc repro` makes it" if self.commit is None else "run `dvc repro`, then commit"
+            raise InputError(f"{self}: {file} is not there, so there are no results; {made}")
+        return content
+
+    def read_all(self, files: Iterable[str]) -> dict[str, bytes | None]:
+        """Return the content of many files, None for each that this revision has not."""
+        names = list(files)
+        if self.commit is None:
+            paths = {name: self.root / name for name in names}
+            return {
+                name: path.read_bytes() if path.is_file() else None for name, path in paths.items()
+            }
+        prefix = git(self.root, "rev-parse", "--show-prefix").strip()
+        return dict(
+            zip(
+                names,
+                _blobs(self.root, [f"{self.commit}:{prefix}{name}" for name in names]),
+                strict=True,
+            )
+        )
+
+    def md5(self, files: Iterable[str]) -> dict[str, str | None]:
+        """Return the MD5 by which DVC knows a file, None for each that is not there."""
+        return {
+            name: None
+            if content is None
+            else hashlib.md5(content, usedforsecurity=False).hexdigest()
+            for name, content in self.read_all(files).items()
+        }
+
+
+def find_revision(name: str, root: Path) -> Revision:
+    """Find what a name stands for: `workspace`, a Git revision, or else an experiment's name.
+
+    An experiment of this name that began at the current commit goes before those of others.
+
+    Raises:
+        InputError: there is none, or several experiments have the name.
+    """
+    if name == WORKSPACE:
+        return Revision(name, None, root)
+    found = _run(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if found.returncode == 0:
+        return Revision(name, found.stdout.decode().strip(), root)
+    known = [experiment for experiment in experiments(root) if experiment.revision.name == name]
+    head = _run(root, "rev-parse", "--verify", "--quiet", "HEAD").stdout.decode().strip()
+    candidates = [one for one in known if one.baseline == head] or known
+    if not candidates:
+        raise InputError(
+            f"{name}: neither a Git revision nor an experiment of this repository; `git log` and"
+            " `dvc exp list --all` name them (what is on a server: `git fetch`, `dvc exp pull`)"
+        )
+    if len(candidates) > 1:
+        commits = ", ".join(one.revision.short for one in candidates)
+        raise InputError(
+            f"{name}: several experiments have this name; give one by its commit: {commits}"
+        )
+    return candidates[0].revision
+
+
+def find_revisions(names: str, root: Path) -> list[Revision]:
+    """Find what comma-separated names stand for; a name may be a pattern of experiments' names.
+
+    Args:
+        names: for example `main`, `m01-1,m01-2` or `m01-*`.
+        root: the project's folder.
+
+    Raises:
+        InputError: a name stands for nothing, or the same one is given twice.
+    """
+    found: list[Revision] = []
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        if any(sign in name for sign in "*?["):
+            known = [one.revision for one in experiments(root)]
+            matching = [one for one in known if fnmatchcase(one.name, name)]
+            if not matching:
+                raise InputError(
+                    f"{name}: no experiment's name is like this; see `dvc exp list -A`"
+                )
+            found += matching
+        else:
+            found.append(find_revision(name, root))
+    if not found:
+        raise InputError(
+            f"{names!r} names no revision; expected for example `main` or `exp-a,exp-b`"
+        )
+    for position, revision in enumerate(found):
+        if revision.commit in [earlier.commit for earlier in found[:position]]:
+            raise InputError(f"{names}: {revision} is there twice; expected different runs")
+    return found
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A finished DVC experiment and the commit that it began at."""
+
+    revision: Revision
+    baseline: str
+
+
+def experiments(root: Path) -> list[Experiment]:
+    """Return all finished experiments that this repository knows, by name."""
+    listed = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+    found = []
+    for commit, _, reference in (line.partition(" ") for line in listed.splitlines()):
+        if match := _EXPERIMENT.fullmatch(reference):
+            revision = Revision(match[3], commit, root)
+            found.append(Experiment(revision, match[1] + match[2]))
+    return sorted(found, key=lambda one: (one.revision.name, one.revision.commit))
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Return what a Git command prints.
+
+    Raises:
+        InputError: it failed; its own words are in the message.
+    """
+    done = _run(root, *arguments)
+    if done.returncode:
+        raise InputError(f"git {arguments[0]}: {done.stderr.decode().strip()}")
+    return done.stdout.decode()
+
+
+def _run(
+    root: Path, *arguments: str, given: bytes | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(["git", *arguments], cwd=root, input=given, capture_output=True)
+    except FileNotFoundError:
+        raise InputError("`git` is not on the path; it is what reads revisions here") from None
+
+
+def _blobs(root: Path, objects: Sequence[str]) -> list[bytes | None]:
+    """Return the content of many objects by one Git process, None for each that is no file."""
+    given = "".join(f"{name}\n" for name in objects).encode()
+    output = _run(root, "cat-file", "--batch", given=given).stdout
+    found: list[bytes | None] = []
+    position = 0
+    for _ in objects:
+        end = output.index(b"\n", position)
+        header = output[position:end].split()
+        position = end + 1
+        if header[-1] in (b"missing", b"ambiguous"):
+            found.append(None)
+            continue
+        size = int(header[-1])
+        found.append(output[position : position + size] if header[-2] == b"blob" else None)
+        position += size + 1
+    return found

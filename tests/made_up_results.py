@@ -1,0 +1,179 @@
+"""A Git repository with results made up for the tests of `compare`: known data, known answers."""
+
+import hashlib
+import json
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from sklearn.metrics import roc_auc_score, roc_curve
+
+N_QUERIES, N_CLASSES, THRESHOLD = 400, 5, 0.7
+IDENTITY = ("-c", "user.name=tester", "-c", "user.email=tester@example.com")
+
+
+@dataclass
+class MadeUp:
+    """One run: how good it is, and with what it was made.
+
+    Attributes:
+        skill: share of the queries that it has right.
+        luck: seeds what it has right.
+        difficulty: seeds what is hard for every model; the same number, the same queries are hard.
+        measured: the content of evaluation.json, if a real model was measured.
+    """
+
+    skill: float = 0.7
+    luck: int = 0
+    difficulty: int = 0
+    n_queries: int = N_QUERIES
+    params: dict[str, Any] = field(default_factory=lambda: {"train.margin": 1.0, "train.seed": 0})
+    code: str = "first version\n"
+    measured: dict[str, Any] | None = None
+
+    def write(self, root: Path) -> None:
+        """Write metrics, params.yaml, code and a dvc.lock that fits them."""
+        metrics = root / "metrics"
+        metrics.mkdir(parents=True, exist_ok=True)
+        queries = self.queries()
+        queries.to_parquet(metrics / "per_query.parquet", index=False)
+        pairs = self.pairs()
+        pairs.to_parquet(metrics / "per_pair.parquet", index=False)
+        figures = {
+            "knn": {
+                "k1": queries["k1"].mean(),
+                "k20": queries["k20"].mean(),
+                "k20_clean": queries["k20"][~queries["near_duplicate"]].mean(),
+            },
+            "retrieval": {"map_at_r": queries["average_precision"].mean()},
+            "verification": verification(pairs),
+        }
+        rounded = {
+            group: {name: round(float(value), 4) for name, value in values.items()}
+            for group, values in figures.items()
+        }
+        (metrics / "evaluation.json").write_text(json.dumps(self.measured or rounded))
+        details = {"verification": {"threshold": THRESHOLD}}
+        (metrics / "details.json").write_text(json.dumps(details))
+        (metrics / "ran_on.json").write_text(json.dumps({"device": "cpu", "torch": "2.14.1"}))
+        code = root / "src" / "siamese" / "augment.py"
+        code.parent.mkdir(parents=True, exist_ok=True)
+        code.write_text(self.code)
+        nested: dict[str, dict[str, Any]] = {}
+        for name, value in self.params.items():
+            section, _, key = name.partition(".")
+            nested.setdefault(section, {})[key] = value
+        (root / "params.yaml").write_text(yaml.safe_dump(nested))
+        lock = {"schema": "2.0", "stages": self.lock(root)}
+        (root / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
+
+    def lock(self, root: Path) -> dict[str, Any]:
+        def item(path: str) -> dict[str, str]:
+            return {"path": path, "md5": md5((root / path).read_bytes())}
+
+        model = md5(repr((self.params, self.code, self.luck)).encode())
+        return {
+            "download": {
+                "cmd": "python stages/download.py",
+                "outs": [{"path": "data/raw", "md5": md5(b"%d" % self.difficulty)}],
+            },
+            "train": {
+                "cmd": "python stages/train.py",
+                "deps": [item("src/siamese/augment.py")],
+                "params": {"params.yaml": self.params},
+                "outs": [{"path": "data/model", "md5": model}],
+            },
+            "evaluate": {
+                "cmd": "python stages/evaluate.py",
+                "deps": [{"path": "data/model", "md5": model}],
+                "outs": [item("metrics/evaluation.json"), item("metrics/per_query.parquet")],
+            },
+        }
+
+    def queries(self) -> pd.DataFrame:
+        hardness = np.random.default_rng(self.difficulty).random(self.n_queries)
+        rng = np.random.default_rng([1, self.luck])
+        score = 0.6 * hardness + 0.4 * rng.random(self.n_queries)
+        right = score < np.quantile(score, self.skill)
+        fine = np.arange(self.n_queries) % N_CLASSES
+        return pd.DataFrame(
+            {
+                "sample": np.arange(self.n_queries, dtype=np.int32) + 7,
+                "k1": score < np.quantile(score, self.skill - 0.02),
+                "k20": right,
+                "average_precision": np.clip(1.2 * self.skill - score, 0, 1).astype(np.float32),
+                "near_duplicate": hardness < 0.1,
+                "fine": fine.astype(np.int16),
+            }
+        )
+
+    def pairs(self) -> pd.DataFrame:
+        rng = np.random.default_rng([2, self.difficulty])
+        n_pairs = 2 * self.n_queries
+        left = rng.integers(self.n_queries, size=n_pairs)
+        right = (left + rng.integers(1, self.n_queries, size=n_pairs)) % self.n_queries
+        same = np.arange(n_pairs) % 2 == 0
+        noise = np.random.default_rng([3, self.luck]).normal(size=n_pairs)
+        distance = np.abs(np.where(same, 1 - self.skill, self.skill) + 0.25 * noise)
+        return pd.DataFrame(
+            {
+                "left": (left + 7).astype(np.int32),
+                "right": (right + 7).astype(np.int32),
+                "same": same,
+                "distance": distance.round(4).astype(np.float32),
+            }
+        )
+
+
+def verification(pairs: pd.DataFrame) -> dict[str, float]:
+    """Measure the pairs by scikit-learn, apart from the project's own code."""
+    same, distance = pairs["same"].to_numpy(), pairs["distance"].to_numpy()
+    far, hits, _ = roc_curve(same, -distance, drop_intermediate=False)
+    grid = np.linspace(0, 1, 200_001)
+    eer = grid[np.argmin(np.abs(grid - (1 - np.interp(grid, far, hits))))]
+    accepted = distance <= THRESHOLD
+    accuracy = (accepted[same].mean() + (~accepted[~same]).mean()) / 2
+    return {"auc": roc_auc_score(same, -distance), "eer": float(eer), "accuracy": accuracy}
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+@dataclass
+class Repository:
+    """A Git repository whose commits are made-up runs."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        if not (self.root / ".git").exists():
+            self.root.mkdir(exist_ok=True)
+            self.git("init", "-q", "-b", "main")
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", *IDENTITY, *arguments]
+        return subprocess.run(
+            command, cwd=self.root, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    def commit(self, run: MadeUp, tag: str | None = None) -> str:
+        """Commit a run, on top of what is there; return the commit."""
+        run.write(self.root)
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", "a run")
+        if tag:
+            self.git("tag", tag)
+        return self.git("rev-parse", "HEAD")
+
+    def experiment(self, run: MadeUp, name: str) -> str:
+        """Keep a run as DVC keeps an experiment: a commit under refs/exps, on no branch."""
+        baseline = self.git("rev-parse", "HEAD")
+        commit = self.commit(run)
+        self.git("update-ref", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}", commit)
+        self.git("reset", "-q", "--hard", baseline)
+        return commit
