@@ -14,6 +14,11 @@ from siamese.gallery_search import MOST_CANDIDATES, Searcher, rounding_error
 from siamese.gallery_table import GalleryTable, Rows
 from siamese.knn import nearest
 
+# Each example replaces the gallery of the one before, as a build does.
+SHARED_FOLDER = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
 
 def rows_of(numbers: np.ndarray, vectors: np.ndarray) -> Rows:
     n = len(numbers)
@@ -111,7 +116,7 @@ def test_vectors_in_memory_are_read_anew_after_a_write(tmp_path: Path) -> None:
 )
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 7, 128, 1000]))
 def test_lancedbs_rounding_stays_within_the_bound(tmp_path: Path, seed: int, dim: int) -> None:
-    """Long vectors close together: a sum of differences keeps its digits, dot products would not."""
+    """Long vectors close together: sums of differences keep their digits, dot products do not."""
     rng = np.random.default_rng(seed)
     vectors = (100 + rng.normal(size=(40, dim))).astype(np.float32)
     queries = (100 + rng.normal(size=(3, dim))).astype(np.float32)

@@ -7,6 +7,7 @@ candidates are the index's, and what it misses is missed.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,8 @@ class Searcher:
         """Ask LanceDB: numbers `[Q, wanted]`, vectors `[Q, wanted, D]`, squared distances."""
         # One query as it is, more as a list: LanceDB then says which each row belongs to.
         asked = queries[0] if len(queries) == 1 else list(queries)
-        query = self.table.table.search(asked, vector_column_name="vector").distance_type("l2")
+        query: Any = self.table.table.search(asked, vector_column_name="vector")
+        query = query.distance_type("l2")  # squared, that is
         if not use_index:
             query = query.bypass_vector_index()
         found = query.select(["number", "vector", "_distance"]).limit(wanted).to_arrow()

@@ -76,6 +76,7 @@ class Rows:
     source: Sequence[Source]
 
     def __len__(self) -> int:
+        """Count the rows."""
         return len(self.numbers)
 
 
@@ -194,6 +195,7 @@ class GalleryTable:
         return cls(address, table)
 
     def __len__(self) -> int:
+        """Count the rows."""
         return self.table.count_rows()
 
     @property
@@ -254,7 +256,9 @@ class GalleryTable:
         """
         if not self.table.count_rows(condition):
             return 0
-        return self.table.delete(condition).num_deleted_rows
+        before = len(self)
+        self.table.delete(condition)
+        return before - len(self)
 
     def numbers_among(self, numbers: np.ndarray) -> np.ndarray:
         """Return those of `numbers`, int64 `[n]`, that are in the gallery, ascending."""
@@ -327,7 +331,8 @@ class GalleryTable:
 
     def is_in_pieces(self) -> bool:
         """Tell whether many small writes have left the rows in many small files."""
-        return self.table.stats()["fragment_stats"]["num_small_fragments"] > PIECES
+        statistics: Any = self.table.stats()  # a dictionary, whatever its annotation says
+        return statistics["fragment_stats"]["num_small_fragments"] > PIECES
 
 
 COLUMNS = ("number", "vector", "label", "superclass", "file", "image", "source")
@@ -398,9 +403,13 @@ def vectors_of(column: "pa.FixedSizeListArray") -> np.ndarray:
     return column.flatten().to_numpy(zero_copy_only=True).reshape(len(column), -1)
 
 
-def quoted(text: str) -> str:
-    """Return a string as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
+def one_of(column: str, values: Iterable[int | str]) -> str:
+    """Return the SQL condition that a column has one of these values."""
+    listed = ", ".join(
+        str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+        for value in values
+    )
+    return f"{column} IN ({listed})" if listed else "false"
 
 
 def _schema(dimensions: int, metadata: dict[str, str]) -> "pa.Schema":
