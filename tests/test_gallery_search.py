@@ -15,9 +15,7 @@ from siamese.gallery_table import GalleryTable, Rows
 from siamese.knn import nearest
 
 # Each example replaces the gallery of the one before, as a build does.
-SHARED_FOLDER = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SHARED_FOLDER = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def rows_of(numbers: np.ndarray, vectors: np.ndarray) -> Rows:
