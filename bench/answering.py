@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in processes}
     for _ in range(options.rounds):
         for name, command in processes.items():
-            seconds[name].append(timed(lambda command=command: run(command)))
+            seconds[name].append(timed(partial(run, command)))
     report = {name: summary(values) for name, values in seconds.items()}
     report |= loaded(image, options.rounds)
     print(json.dumps(report, indent=2))

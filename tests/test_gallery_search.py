@@ -120,7 +120,9 @@ def test_lancedbs_rounding_stays_within_the_bound(tmp_path: Path, seed: int, dim
     vectors = (100 + rng.normal(size=(40, dim))).astype(np.float32)
     queries = (100 + rng.normal(size=(3, dim))).astype(np.float32)
     searcher = table_of(tmp_path / "gallery", np.arange(40), vectors)
-    numbers, found, squared = searcher._candidates(queries, 40)
+    candidates = searcher._candidates(queries, 40)
+    assert candidates is not None
+    numbers, found, squared = candidates
     np.testing.assert_array_equal(found, vectors[numbers])
     gaps = vectors[numbers].astype(np.float64) - queries[:, None].astype(np.float64)
     exact = (gaps**2).sum(axis=2)
@@ -193,3 +195,20 @@ def test_partitions_with_too_few_rows_are_made_up_for(tmp_path: Path) -> None:
     queries = vectors[:2]
     found, _ = searcher.by_index(queries, 18_000, probes=1)
     np.testing.assert_array_equal(found, searcher.nearest(queries, 18_000)[0])
+
+
+def test_many_queries_of_a_very_large_gallery_go_by_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_search, "MEMORY_ROWS", 10_000)
+    rng = np.random.default_rng(6)
+    vectors = rng.normal(size=(20_000, 8)).astype(np.float32)
+    searcher = table_of(tmp_path / "gallery", np.arange(20_000), vectors)
+    build_index(searcher)
+    searcher._held = None
+    queries = vectors[:230] + np.float32(0.01)
+    found = searcher.nearest(queries, 10, exact=False)
+    assert searcher._held is None  # nothing was read into memory
+    # Sixty probes are all of the partitions that twenty thousand rows have.
+    for one, other in zip(found, searcher.nearest(queries, 10), strict=True):
+        np.testing.assert_array_equal(one, other)

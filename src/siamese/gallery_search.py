@@ -19,6 +19,11 @@ from siamese.knn import SPARE, nearest, rank
 # From so many queries on, vectors are read into memory: LanceDB's scan takes a millisecond or two
 # for each on 50,000 rows, scikit-learn's a tenth, after a second to import it.
 MANY_QUERIES = 100
+# Up to so many rows, many queries are answered from memory even where there is an index: that is
+# faster, and nothing is missed. Of a million rows memory answers 44 queries a second, the index 120 and more.
+MEMORY_ROWS = 300_000
+# Queries that the index is asked at once.
+AT_ONCE = 100
 # Where rounding leaves open which rows are nearest, LanceDB is asked for so many times more, up to
 # a limit; then the vectors are read.
 MORE, MOST_CANDIDATES = 8, 4096
@@ -45,8 +50,8 @@ class Searcher:
         Args:
             queries: float32 `[Q, D]`.
             k: neighbours wanted, from 1 to the number of rows.
-            exact: without the index, if there is one. Many queries never use it: all vectors in
-                memory are no slower then.
+            exact: without the index, if there is one. Many queries on up to `MEMORY_ROWS` rows
+                never use it.
 
         Returns:
             Numbers, int64 `[Q, k]`, nearest first and the lower first at equal distance; and their
@@ -58,7 +63,8 @@ class Searcher:
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         n_rows = len(self.table)
         self._check(queries, k, n_rows)
-        index = None if exact or len(queries) >= MANY_QUERIES else index_of(self.table)
+        from_memory = len(queries) >= MANY_QUERIES and n_rows <= MEMORY_ROWS
+        index = None if exact or from_memory else index_of(self.table)
         if index is not None:
             return self.by_index(queries, k, index.probes)
         numbers = np.empty((len(queries), k), dtype=np.int64)
@@ -94,7 +100,9 @@ class Searcher:
         self, queries: np.ndarray, k: int, wanted: int, n_rows: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rank LanceDB's candidates; tell for which queries others might be nearer, bool `[Q]`."""
-        numbers, vectors, squared = self._candidates(queries, wanted)
+        candidates = self._candidates(queries, wanted)
+        assert candidates is not None, "a scan of all rows finds as many as there are"
+        numbers, vectors, squared = candidates
         ranked, distances = rank(queries, vectors, numbers)
         # No row left out is nearer than the last candidate, but for rounding.
         last = squared.max(axis=1)
@@ -111,29 +119,31 @@ class Searcher:
             probes: partitions that are looked at.
 
         Returns:
-            As `nearest`. Where these partitions have too few rows, all rows are searched.
+            As `nearest`. Where these partitions have fewer than k rows, and some to spare, all rows
+            are searched.
         """
         numbers = np.empty((len(queries), k), dtype=np.int64)
         distances = np.empty((len(queries), k), dtype=np.float64)
         wanted = min(k + SPARE, len(self.table))
-        for row in range(len(queries)):
-            query = queries[row : row + 1]
-            found, vectors, _ = self._candidates(query, wanted, probes)
-            if found.shape[1] < k:
-                numbers[row], distances[row] = self.nearest(query, k)
+        for start in range(0, len(queries), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            candidates = self._candidates(queries[part], wanted, probes)
+            if candidates is None:
+                numbers[part], distances[part] = self.nearest(queries[part], k)
                 continue
-            ranked, gaps = rank(query, vectors, found)
-            numbers[row], distances[row] = ranked[0, :k], gaps[0, :k]
+            found, vectors, _ = candidates
+            ranked, gaps = rank(queries[part], vectors, found)
+            numbers[part], distances[part] = ranked[:, :k], gaps[:, :k]
         return numbers, distances
 
     def _candidates(
         self, queries: np.ndarray, wanted: int, probes: int | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Ask LanceDB, which scans all rows, or those in some partitions of the index.
 
         Returns:
-            Numbers `[Q, C]`, vectors `[Q, C, D]` and squared distances `[Q, C]`, in no set order.
-            C is `wanted`, or less where the partitions have no more rows; then Q must be 1.
+            Numbers `[Q, wanted]`, vectors `[Q, wanted, D]` and squared distances `[Q, wanted]`, in
+            no set order. None if the partitions of a query have fewer rows than wanted.
         """
         # One query as it is, more as a list: LanceDB then says which each row belongs to.
         asked = queries[0] if len(queries) == 1 else list(queries)
@@ -141,9 +151,11 @@ class Searcher:
         query = query.distance_type("l2")  # squared, that is
         query = query.bypass_vector_index() if probes is None else query.nprobes(probes)
         found = query.select(["number", "vector", "_distance"]).limit(wanted).to_arrow()
+        if found.num_rows < len(queries) * wanted:
+            return None
         if "query_index" in found.column_names:
             found = found.sort_by("query_index")
-        shape = (len(queries), found.num_rows // len(queries))
+        shape = (len(queries), wanted)
         vectors = vectors_of(found["vector"].combine_chunks())
         return (
             found["number"].to_numpy().reshape(shape),
