@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from siamese import __version__, cli_compare
+from siamese import __version__, cli_compare, cli_gallery
 from siamese.errors import InputError
 from siamese.results import results_table
 
@@ -15,11 +15,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        options.command(options)
+        # A command that went on after an error has said so, and returns 1.
+        return options.command(options) or 0
     except InputError as error:
         print(f"siamese: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="run the pipeline on scikit-learn's digits, in demo/")
     demo.set_defaults(command=_demo)
 
+    cli_gallery.add_commands(commands)
     cli_compare.add_commands(commands)
     return parser
 

@@ -1,0 +1,50 @@
+"""The README's Python, as a reader would run it: each block in a place with a finished pipeline."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from siamese.dataset import load_dataset
+from siamese.gallery_build import build
+from tests.conftest import ROOT, Workspace
+
+BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.M)
+
+
+@pytest.fixture(scope="module")
+def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the README takes for granted: `data/`, a gallery, `photo.png` and `other.png`."""
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("model", "embeddings", "prepared"):
+        shutil.copytree(finished.path / "data" / name, folder / "data" / name)
+    data = folder / "data"
+    build(data / "gallery", data / "model", data / "embeddings/gallery.parquet", data / "prepared")
+    dataset = load_dataset(data / "prepared")
+    photos = dataset.images[dataset.rows("test")[[0, 99]]]
+    for name, photo in zip(("photo.png", "other.png"), photos, strict=True):
+        Image.fromarray(np.asarray(photo)).resize((60, 60)).save(folder / name)
+    return folder
+
+
+def test_the_readme_has_python() -> None:
+    assert BLOCKS
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_runs_as_it_is(block: str, place: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", block],
+        cwd=place,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
