@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from siamese import __version__
+from siamese.cli_gallery import add_commands
 from siamese.errors import InputError
 
 
@@ -15,11 +16,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        options.command(options)
+        # A command that went on after an error has said so, and returns 1.
+        return options.command(options) or 0
     except InputError as error:
         print(f"siamese: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="run the pipeline on scikit-learn's digits, in demo/")
     demo.set_defaults(command=_demo)
+    add_commands(commands)
     return parser
 
 

@@ -1,0 +1,197 @@
+"""The nearest rows of a gallery: exact, in the order of `siamese.knn.rank`, wherever they lie.
+
+A few queries are answered by LanceDB's own scan of the table on disk, which proposes candidates by
+distances in float32; many, by reading the vectors into memory once and `siamese.knn.nearest`. Both
+give the same numbers and the same distances to the last bit. Where the table has an index, the
+candidates are the index's, and what it misses is missed.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from siamese.errors import InputError
+from siamese.gallery_table import GalleryTable, vectors_of
+from siamese.knn import SPARE, nearest, rank
+
+# From so many queries on, vectors are read into memory: LanceDB's scan takes a millisecond or two
+# for each on 50,000 rows, scikit-learn's a tenth, after a second to import it.
+MANY_QUERIES = 100
+# Where rounding leaves open which rows are nearest, LanceDB is asked for so many times more, up to
+# a limit; then the vectors are read.
+MORE, MOST_CANDIDATES = 8, 4096
+# Vectors held between calls, and read at once where there are more, in bytes.
+MEMORY = 2**30
+
+
+class Searcher:
+    """Answers queries on one gallery, and remembers what it read of it.
+
+    Args:
+        table: the gallery.
+    """
+
+    def __init__(self, table: GalleryTable) -> None:
+        self.table = table
+        self._held: tuple[int, np.ndarray, np.ndarray] | None = None  # version, numbers, vectors
+
+    def nearest(
+        self, queries: np.ndarray, k: int, exact: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k rows nearest to each query.
+
+        Args:
+            queries: float32 `[Q, D]`.
+            k: neighbours wanted, from 1 to the number of rows.
+            exact: without the index, if there is one.
+
+        Returns:
+            Numbers, int64 `[Q, k]`, nearest first and the lower first at equal distance; and their
+            distances, float64 `[Q, k]`.
+
+        Raises:
+            InputError: k is out of range, or the queries have other dimensions or are not finite.
+        """
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        n_rows = len(self.table)
+        self._check(queries, k, n_rows)
+        if not exact:
+            return self._by_index(queries, k)
+        numbers = np.empty((len(queries), k), dtype=np.int64)
+        distances = np.empty((len(queries), k), dtype=np.float64)
+        waiting = np.arange(len(queries))
+        wanted = k + SPARE
+        while 0 < len(waiting) < MANY_QUERIES and wanted <= MOST_CANDIDATES:
+            found = self._scan(queries[waiting], k, min(wanted, n_rows), n_rows)
+            numbers[waiting], distances[waiting], is_open = found
+            waiting = waiting[is_open]
+            wanted *= MORE
+        if len(waiting):
+            numbers[waiting], distances[waiting] = self._in_memory(queries[waiting], k)
+        return numbers, distances
+
+    def _check(self, queries: np.ndarray, k: int, n_rows: int) -> None:
+        if not 1 <= k <= n_rows:
+            raise InputError(
+                f"{k} neighbours are asked for, but the gallery at {self.table.address} has"
+                f" {n_rows} rows; expected a number from 1 to that"
+            )
+        dimensions = self.table.dimensions
+        if queries.ndim != 2 or queries.shape[1] != dimensions:
+            raise InputError(
+                f"expected queries as float32 [Q, {dimensions}], found {list(queries.shape)};"
+                " were they made by another network than the gallery?"
+            )
+        if not np.isfinite(queries).all():
+            row = int((~np.isfinite(queries).all(axis=1)).argmax())
+            raise InputError(f"query {row} holds a value that is not finite")
+
+    def _scan(
+        self, queries: np.ndarray, k: int, wanted: int, n_rows: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rank LanceDB's candidates; tell for which queries others might be nearer, bool `[Q]`."""
+        numbers, vectors, squared = self._candidates(queries, wanted, use_index=False)
+        ranked, distances = rank(queries, vectors, numbers)
+        # No row left out is nearer than the last candidate, but for rounding.
+        last = squared.max(axis=1)
+        edge = distances[:, k - 1] ** 2
+        is_open = (wanted < n_rows) & (edge >= last - rounding_error(last, queries.shape[1]))
+        return ranked[:, :k], distances[:, :k], is_open
+
+    def _by_index(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError
+
+    def _candidates(
+        self, queries: np.ndarray, wanted: int, use_index: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ask LanceDB: numbers `[Q, wanted]`, vectors `[Q, wanted, D]`, squared distances."""
+        # One query as it is, more as a list: LanceDB then says which each row belongs to.
+        asked = queries[0] if len(queries) == 1 else list(queries)
+        query: Any = self.table.table.search(asked, vector_column_name="vector")
+        query = query.distance_type("l2")  # squared, that is
+        if not use_index:
+            query = query.bypass_vector_index()
+        found = query.select(["number", "vector", "_distance"]).limit(wanted).to_arrow()
+        found = found.combine_chunks()
+        shape = (len(queries), wanted)
+        if "query_index" in found.column_names:
+            found = found.sort_by("query_index")
+        vectors = vectors_of(found["vector"].combine_chunks())
+        return (
+            found["number"].to_numpy().reshape(shape),
+            vectors.reshape(*shape, -1),
+            found["_distance"].to_numpy().astype(np.float64).reshape(shape),
+        )
+
+    def _in_memory(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Search all vectors, a piece of the gallery at a time, each exactly."""
+        numbers = np.empty((len(queries), 0), dtype=np.int64)
+        distances = np.empty((len(queries), 0))
+        for piece_numbers, piece in self._pieces():
+            rows, found = nearest(piece, queries, min(k, len(piece)))
+            numbers = np.concatenate([numbers, piece_numbers[rows]], axis=1)
+            distances = np.concatenate([distances, found], axis=1)
+            # The k nearest of all are among the k nearest of each piece.
+            order = np.lexsort((numbers, distances), axis=-1)[:, :k]
+            numbers = np.take_along_axis(numbers, order, 1)
+            distances = np.take_along_axis(distances, order, 1)
+        return numbers, distances
+
+    def _pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield numbers and vectors of all rows; held in memory for the next call if they fit."""
+        version = self.table.version
+        if self._held is None or self._held[0] != version:
+            self._held = None
+            pieces = self._read_pieces()
+            first = next(pieces)
+            second = next(pieces, None)
+            if second is not None:
+                yield first
+                yield second
+                yield from pieces
+                return
+            self._held = (version, *first)
+        yield self._held[1:]
+
+    def _read_pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield numbers and vectors by ascending number, of at most `MEMORY` bytes at once."""
+        dimensions = self.table.dimensions
+        left = len(self.table)
+        batches = self.table.batches(["number", "vector"])
+        batch = next(batches)
+        while left:
+            size = min(left, max(1, MEMORY // (4 * dimensions)))
+            numbers = np.empty(size, dtype=np.int64)
+            vectors = np.empty((size, dimensions), dtype=np.float32)
+            filled = 0
+            while filled < size:
+                if not len(batch):
+                    batch = next(batches)
+                part = batch.slice(0, size - filled)
+                numbers[filled : filled + len(part)] = part.column(0).to_numpy()
+                vectors[filled : filled + len(part)] = vectors_of(part.column(1))
+                filled += len(part)
+                batch = batch.slice(len(part))
+            # By number, so that a tie between rows of a piece is one between numbers.
+            if (np.diff(numbers) < 0).any():
+                order = np.argsort(numbers)
+                numbers, vectors = numbers[order], vectors[order]
+            yield numbers, vectors
+            left -= size
+
+
+def rounding_error(squared: np.ndarray, dimensions: int) -> np.ndarray:
+    """Bound the error of LanceDB's squared distances, float64 `[Q]`.
+
+    It sums the squares of D differences in float32. All terms are positive, so the error is
+    relative: one rounding for a difference, which is squared, one for the square and fewer than D
+    for the sum (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1). The
+    bound is twice that, and has room for values that underflow.
+
+    Args:
+        squared: what LanceDB returned, `[Q]`.
+        dimensions: D.
+    """
+    relative = 2 * (dimensions + 3) * np.finfo(np.float32).eps
+    return relative * squared + dimensions * 4 * float(np.finfo(np.float32).tiny)

@@ -1,0 +1,46 @@
+"""What a search found, as a picture: the image asked about and its nearest rows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # no screen is needed, nor touched where there is one
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from siamese.files import new_file
+from siamese.gallery import Neighbour
+
+COLUMNS = 5
+
+
+def draw_search(
+    query: np.ndarray, images: np.ndarray, neighbours: Sequence[Neighbour], file: Path
+) -> None:
+    """Draw an image and what was found, nearest first, with labels and distances.
+
+    Args:
+        query: uint8 `[H, W, 3]`, as the network sees it.
+        images: of the neighbours, uint8 `[k, H, W, 3]`.
+        neighbours: `k` rows.
+        file: PNG to write.
+    """
+    n_rows = -(-len(neighbours) // COLUMNS)
+    figure, grid = plt.subplots(
+        n_rows, COLUMNS + 1, figsize=(1.35 * (COLUMNS + 1), 1.75 * n_rows), squeeze=False
+    )
+    for axes in grid.flat:
+        axes.axis("off")
+    grid[0, 0].imshow(query, interpolation="nearest")
+    grid[0, 0].set_title("asked about", fontsize=8, fontweight="bold")
+    for position, (image, neighbour) in enumerate(zip(images, neighbours, strict=True)):
+        axes = grid[position // COLUMNS, 1 + position % COLUMNS]
+        axes.imshow(image, interpolation="nearest")
+        label = neighbour.label.replace("_", " ")
+        axes.set_title(f"{label}\n{neighbour.distance:.3f}", fontsize=8)
+    figure.tight_layout()
+    with new_file(file) as partial:
+        figure.savefig(partial, dpi=110, format="png", metadata={"Software": None})
+    plt.close(figure)
