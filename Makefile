@@ -1,6 +1,6 @@
 # What a person needs, each by one command. `make` or `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format repro show bench study pins clean
+.PHONY: help setup demo test test-all lint format repro show bench bench-gallery study pins clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,7 +13,7 @@ export SIAMESE_ARCHIVE := $(ARCHIVE)
 endif
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv with everything pinned (again only when the pins have changed)
 
@@ -58,6 +58,10 @@ bench: $(READY)  ## measure training speed beside its limit and pytorch-metric-l
 	$(BIN)/dvc repro pairs
 	$(BIN)/python bench/speed.py
 
+bench-gallery: $(READY)  ## measure the gallery beside FAISS and scikit-learn, up to a million rows (half an hour, 3 GB of disk)
+	$(BIN)/dvc repro embed
+	$(BIN)/python bench/gallery.py
+
 # Chosen on validation, in the first queue.
 FINALISTS ?= default like-weight pml-contrastive pml-supcon cross-entropy
 study: $(READY)  ## compare settings and losses at a small budget, as queues of DVC experiments (two hours)
@@ -73,4 +77,4 @@ pins:  ## resolve the newest versions anew into constraints.txt
 	rm -rf .venv-pins
 
 clean:  ## remove the environment, the demo, logs and downloads (never results)
-	rm -rf .venv .study demo logs data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .study .bench demo logs data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis
