@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from siamese import gallery_search
 from siamese.errors import InputError
+from siamese.gallery_index import build_index, index_of
 from siamese.gallery_search import MOST_CANDIDATES, Searcher, rounding_error
 from siamese.gallery_table import GalleryTable, Rows
 from siamese.knn import nearest
@@ -119,7 +120,7 @@ def test_lancedbs_rounding_stays_within_the_bound(tmp_path: Path, seed: int, dim
     vectors = (100 + rng.normal(size=(40, dim))).astype(np.float32)
     queries = (100 + rng.normal(size=(3, dim))).astype(np.float32)
     searcher = table_of(tmp_path / "gallery", np.arange(40), vectors)
-    numbers, found, squared = searcher._candidates(queries, 40, use_index=False)
+    numbers, found, squared = searcher._candidates(queries, 40)
     np.testing.assert_array_equal(found, vectors[numbers])
     gaps = vectors[numbers].astype(np.float64) - queries[:, None].astype(np.float64)
     exact = (gaps**2).sum(axis=2)
@@ -137,3 +138,58 @@ def test_what_cannot_be_asked_is_refused(tmp_path: Path) -> None:
         searcher.nearest(np.zeros((1, 4), np.float32), 1)
     with pytest.raises(InputError, match="query 0 holds a value that is not finite"):
         searcher.nearest(good + np.nan, 1)
+
+
+def test_the_index_finds_nearly_all_and_says_how_much(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    centres = rng.normal(size=(50, 16))
+    vectors = (centres[rng.integers(0, 50, 20_000)] + 0.1 * rng.normal(size=(20_000, 16))).astype(
+        np.float32
+    )
+    searcher = table_of(tmp_path / "gallery", np.arange(20_000), vectors)
+    queries = vectors[:40] + np.float32(0.01)
+    right, distances = searcher.nearest(queries, 10)
+    assert index_of(searcher.table) is None
+    np.testing.assert_array_equal(searcher.nearest(queries, 10, exact=False)[0], right)
+
+    info = build_index(searcher)
+    assert info == index_of(GalleryTable.open(tmp_path / "gallery"))
+    assert info.recall >= 0.99
+    found, by_index = searcher.nearest(queries, 10, exact=False)
+    hits = np.mean([len({*one} & {*other}) / 10 for one, other in zip(found, right, strict=True)])
+    assert hits >= 0.98
+    equal = found == right
+    np.testing.assert_array_equal(by_index[equal], distances[equal])
+    np.testing.assert_array_equal(searcher.nearest(queries, 10)[0], right)
+
+    new = np.array([99_999])
+    searcher.table.append(rows_of(new, queries[:1]))
+    assert searcher.nearest(queries[:1], 1, exact=False)[0] == new  # not in the index yet
+    searcher.table.tidy()
+    assert searcher.nearest(queries[:1], 1, exact=False)[0] == new
+    assert index_of(searcher.table) == info
+
+
+def test_recall_is_measured_and_not_hoped_for(tmp_path: Path) -> None:
+    """One probe of many partitions of vectors without any order: it must miss, and be seen to."""
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(40_000, 32)).astype(np.float32)
+    searcher = table_of(tmp_path / "gallery", np.arange(40_000), vectors)
+    info = build_index(searcher)
+    queries = rng.normal(size=(50, 32)).astype(np.float32)
+    right, _ = searcher.nearest(queries, 10)
+    missed, _ = searcher.by_index(queries, 10, probes=1)
+    assert (np.sort(missed) != np.sort(right)).any()
+    found, _ = searcher.by_index(queries, 10, info.probes)
+    recall = np.mean([len({*one} & {*other}) / 10 for one, other in zip(found, right, strict=True)])
+    assert recall >= 0.98
+
+
+def test_partitions_with_too_few_rows_are_made_up_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    vectors = rng.normal(size=(20_000, 4)).astype(np.float32)
+    searcher = table_of(tmp_path / "gallery", np.arange(20_000), vectors)
+    build_index(searcher)
+    queries = vectors[:2]
+    found, _ = searcher.by_index(queries, 18_000, probes=1)
+    np.testing.assert_array_equal(found, searcher.nearest(queries, 18_000)[0])

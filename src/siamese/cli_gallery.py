@@ -160,12 +160,19 @@ def _info(options: argparse.Namespace) -> None:
     novelty = "none calibrated"
     if info.novelty_distance is not None:
         novelty = f"farther than {info.novelty_distance:.4f} from all rows{share}"
+    search = "exact"
+    if info.index is not None:
+        search = (
+            f"{info.index.kind}, {info.index.probes} probes: finds {info.index.recall:.2%} of the"
+            f" ten nearest (measured on {info.index.asked} rows)"
+        )
     lines = {
         "gallery": info.address,
         "rows": f"{info.pipeline + info.enrolled:,} ({info.pipeline:,} from the pipeline,"
         f" {info.enrolled:,} enrolled) of {info.labels:,} classes",
         "vectors": f"{info.dimensions} dimensions, made by model {info.model[:12]}…",
         "unlike anything": novelty,
+        "search": search,
         "size": "on an object store" if info.bytes is None else f"{info.bytes / 1e6:.1f} MB",
     }
     for name, text in lines.items():

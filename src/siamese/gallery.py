@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from siamese.errors import InputError
+from siamese.gallery_index import IndexInfo, index_of
 from siamese.gallery_search import Searcher
 from siamese.gallery_table import (
     GalleryTable,
@@ -120,6 +121,7 @@ class GalleryInfo:
         novelty_distance: see `Classification`.
         novelty_share: of validation samples that lie within that distance.
         bytes: on disk, replaced versions included; None on an object store.
+        index: None while searches are exact.
     """
 
     address: str
@@ -131,6 +133,7 @@ class GalleryInfo:
     novelty_distance: float | None
     novelty_share: float | None
     bytes: int | None
+    index: IndexInfo | None
 
 
 class Gallery:
@@ -361,6 +364,7 @@ class Gallery:
             novelty_distance=self.novelty_distance,
             novelty_share=None if share is None else float(share),
             bytes=None if folder is None else _size(folder),
+            index=index_of(self.table),
         )
 
     def images(self, numbers: Sequence[int]) -> np.ndarray:
@@ -418,7 +422,7 @@ class Gallery:
         """Yield for each query, float32 `[D]`, its neighbours and their classes by votes."""
         if not len(queries):
             return
-        numbers, distances = self._searcher.nearest(queries, k)
+        numbers, distances = self._searcher.nearest(queries, k, exact)
         columns = ["number", "label", "superclass", "file", "source"]
         table = self.table.lookup(numbers, columns)
         stored = {name: table[name].to_pylist() for name in columns}

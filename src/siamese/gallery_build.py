@@ -18,6 +18,8 @@ from siamese.errors import InputError
 from siamese.files import sha256
 from siamese.fingerprint import folder_fingerprint
 from siamese.gallery import decode_png, encode_png
+from siamese.gallery_index import INDEX_FROM, build_index, index_of
+from siamese.gallery_search import Searcher
 from siamese.gallery_table import GalleryTable, Rows, writing
 from siamese.novelty import novelty_distance
 
@@ -88,6 +90,7 @@ def build(
         if old is not None and identity.items() <= old.metadata.items():
             enrolled = old.table.count_rows("source = 'enrolled'")
             distance = float(old.metadata["novelty_distance"])
+            _index(old)  # which an earlier build may not have come to
             return Built(False, len(old) - enrolled, enrolled, False, distance)
 
         from siamese.model import load_model
@@ -106,8 +109,15 @@ def build(
                 _rows(embeddings, dataset, old, model if anew else None, bar),
                 {**identity, "novelty_distance": repr(distance)},
             )
+        _index(table)
         table.tidy()
     return Built(True, len(embeddings.samples), enrolled, anew and enrolled > 0, distance)
+
+
+def _index(table: GalleryTable) -> None:
+    """Index a large gallery, if that has not been done."""
+    if len(table) >= INDEX_FROM and index_of(table) is None:
+        build_index(Searcher(table))
 
 
 def _rows(

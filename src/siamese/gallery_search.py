@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from siamese.errors import InputError
+from siamese.gallery_index import index_of
 from siamese.gallery_table import GalleryTable, vectors_of
 from siamese.knn import SPARE, nearest, rank
 
@@ -44,7 +45,8 @@ class Searcher:
         Args:
             queries: float32 `[Q, D]`.
             k: neighbours wanted, from 1 to the number of rows.
-            exact: without the index, if there is one.
+            exact: without the index, if there is one. Many queries never use it: all vectors in
+                memory are no slower then.
 
         Returns:
             Numbers, int64 `[Q, k]`, nearest first and the lower first at equal distance; and their
@@ -56,8 +58,9 @@ class Searcher:
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         n_rows = len(self.table)
         self._check(queries, k, n_rows)
-        if not exact:
-            return self._by_index(queries, k)
+        index = None if exact or len(queries) >= MANY_QUERIES else index_of(self.table)
+        if index is not None:
+            return self.by_index(queries, k, index.probes)
         numbers = np.empty((len(queries), k), dtype=np.int64)
         distances = np.empty((len(queries), k), dtype=np.float64)
         waiting = np.arange(len(queries))
@@ -91,7 +94,7 @@ class Searcher:
         self, queries: np.ndarray, k: int, wanted: int, n_rows: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rank LanceDB's candidates; tell for which queries others might be nearer, bool `[Q]`."""
-        numbers, vectors, squared = self._candidates(queries, wanted, use_index=False)
+        numbers, vectors, squared = self._candidates(queries, wanted)
         ranked, distances = rank(queries, vectors, numbers)
         # No row left out is nearer than the last candidate, but for rounding.
         last = squared.max(axis=1)
@@ -99,28 +102,52 @@ class Searcher:
         is_open = (wanted < n_rows) & (edge >= last - rounding_error(last, queries.shape[1]))
         return ranked[:, :k], distances[:, :k], is_open
 
-    def _by_index(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        raise NotImplementedError
+    def by_index(self, queries: np.ndarray, k: int, probes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rank what the index finds in the partitions nearest to each query.
+
+        Args:
+            queries: float32 `[Q, D]`.
+            k: neighbours wanted.
+            probes: partitions that are looked at.
+
+        Returns:
+            As `nearest`. Where these partitions have too few rows, all rows are searched.
+        """
+        numbers = np.empty((len(queries), k), dtype=np.int64)
+        distances = np.empty((len(queries), k), dtype=np.float64)
+        wanted = min(k + SPARE, len(self.table))
+        for row in range(len(queries)):
+            query = queries[row : row + 1]
+            found, vectors, _ = self._candidates(query, wanted, probes)
+            if found.shape[1] < k:
+                numbers[row], distances[row] = self.nearest(query, k)
+                continue
+            ranked, gaps = rank(query, vectors, found)
+            numbers[row], distances[row] = ranked[0, :k], gaps[0, :k]
+        return numbers, distances
 
     def _candidates(
-        self, queries: np.ndarray, wanted: int, use_index: bool
+        self, queries: np.ndarray, wanted: int, probes: int | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ask LanceDB: numbers `[Q, wanted]`, vectors `[Q, wanted, D]`, squared distances."""
+        """Ask LanceDB, which scans all rows, or those in some partitions of the index.
+
+        Returns:
+            Numbers `[Q, C]`, vectors `[Q, C, D]` and squared distances `[Q, C]`, in no set order.
+            C is `wanted`, or less where the partitions have no more rows; then Q must be 1.
+        """
         # One query as it is, more as a list: LanceDB then says which each row belongs to.
         asked = queries[0] if len(queries) == 1 else list(queries)
         query: Any = self.table.table.search(asked, vector_column_name="vector")
         query = query.distance_type("l2")  # squared, that is
-        if not use_index:
-            query = query.bypass_vector_index()
+        query = query.bypass_vector_index() if probes is None else query.nprobes(probes)
         found = query.select(["number", "vector", "_distance"]).limit(wanted).to_arrow()
-        found = found.combine_chunks()
-        shape = (len(queries), wanted)
         if "query_index" in found.column_names:
             found = found.sort_by("query_index")
+        shape = (len(queries), found.num_rows // len(queries))
         vectors = vectors_of(found["vector"].combine_chunks())
         return (
             found["number"].to_numpy().reshape(shape),
-            vectors.reshape(*shape, -1),
+            vectors.reshape(*shape, self.table.dimensions),
             found["_distance"].to_numpy().astype(np.float64).reshape(shape),
         )
 
