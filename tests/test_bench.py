@@ -37,6 +37,33 @@ def test_every_contestant_is_measured_in_every_round(with_bench: Workspace) -> N
         assert words in printed
 
 
+def test_the_gallery_is_measured_beside_others(with_bench: Workspace) -> None:
+    small = ("--rounds", "2", "--rows", "500", "3000", "--queries", "150", "--seconds", "0.2")
+    printed = with_bench.run(sys.executable, "bench/gallery.py", *small)
+    report = json.loads((with_bench.path / "bench" / "gallery.json").read_text())
+    assert report["machine"]["lancedb"]
+    assert report["machine"]["faiss-cpu"]
+    assert report["data"]["queries"] == 150
+    assert report["data"]["tuning_queries"] == 180, "half of the test images"
+    assert report["data"]["jitter"] > 0
+    assert [size["rows"] for size in report["sizes"]] == [500, 3000]
+    for size in report["sizes"]:
+        assert len(size["rounds"]) == 2
+        for contestants in size["rounds"]:
+            assert list(contestants) == [
+                *("gallery", "gallery-index", "faiss-flat", "faiss-ivf", "scikit-learn")
+            ]
+            for name, figures in contestants.items():
+                assert 1 <= figures.pop("asked") <= 150
+                assert figures["disk_mb"] >= size["rows"] * 32 * 4 / 1e6 * 0.9, "the vectors"
+                is_approximate = name in ("gallery-index", "faiss-ivf")
+                assert figures.pop("recall") >= (0.95 if is_approximate else 1.0)
+                assert all(figure > 0 for figure in figures.values()), figures
+    assert printed.count("| gallery, exact |") == printed.count("| FAISS IVF |") == 2
+    assert "| 3,000 rows |" in printed
+    assert with_bench.run("git", "status", "--porcelain").split() == ["??", "bench/gallery.json"]
+
+
 def test_the_study_queues_runs_and_collects_what_they_measured(with_bench: Workspace) -> None:
     small = ("--set", "epochs=2", "images=800", "width=4")
     screened = ["default", "formula", "pml-supcon", "cross-entropy"]
