@@ -58,7 +58,7 @@ bench: $(READY)  ## measure training speed beside its limit and pytorch-metric-l
 	$(BIN)/dvc repro pairs
 	$(BIN)/python bench/speed.py
 
-bench-gallery: $(READY)  ## measure the gallery beside FAISS and scikit-learn, up to a million rows (half an hour, 3 GB of disk)
+bench-gallery: $(READY)  ## measure the gallery beside FAISS and scikit-learn, up to a million rows (twenty minutes, 2 GB of disk)
 	$(BIN)/dvc repro embed
 	$(BIN)/python bench/gallery.py
 
