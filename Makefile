@@ -1,7 +1,7 @@
 # What a person needs, each by one command. `make` or `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format repro show experiments seeds compare report review \
-        bench study pins clean
+.PHONY: help setup demo test test-all lint types format repro show experiments seeds compare report \
+        review bench bench-gallery study pins clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,7 +14,7 @@ export SIAMESE_ARCHIVE := $(ARCHIVE)
 endif
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv with everything pinned (again only when the pins have changed)
 
@@ -41,6 +41,9 @@ lint: $(READY)  ## check parameters, style and types
 	$(BIN)/siamese check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory types
+
+types: $(READY)  ## check types alone
 	$(BIN)/mypy src tests bench
 	MYPYPATH=stages:src $(BIN)/mypy stages
 
@@ -84,6 +87,10 @@ bench: $(READY)  ## measure training speed beside its limit and pytorch-metric-l
 	$(BIN)/dvc repro pairs
 	$(BIN)/python bench/speed.py
 
+bench-gallery: $(READY)  ## measure the gallery beside FAISS and scikit-learn, up to a million rows (twenty minutes, 2 GB of disk)
+	$(BIN)/dvc repro embed
+	$(BIN)/python bench/gallery.py
+
 # Chosen on validation, in the first queue.
 FINALISTS ?= default like-weight pml-contrastive pml-supcon cross-entropy
 study: $(READY)  ## compare settings and losses at a small budget, as queues of DVC experiments (two hours)
@@ -99,4 +106,4 @@ pins:  ## resolve the newest versions anew into constraints.txt
 	rm -rf .venv-pins
 
 clean:  ## remove the environment, the demo, logs and downloads (never results)
-	rm -rf .venv .study .review demo logs report data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .study .review .bench demo logs report data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis

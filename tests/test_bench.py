@@ -51,6 +51,31 @@ def test_every_contestant_is_measured_in_every_round(with_bench: Workspace) -> N
         assert words in printed
 
 
+def test_the_gallery_is_measured_beside_others(with_bench: Workspace) -> None:
+    small = ("--rounds", "2", "--rows", "2000", "--queries", "150", "--seconds", "0.2")
+    printed = with_bench.run(sys.executable, "bench/gallery.py", *small)
+    report = json.loads((with_bench.path / "bench" / "gallery.json").read_text())
+    assert report["machine"]["lancedb"]
+    assert report["machine"]["faiss-cpu"]
+    assert report["data"]["queries"] == 150
+    assert report["data"]["tuning_queries"] == 180, "half of the test images"
+    assert report["data"]["jitter"] > 0
+    [size] = report["sizes"]
+    assert size["rows"] == 2000, "more than the pipeline's"
+    assert len(size["rounds"]) == 2
+    approximate = ("gallery-index", "faiss-ivf")
+    for contestants in size["rounds"]:
+        assert {*contestants} == {"gallery", "faiss-flat", "scikit-learn", *approximate}
+        for name, figures in contestants.items():
+            assert 1 <= figures.pop("asked") <= 150
+            assert figures["disk_mb"] >= 2000 * report["data"]["dimensions"] * 4 / 1e6
+            assert figures.pop("recall") >= (0.95 if name in approximate else 1.0)
+            assert all(figure > 0 for figure in figures.values()), figures
+    for words in ("| 2,000 rows |", "| gallery, exact |", "| FAISS IVF |", "| 1.0000 |"):
+        assert words in printed
+    assert with_bench.run("git", "status", "--porcelain").split() == ["??", "bench/gallery.json"]
+
+
 def test_the_study_queues_runs_and_collects_what_they_measured(with_bench: Workspace) -> None:
     for folder in ("data/model", "data/embeddings", "data/pictures"):
         forget(with_bench, folder)  # the study needs none of them

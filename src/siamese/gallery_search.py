@@ -20,7 +20,8 @@ from siamese.knn import SPARE, nearest, rank
 # for each on 50,000 rows, scikit-learn's a tenth, after a second to import it.
 MANY_QUERIES = 100
 # Up to so many rows, many queries are answered from memory even where there is an index: that is
-# faster, and nothing is missed. Of a million rows memory answers 44 queries a second, the index 120 and more.
+# faster, and nothing is missed. Of a million rows memory answers 44 queries a second, the index 120
+# and more.
 MEMORY_ROWS = 300_000
 # Queries that the index is asked at once.
 AT_ONCE = 100

@@ -50,8 +50,8 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
     | {".tif", ".tiff", ".avif", ".jp2", ".j2k", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm"}
 )
 
-# More than any camera of 35 mm format has. Decoding that many takes 0.3 GB of memory at best, 0.9 GB
-# as a PNG with transparency and 1.7 GB in the worst case, JPEG 2000 with transparency.
+# More than any camera of 35 mm format has. Decoding that many takes 0.3 GB of memory at best, 0.9
+# as a PNG with transparency (or turned and cropped), 1.7 at worst (JPEG 2000 with transparency).
 MAX_PIXELS = 2**26
 # An uncompressed file of that many pixels with 16-bit colours.
 MAX_BYTES = 2**29

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from siamese.dataset import Classes, Dataset
 from siamese.errors import InputError
+from siamese.images import fit_image
 from siamese.params import Section
 
 
@@ -28,9 +29,9 @@ def prepare(raw: Dataset, image_size: int, params: PrepareParams) -> Dataset:
 
     Args:
         raw: what `download` wrote, with the splits `train` and `test`.
-        image_size: height and width of the images wanted, in pixels. Others are resized by Pillow's
-            bicubic filter, which averages where it makes an image smaller; `N·image_size²·3` bytes
-            of memory are then needed. Images of this size stay as they are, byte by byte.
+        image_size: height and width of the images wanted, in pixels. Others are resized as
+            `siamese.images` does it; `N·image_size²·3` bytes of memory are then needed. Images of
+            this size stay as they are, byte by byte.
         params: the section `prepare`.
 
     Returns:
@@ -86,8 +87,7 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
     resized = np.empty((len(images), size, size, 3), dtype=np.uint8)
     bar = tqdm(images, desc="resize", unit="image", disable=None)
     for row, image in enumerate(bar):
-        picture = Image.fromarray(np.asarray(image))
-        resized[row] = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
+        resized[row] = fit_image(Image.fromarray(np.asarray(image)), size)
     return resized
 
 
