@@ -92,7 +92,7 @@ bench-gallery: $(READY)  ## measure the gallery beside FAISS and scikit-learn, u
 	$(BIN)/python bench/gallery.py
 
 # Chosen on validation, in the first queue.
-FINALISTS ?= default like-weight pml-contrastive pml-supcon cross-entropy
+FINALISTS ?= default images-128 pml-contrastive pml-proxy-anchor cross-entropy
 study: $(READY)  ## compare settings and losses at a small budget, as queues of DVC experiments (two hours)
 	$(BIN)/dvc repro pairs
 	$(BIN)/python bench/study.py queue

@@ -1,4 +1,4 @@
-"""The README's Python, as a reader would run it: each block in a place with a finished pipeline."""
+"""The documentation's Python, as a reader would run it: in a place with a finished pipeline."""
 
 import os
 import re
@@ -15,12 +15,18 @@ from siamese.dataset import load_dataset
 from siamese.gallery_build import build
 from tests.conftest import ROOT, Workspace
 
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.M)
+BLOCKS = [
+    pytest.param(block, id=f"{file.stem}-{number}")
+    for file in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for number, block in enumerate(
+        re.findall(r"^```python\n(.*?)^```", file.read_text(), re.DOTALL | re.MULTILINE)
+    )
+]
 
 
 @pytest.fixture(scope="module")
 def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the README takes for granted: `data/`, a gallery, `photo.png` and `other.png`."""
+    """What the documentation takes for granted: `data/`, a gallery, `photo.png` and `other.png`."""
     folder = tmp_path_factory.mktemp("readme")
     for name in ("model", "embeddings", "prepared"):
         shutil.copytree(finished.path / "data" / name, folder / "data" / name)
@@ -33,8 +39,8 @@ def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-def test_the_readme_has_python() -> None:
-    assert BLOCKS
+def test_the_documentation_has_python() -> None:
+    assert len(BLOCKS) >= 3
 
 
 @pytest.mark.parametrize("block", BLOCKS)
