@@ -21,7 +21,7 @@ setup: $(READY)  ## make .venv with everything pinned (again only when the pins 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed; $(PYTHON) is {sys.version.split()[0]}. Name another: make setup PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-ifdef TORCH_INDEX
+ifneq ($(TORCH_INDEX),)
 	$(BIN)/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) -c constraints.txt torch torchvision
 endif
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
