@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from siamese.dataset import Dataset
@@ -46,6 +47,9 @@ IMAGES_AT_ONCE = 2000
 QUERIES_AT_ONCE = 250
 
 
+# One thread: sums are then rounded alike whatever the number of cores. And on a busy machine two
+# threads, which wait for each other after every product, take longer than one.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
     """Find for each test sample the most similar training or validation sample.
 
