@@ -75,7 +75,8 @@ def main() -> None:
     queueing.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=[*CONTESTANTS])
     queueing.add_argument("--seeds", nargs="+", type=int, default=[0])
     queueing.add_argument("--split", choices=["validation", "test"], default="validation")
-    queueing.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    # More are faster, but of DVC's workers all except the first were seen to wait on for ever.
+    queueing.add_argument("--jobs", type=int, default=1, help="runs at a time")
     queueing.add_argument("--set", nargs="*", default=[], help="of bench/params.yaml: name=value")
     queueing.set_defaults(do=queue)
     commands.add_parser("table", help="print and draw the results").set_defaults(
