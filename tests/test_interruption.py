@@ -95,15 +95,19 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     longer: Workspace, never_stopped: dict[str, bytes], seed: int
 ) -> None:
     chance = random.Random(seed)
-    went_on = False
-    for _ in range(4):
+    process = start(longer)
+    time.sleep(chance.uniform(0, 0.1))  # before there is anything to go on from, as a rule
+    process.kill()
+    process.communicate(timeout=60)
+    for _ in range(3):
         process = start(longer)
-        time.sleep(chance.uniform(0.2, 4))
+        wait_for("epoch  ", process)
+        time.sleep(chance.uniform(0, 0.2))  # an epoch takes about so long
         process.kill()
-        printed, _ = process.communicate(timeout=60)
-        went_on = went_on or "Going on in epoch" in printed
-    printed = longer.run(sys.executable, "stages/train.py")
-    assert went_on or "Going on in epoch" in printed
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL, "killed in the middle of it"
+        assert len(resume_files(longer)) == 1
+    assert "Going on in epoch" in longer.run(sys.executable, "stages/train.py")
     assert outputs(longer) == never_stopped
 
 
