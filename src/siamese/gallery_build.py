@@ -21,6 +21,7 @@ from siamese.gallery import decode_png, encode_png
 from siamese.gallery_index import INDEX_FROM, build_index, index_of
 from siamese.gallery_search import Searcher
 from siamese.gallery_table import GalleryTable, Rows, writing
+from siamese.images import fit_image
 from siamese.novelty import novelty_distance
 
 if TYPE_CHECKING:  # torch takes a second or two
@@ -168,11 +169,7 @@ def _embedded_anew(rows: Rows, model: "Model") -> Rows:
     pixels = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     for row, content in enumerate(rows.images):
         assert content is not None, "every enrolled row has its image"
-        image = decode_png(content)
-        if image.shape[0] != size:
-            picture = Image.fromarray(image)
-            image = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
-        pixels[row] = image
+        pixels[row] = fit_image(Image.fromarray(decode_png(content)), size)
     # The picture that was enrolled stays, whatever size a later network wants it in.
     return Rows(
         numbers=rows.numbers,
