@@ -66,7 +66,7 @@ def loaded(image: Path, rounds: int) -> dict[str, Any]:
     import torch
 
     from siamese.embedding import embed_images
-    from siamese.gallery import Gallery
+    from siamese.gallery.gallery import Gallery
     from siamese.model import load_model
 
     model = load_model("data/model")

@@ -13,7 +13,7 @@ from pytorch_metric_learning import losses, miners
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siamese.trainer import PairedBatch, Trainer
+from siamese.training.trainer import PairedBatch, Trainer
 
 
 class HardestTrainer(Trainer):

@@ -276,32 +276,32 @@ class OurGallery(Contestant):
     """The gallery of this project, from which the rest of a row is left out: labels, images."""
 
     says = "gallery, exact"
-    libraries = ("lancedb", "pyarrow", "sklearn.neighbors", "siamese.gallery_search")
+    libraries = ("lancedb", "pyarrow", "sklearn.neighbors", "siamese.gallery.search")
     uses_index = False
 
     def build(self, vectors: Path, folder: Path) -> None:
         """Write the rows, streamed, and index them if that is asked for."""
-        from siamese.gallery_search import Searcher
-        from siamese.gallery_table import GalleryTable
+        from siamese.gallery.search import Searcher
+        from siamese.gallery.table import GalleryTable
 
         dimensions = np.load(vectors, mmap_mode="r").shape[1]
         table = GalleryTable.replace(folder / "gallery", dimensions, self._rows(vectors))
         if self.uses_index:
-            from siamese.gallery_index import build_index
+            from siamese.gallery.index import build_index
 
             build_index(Searcher(table))
 
     def open(self, folder: Path) -> Answer:
         """Open the table; vectors are read when a batch needs them."""
-        from siamese.gallery_search import Searcher
-        from siamese.gallery_table import GalleryTable
+        from siamese.gallery.search import Searcher
+        from siamese.gallery.table import GalleryTable
 
         searcher = Searcher(GalleryTable.open(folder / "gallery"))
         return lambda queries: searcher.nearest(queries, K, exact=not self.uses_index)[0]
 
     @staticmethod
     def _rows(vectors: Path) -> Iterator[Any]:
-        from siamese.gallery_table import Rows
+        from siamese.gallery.table import Rows
 
         mapped = np.load(vectors, mmap_mode="r")
         with vectors.open("rb") as stream:  # not by the map, whose pages would count as memory

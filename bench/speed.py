@@ -36,14 +36,14 @@ from torch.nn import functional
 from torchvision import transforms
 from torchvision.datasets import CIFAR100
 
-from siamese.augment import Changes, augment
 from siamese.compute import ComputeParams, autocast_dtype, start
-from siamese.dataset import channel_statistics, load_dataset
+from siamese.data.dataset import channel_statistics, load_dataset
+from siamese.data.pairs import PairsParams
 from siamese.network import NetworkParams, SiameseNetwork, build_network
-from siamese.pairs import PairsParams
 from siamese.params import read_sections
-from siamese.trainer import Trainer, TrainParams
-from siamese.training_data import TrainingData
+from siamese.training.augment import Changes, augment
+from siamese.training.trainer import Trainer, TrainParams
+from siamese.training.training_data import TrainingData
 
 PREPARED, PAIRS, RESULT = Path("data/prepared"), Path("data/pairs"), Path("bench/speed.json")
 TURNS = 2  # of trainer and limit in one process

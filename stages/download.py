@@ -5,8 +5,8 @@ import workspace
 import os
 from pathlib import Path
 
-from siamese.data_params import DataParams
-from siamese.download import download
+from siamese.data.data_params import DataParams
+from siamese.data.download import download
 from siamese.params import read_sections
 
 

@@ -5,7 +5,7 @@ import workspace
 from pathlib import Path
 
 from siamese.compute import ComputeParams, start
-from siamese.dataset import load_dataset
+from siamese.data.dataset import load_dataset
 from siamese.embedding import EmbedParams, embed_images
 from siamese.embedding_file import Embeddings, save_embeddings
 from siamese.files import new_folder

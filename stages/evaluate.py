@@ -8,22 +8,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from siamese.class_table import class_table, confused_pairs, confusion_counts
-from siamese.dataset import Dataset, load_dataset
+from siamese.data.dataset import Dataset, load_dataset
+from siamese.data.manifest import read_manifest
+from siamese.data.near_duplicates import FILE, read_near_duplicates
 from siamese.embedding_file import Embeddings, load_embeddings
-from siamese.evaluation import EvaluateParams, Evaluation, evaluate
-from siamese.evaluation_files import save_per_pair, save_per_query
-from siamese.files import new_file, new_folder, reading, write_json
-from siamese.manifest import read_manifest
-from siamese.near_duplicates import FILE, read_near_duplicates
-from siamese.params import read_sections
-from siamese.pictures import (
+from siamese.evaluation.class_table import class_table, confused_pairs, confusion_counts
+from siamese.evaluation.evaluate import EvaluateParams, Evaluation, evaluate
+from siamese.evaluation.evaluation_files import save_per_pair, save_per_query
+from siamese.evaluation.pictures import (
     draw_confusion,
     draw_mistakes,
     draw_neighbours,
     draw_training,
     draw_verification,
 )
+from siamese.files import new_file, new_folder, reading, write_json
+from siamese.params import read_sections
 from siamese.verification import Calibration
 
 PREPARED, PAIRS, EMBEDDINGS = Path("data/prepared"), Path("data/pairs"), Path("data/embeddings")

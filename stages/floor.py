@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.compute import ComputeParams, start
-from siamese.dataset import channel_statistics, load_dataset
+from siamese.data.dataset import channel_statistics, load_dataset
 from siamese.embedding import embed_images
+from siamese.evaluation.floor import FloorParams, plain_vote_accuracy
 from siamese.files import write_json
-from siamese.floor import FloorParams, plain_vote_accuracy
 from siamese.network import NetworkParams, build_network
 from siamese.params import read_sections
 

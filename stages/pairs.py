@@ -4,9 +4,9 @@ import workspace
 
 from pathlib import Path
 
-from siamese.dataset import load_dataset
+from siamese.data.dataset import load_dataset
+from siamese.data.pairs import PairsParams, draw_fixed, draw_training
 from siamese.files import new_folder
-from siamese.pairs import PairsParams, draw_fixed, draw_training
 from siamese.params import read_sections
 
 PREPARED = Path("data/prepared")

@@ -4,13 +4,13 @@ import workspace
 
 from pathlib import Path
 
-from siamese.data_params import DataParams
-from siamese.dataset import load_dataset, save_dataset
-from siamese.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
+from siamese.data.data_params import DataParams
+from siamese.data.dataset import load_dataset, save_dataset
+from siamese.data.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
+from siamese.data.near_duplicates import FILE, find_near_duplicates, save_near_duplicates
+from siamese.data.prepare import PrepareParams, identical_pairs, prepare
 from siamese.files import new_folder
-from siamese.near_duplicates import FILE, find_near_duplicates, save_near_duplicates
 from siamese.params import read_sections
-from siamese.prepare import PrepareParams, identical_pairs, prepare
 
 
 def main() -> None:

@@ -12,17 +12,17 @@ import pandas as pd
 import torch
 
 from siamese.compute import ComputeParams, autocast_dtype, check_devices, start
-from siamese.dataset import FILES
+from siamese.data.dataset import FILES
 from siamese.embedding import embed_images
 from siamese.files import new_file, new_folder, sha256, write_json
 from siamese.model import Model, save_model
 from siamese.network import NetworkParams, build_network
-from siamese.parallel import Ranks, joined, run_together, started_by_torchrun, this_rank
 from siamese.params import read_sections
-from siamese.resume import ResumeFile, fingerprint
-from siamese.trainer import TrainParams
-from siamese.training import EpochRecord, check_margin, collapse_warning, train_network
-from siamese.training_data import TrainingData
+from siamese.training.parallel import Ranks, joined, run_together, started_by_torchrun, this_rank
+from siamese.training.resume import ResumeFile, fingerprint
+from siamese.training.run import EpochRecord, check_margin, collapse_warning, train_network
+from siamese.training.trainer import TrainParams
+from siamese.training.training_data import TrainingData
 from siamese.verification import calibrate, pair_distances
 
 PREPARED, PAIRS = Path("data/prepared"), Path("data/pairs")

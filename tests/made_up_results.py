@@ -60,7 +60,7 @@ class MadeUp:
         details = {"verification": {"threshold": THRESHOLD}}
         (metrics / "details.json").write_text(json.dumps(details))
         (metrics / "ran_on.json").write_text(json.dumps({"device": "cpu", "torch": "2.14.1"}))
-        code = root / "src" / "siamese" / "augment.py"
+        code = root / "src/siamese/training/augment.py"
         code.parent.mkdir(parents=True, exist_ok=True)
         code.write_text(self.code)
         nested: dict[str, dict[str, Any]] = {}
@@ -83,7 +83,7 @@ class MadeUp:
             },
             "train": {
                 "cmd": "python stages/train.py",
-                "deps": [item("src/siamese/augment.py")],
+                "deps": [item("src/siamese/training/augment.py")],
                 "params": {"params.yaml": self.params},
                 "outs": [{"path": "data/model", "md5": model}],
             },

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from siamese import all_pairs
-from siamese.all_pairs import FINE_BINS, PairHistogram, pair_histogram
+from siamese.evaluation import all_pairs
+from siamese.evaluation.all_pairs import FINE_BINS, PairHistogram, pair_histogram
 
 
 def made_up(n: int, seed: int, unit: bool = True) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamese.augment import AugmentParams, Changes, augment
+from siamese.training.augment import AugmentParams, Changes, augment
 
 
 def batch(count: int = 8, height: int = 6, width: int = 5) -> torch.Tensor:

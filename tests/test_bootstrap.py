@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamese.bootstrap import Figures, intervals, weighted_means
+from siamese.evaluation.bootstrap import Figures, intervals, weighted_means
 
 
 def mean_of(values: np.ndarray) -> "object":

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese.canonical import canonical_order, content_hash
-from siamese.dataset import Classes, Dataset
+from siamese.data.canonical import canonical_order, content_hash
+from siamese.data.dataset import Classes, Dataset
 
 # Two pixels and few values, so that equal images, and equal rows, are common.
 row = st.tuples(

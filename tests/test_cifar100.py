@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from siamese import cifar100
-from siamese.cifar100 import read_cifar100
+from siamese.data import cifar100
+from siamese.data.cifar100 import read_cifar100
 from siamese.errors import InputError
 from tests.tiny_archive import (
     FOLDER,

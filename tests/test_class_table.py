@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, recall_score
 
-from siamese.class_table import class_table, confused_pairs, confusion_counts
+from siamese.evaluation.class_table import class_table, confused_pairs, confusion_counts
 
 NAMES = ["ant", "bee", "cat", "dog"]
 # Two of four ants are bees, one is a cat; one bee is an ant; the cat is right; no dog was asked.

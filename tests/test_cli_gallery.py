@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from siamese.cli import main
-from siamese.dataset import load_dataset
+from siamese.data.dataset import load_dataset
 from tests.conftest import ROOT, Workspace
 
 

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from siamese.cli import main
-from siamese.comparison import Comparison, compare
-from siamese.comparison_text import as_json, as_markdown, as_text
-from siamese.comparison_words import conclusions
+from siamese.comparison.comparison import Comparison, compare
+from siamese.comparison.paired_tests import Outcome
+from siamese.comparison.revisions import WORKSPACE, find_revision, find_revisions
+from siamese.comparison.text import as_json, as_markdown, as_text
+from siamese.comparison.words import conclusions
 from siamese.errors import InputError
-from siamese.paired_tests import Outcome
-from siamese.revisions import WORKSPACE, find_revision, find_revisions
 from tests.conftest import ROOT
 from tests.made_up_results import MadeUp, Repository
 
@@ -144,12 +144,12 @@ def test_what_differs_is_told_stage_by_stage(repository: Repository) -> None:
     comparison = compared(repository, "good", "changed")
     train, evaluate = comparison.changes
     assert [(c.name, c.base, c.head) for c in train.params] == [("train.margin", 1.0, 0.5)]
-    assert [change.name for change in train.code] == ["src/siamese/augment.py"]
+    assert [change.name for change in train.code] == ["src/siamese/training/augment.py"]
     assert [change.name for change in train.outputs] == ["data/model"]
     assert not evaluate.is_cause
     text = as_text(comparison)
     assert "train.margin 1.0 -> 0.5" in text
-    assert "src/siamese/augment.py (changed)" in text
+    assert "src/siamese/training/augment.py (changed)" in text
     assert "and so    evaluate" in text
 
 
@@ -167,11 +167,11 @@ def test_figures_that_are_no_longer_the_revisions_own_are_pointed_out(
 ) -> None:
     root = repository.root
     (root / "params.yaml").write_text("train: {margin: 0.9, seed: 1}\n")
-    (root / "src/siamese/augment.py").write_text("edited\n")
+    (root / "src/siamese/training/augment.py").write_text("edited\n")
     text = as_text(compared(repository, "good"))
     assert "Careful: the workspace has changed since its figures were made" in text
     assert "train.margin (made with 1.0, now 0.9)" in text
-    assert "src/siamese/augment.py" in text.partition("Careful")[2]
+    assert "src/siamese/training/augment.py" in text.partition("Careful")[2]
     assert "Careful" not in as_text(compared(repository, "good", "better"))
 
 

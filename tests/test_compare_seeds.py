@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from siamese.comparison import Comparison, compare
-from siamese.comparison_words import conclusions
-from siamese.dataset import channel_statistics, load_dataset
+from siamese.comparison.comparison import Comparison, compare
+from siamese.comparison.revisions import find_revisions
+from siamese.comparison.words import conclusions
+from siamese.data.dataset import channel_statistics, load_dataset
+from siamese.data.pairs import draw_fixed, draw_training
 from siamese.embedding import embed_images
 from siamese.embedding_file import Embeddings
-from siamese.evaluation import evaluate
+from siamese.evaluation.evaluate import evaluate
 from siamese.network import build_network
-from siamese.pairs import draw_fixed, draw_training
-from siamese.resume import ResumeFile
-from siamese.revisions import find_revisions
 from siamese.schema import check_params
-from siamese.training import train_network
-from siamese.training_data import TrainingData
+from siamese.training.resume import ResumeFile
+from siamese.training.run import train_network
+from siamese.training.training_data import TrainingData
 from siamese.verification import calibrate, pair_distances
 from tests.conftest import Workspace
 from tests.made_up_results import MadeUp, Repository

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from siamese.dataset import Classes, Dataset, load_dataset, save_dataset
+from siamese.data.dataset import Classes, Dataset, load_dataset, save_dataset
 from siamese.errors import InputError
 from siamese.files import write_json
 

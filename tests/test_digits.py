@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from siamese.canonical import canonical_order, content_hash
-from siamese.dataset import Dataset
-from siamese.digits import read_digits
+from siamese.data.canonical import canonical_order, content_hash
+from siamese.data.dataset import Dataset
+from siamese.data.digits import read_digits
 
 
 @pytest.fixture(scope="module")

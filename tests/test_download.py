@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from siamese import download as module
 from siamese import files
-from siamese.canonical import content_hash
-from siamese.cifar100 import read_cifar100
-from siamese.data_params import DataParams
-from siamese.dataset import load_dataset
-from siamese.download import download
+from siamese.data import download as module
+from siamese.data.canonical import content_hash
+from siamese.data.cifar100 import read_cifar100
+from siamese.data.data_params import DataParams
+from siamese.data.dataset import load_dataset
+from siamese.data.download import download
 from siamese.errors import InputError
 from siamese.params import read_sections
 from tests.tiny_archive import records, shuffled, write_archive

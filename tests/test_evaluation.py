@@ -14,22 +14,22 @@ import yaml
 from matplotlib import image as mpimg
 from sklearn.metrics import roc_auc_score
 
-from siamese.all_pairs import pair_histogram
-from siamese.dataset import Classes, Dataset, save_dataset
+from siamese.data.dataset import Classes, Dataset, save_dataset
+from siamese.data.near_duplicates import save_near_duplicates
 from siamese.embedding_file import Embeddings, save_embeddings
 from siamese.errors import InputError
-from siamese.evaluation import EvaluateParams, Evaluation
-from siamese.evaluation import evaluate as evaluate_queries
-from siamese.files import write_json
-from siamese.floor import plain_vote_accuracy
-from siamese.near_duplicates import save_near_duplicates
-from siamese.pictures import (
+from siamese.evaluation.all_pairs import pair_histogram
+from siamese.evaluation.evaluate import EvaluateParams, Evaluation
+from siamese.evaluation.evaluate import evaluate as evaluate_queries
+from siamese.evaluation.floor import plain_vote_accuracy
+from siamese.evaluation.pictures import (
     draw_confusion,
     draw_mistakes,
     draw_neighbours,
     draw_training,
     draw_verification,
 )
+from siamese.files import write_json
 from siamese.verification import Calibration, calibrate
 
 N_CLASSES = 6  # in three superclasses: 0 and 1, 2 and 3, 4 and 5

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from siamese import fetch as module
+from siamese.data import fetch as module
+from siamese.data.fetch import fetch
 from siamese.errors import InputError
-from siamese.fetch import fetch
 
 CONTENT = random.Random(0).randbytes(300_000)
 SIZE = len(CONTENT)
@@ -216,7 +216,7 @@ def test_a_killed_process_is_gone_on_from(
     hold = threading.Event()
     server = serve(break_after=[200_000], before_break=lambda: hold.wait(20) and None)
     code = (
-        "import sys; from pathlib import Path; from siamese.fetch import fetch;"
+        "import sys; from pathlib import Path; from siamese.data.fetch import fetch;"
         f"fetch([{server.url!r}], Path({str(target)!r}), {SIZE}, {SHA256!r})"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env={"PYTHONPATH": str(SOURCE)})

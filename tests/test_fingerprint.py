@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from siamese.errors import InputError
-from siamese.fingerprint import fingerprint, folder_fingerprint
+from siamese.gallery.fingerprint import fingerprint, folder_fingerprint
 from siamese.model import load_model
 from tests.conftest import Workspace
 

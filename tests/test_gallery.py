@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese.dataset import Dataset, load_dataset
+from siamese.data.dataset import Dataset, load_dataset
 from siamese.embedding_file import load_embeddings
 from siamese.errors import InputError
-from siamese.gallery import Enrolment, Gallery, LabelCount, decode_png, encode_png
-from siamese.gallery_build import Built, build
-from siamese.gallery_table import ENROLLED
+from siamese.gallery.build import Built, build
+from siamese.gallery.gallery import Enrolment, Gallery, LabelCount, decode_png, encode_png
+from siamese.gallery.table import ENROLLED
 from siamese.knn import class_ranking, nearest
 from siamese.model import Model, load_model, save_model
 from siamese.verification import pair_distances

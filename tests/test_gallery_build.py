@@ -12,9 +12,9 @@ import pytest
 from siamese.embedding import embed_images
 from siamese.embedding_file import load_embeddings, save_embeddings
 from siamese.errors import InputError
-from siamese.gallery import Gallery
-from siamese.gallery_build import Built
-from siamese.gallery_table import GalleryTable
+from siamese.gallery.build import Built
+from siamese.gallery.gallery import Gallery
+from siamese.gallery.table import GalleryTable
 from siamese.model import Model, load_model
 from tests.conftest import ROOT, Workspace
 from tests.test_gallery import build_in, dataset, gallery, model, new_images, other_model

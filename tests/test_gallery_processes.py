@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siamese.gallery_table import GalleryTable, Rows, writing
+from siamese.gallery.table import GalleryTable, Rows, writing
 from tests.conftest import ROOT
 
 # Writes rows of its own, a commit each, as `enroll` does.
 WRITER = """
 import sys
 import numpy as np
-from siamese.gallery_table import GalleryTable, Rows, writing
+from siamese.gallery.table import GalleryTable, Rows, writing
 address, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -34,7 +34,7 @@ for number in range(first, first + count):
 BUILDER = """
 import sys
 import numpy as np
-from siamese.gallery_table import GalleryTable, Rows, writing
+from siamese.gallery.table import GalleryTable, Rows, writing
 address, generations = sys.argv[1], int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -53,7 +53,7 @@ for generation in range(1, generations + 1):
 SLOW_BUILDER = """
 import sys, time
 import numpy as np
-from siamese.gallery_table import GalleryTable, Rows, writing
+from siamese.gallery.table import GalleryTable, Rows, writing
 print("ready", flush=True)
 sys.stdin.readline()
 def rows():
@@ -68,8 +68,8 @@ with writing(sys.argv[1]):
 READER = """
 import json, sys
 import numpy as np
-from siamese.gallery_table import GalleryTable
-from siamese.gallery_search import Searcher
+from siamese.gallery.table import GalleryTable
+from siamese.gallery.search import Searcher
 address = sys.argv[1]
 print("ready", flush=True)
 sys.stdin.readline()

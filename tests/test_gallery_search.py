@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from siamese import gallery_search
 from siamese.errors import InputError
-from siamese.gallery_index import build_index, index_of
-from siamese.gallery_search import MOST_CANDIDATES, Searcher, rounding_error
-from siamese.gallery_table import GalleryTable, Rows
+from siamese.gallery import search as gallery_search
+from siamese.gallery.index import build_index, index_of
+from siamese.gallery.search import MOST_CANDIDATES, Searcher, rounding_error
+from siamese.gallery.table import GalleryTable, Rows
 from siamese.knn import nearest
 
 # Each example replaces the gallery of the one before, as a build does.

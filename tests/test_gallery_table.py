@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese.errors import InputError
-from siamese.gallery_table import (
+from siamese.gallery.table import (
     ENROLLED,
     GalleryTable,
     Rows,

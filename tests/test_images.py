@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from siamese.errors import InputError
-from siamese.images import (
+from siamese.data.images import (
     FORMATS,
     IMAGE_SUFFIXES,
     MAX_BYTES,
@@ -28,6 +27,7 @@ from siamese.images import (
     load_image,
     load_images,
 )
+from siamese.errors import InputError
 
 FITS: tuple[Fit, ...] = get_args(Fit)
 RNG = np.random.default_rng(0)
@@ -546,7 +546,7 @@ def test_of_thousands_of_frames_the_first_alone_is_decoded(tmp_path: Path) -> No
 MEASURED = """
 import sys
 from pathlib import Path
-from siamese.images import load_image
+from siamese.data.images import load_image
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamese.loss import balanced_mean, contrastive_loss, distance_matrix, distance_of
+from siamese.training.loss import balanced_mean, contrastive_loss, distance_matrix, distance_of
 
 
 def points_on_circle(*degrees: float) -> torch.Tensor:

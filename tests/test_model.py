@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from siamese.dataset import Classes
+from siamese.data.dataset import Classes
 from siamese.errors import InputError
 from siamese.model import Model, load_model, save_model
 from siamese.network import NetworkParams, build_network

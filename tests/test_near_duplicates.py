@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from siamese import near_duplicates
-from siamese.dataset import Classes, Dataset
-from siamese.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
-from siamese.errors import InputError
-from siamese.near_duplicates import (
+from siamese.data import near_duplicates
+from siamese.data.dataset import Classes, Dataset
+from siamese.data.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
+from siamese.data.near_duplicates import (
     find_near_duplicates,
     read_near_duplicates,
     save_near_duplicates,
 )
+from siamese.errors import InputError
 
 THRESHOLD = 0.4
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese.errors import InputError
-from siamese.novelty import novelty_distance
+from siamese.gallery.novelty import novelty_distance
 
 
 def by_loop(known: np.ndarray, held_out: np.ndarray, share: float) -> float:

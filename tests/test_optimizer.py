@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from siamese.optimizer import ConvolutionMuon, make_optimizers
+from siamese.training.optimizer import ConvolutionMuon, make_optimizers
 
 
 def network() -> tuple[nn.Sequential, torch.Tensor]:

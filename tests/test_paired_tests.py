@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from siamese.paired_tests import (
+from siamese.comparison.paired_tests import (
     RESAMPLES,
     Outcome,
     Statistic,
@@ -20,8 +20,8 @@ from siamese.paired_tests import (
     mcnemar,
     welch,
 )
+from siamese.evaluation.weighted_verification import WeightedPairs
 from siamese.verification import equal_error_rate, error_rates
-from siamese.weighted_verification import WeightedPairs
 
 
 def answers(won: int, lost: int, both: int = 3, neither: int = 4) -> tuple[np.ndarray, np.ndarray]:

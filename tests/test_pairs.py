@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from siamese.dataset import Classes, Dataset, save_dataset
-from siamese.errors import InputError
-from siamese.manifest import check_manifest, read_manifest
-from siamese.pairs import (
+from siamese.data.dataset import Classes, Dataset, save_dataset
+from siamese.data.manifest import check_manifest, read_manifest
+from siamese.data.pairs import (
     PairsParams,
     _DeadEnd,
     _deal,
@@ -28,6 +27,7 @@ from siamese.pairs import (
     draw_fixed,
     draw_training,
 )
+from siamese.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 

@@ -12,7 +12,7 @@ import torch
 
 from siamese.errors import InputError
 from siamese.model import load_model
-from siamese.parallel import Ranks, this_rank
+from siamese.training.parallel import Ranks, this_rank
 from tests.conftest import Workspace
 
 SCRIPT = Path(__file__).with_name("train_in_parallel.py")

@@ -141,15 +141,15 @@ def test_a_changed_margin_runs_train_embed_and_evaluate_alone(workspace: Workspa
 @pytest.mark.parametrize(
     ("file", "affected"),
     [
-        ("src/siamese/augment.py", {"train"}),
-        ("src/siamese/pairs.py", {"pairs"}),
-        ("src/siamese/cifar100.py", {"download"}),
-        ("src/siamese/manifest.py", {"train", "evaluate"}),
+        ("src/siamese/training/augment.py", {"train"}),
+        ("src/siamese/data/pairs.py", {"pairs"}),
+        ("src/siamese/data/cifar100.py", {"download"}),
+        ("src/siamese/data/manifest.py", {"train", "evaluate"}),
         ("src/siamese/knn.py", {"train", "floor", "evaluate"}),
-        ("src/siamese/pictures.py", {"evaluate"}),
-        ("src/siamese/bootstrap.py", {"evaluate"}),
-        ("src/siamese/near_duplicates.py", {"prepare", "evaluate"}),
-        ("src/siamese/floor.py", {"floor"}),
+        ("src/siamese/evaluation/pictures.py", {"evaluate"}),
+        ("src/siamese/evaluation/bootstrap.py", {"evaluate"}),
+        ("src/siamese/data/near_duplicates.py", {"prepare", "evaluate"}),
+        ("src/siamese/evaluation/floor.py", {"floor"}),
         ("src/siamese/network.py", {"train", "embed", "floor"}),
         ("src/siamese/cli.py", set()),
         ("README.md", set()),
@@ -165,7 +165,7 @@ def test_touching_a_file_affects_the_stages_that_use_it(
 
 @pytest.mark.slow
 def test_an_experiment_in_a_temporary_copy_runs_that_copys_code(workspace: Workspace) -> None:
-    with (workspace.path / "src/siamese/evaluation.py").open("a") as stream:
+    with (workspace.path / "src/siamese/evaluation/evaluate.py").open("a") as stream:
         stream.write('\nprint("evaluation comes from", __file__)\n')
     # DVC commits what goes into the copy, and asks for an identity to do so.
     workspace.git("config", "user.name", "tester")

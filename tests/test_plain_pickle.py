@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siamese.data.plain_pickle import PickledArray, PickledDtype, read_pickle
 from siamese.errors import InputError
-from siamese.plain_pickle import PickledArray, PickledDtype, read_pickle
 from tests.tiny_archive import array_ops, pickle2
 
 texts = st.text(max_size=5)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from siamese.dataset import Classes, Dataset, load_dataset, save_dataset
+from siamese.data.dataset import Classes, Dataset, load_dataset, save_dataset
+from siamese.data.prepare import PrepareParams, identical_pairs, prepare
 from siamese.errors import InputError
-from siamese.prepare import PrepareParams, identical_pairs, prepare
 
 TENTH = PrepareParams(validation=0.1, near_duplicate=0.4, seed=0)
 

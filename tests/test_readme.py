@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese.dataset import load_dataset
-from siamese.gallery_build import build
+from siamese.data.dataset import load_dataset
+from siamese.gallery.build import build
 from tests.conftest import ROOT, Workspace
 
 BLOCKS = [

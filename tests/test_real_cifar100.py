@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from siamese.canonical import content_hash
-from siamese.cifar100 import read_cifar100
-from siamese.dataset import Dataset
-from siamese.download import CIFAR100_CONTENT
+from siamese.data.canonical import content_hash
+from siamese.data.cifar100 import read_cifar100
+from siamese.data.dataset import Dataset
+from siamese.data.download import CIFAR100_CONTENT
+from siamese.data.prepare import PrepareParams, identical_pairs, prepare
 from siamese.knn import nearest
-from siamese.prepare import PrepareParams, identical_pairs, prepare
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHIVE = Path(

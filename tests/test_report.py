@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from siamese.cli import main
-from siamese.comparison import compare
-from siamese.dvc_cache import cache_folder, cached_folder
-from siamese.report import as_html, write_report
-from siamese.revisions import find_revisions
+from siamese.comparison.comparison import compare
+from siamese.comparison.dvc_cache import cache_folder, cached_folder
+from siamese.comparison.report import as_html, write_report
+from siamese.comparison.revisions import find_revisions
 from tests.made_up_results import MadeUp, Repository
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

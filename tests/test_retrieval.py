@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese.retrieval import precision_at_r, relevant_counts
+from siamese.evaluation.retrieval import precision_at_r, relevant_counts
 
 
 def plain(labels: list[int], label: int, relevant: int) -> tuple[float, float]:

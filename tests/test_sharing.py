@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from siamese.comparison import compare
-from siamese.report import as_html
-from siamese.review import rebuild_both
-from siamese.revisions import find_revision
+from siamese.comparison.comparison import compare
+from siamese.comparison.report import as_html
+from siamese.comparison.review import rebuild_both
+from siamese.comparison.revisions import find_revision
 from tests.conftest import Workspace
 from tests.test_pipeline import stages_run
 

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from siamese.compute import ComputeParams, start
-from siamese.dataset import Classes, Dataset
+from siamese.data.dataset import Classes, Dataset
 from siamese.embedding import embed_images
 from siamese.errors import InputError
 from siamese.network import NetworkParams, SiameseNetwork, build_network
-from siamese.proxies import Proxies
-from siamese.resume import ResumeFile, fingerprint
-from siamese.trainer import TrainParams
-from siamese.training import EpochRecord, Trained, collapse_warning, train_network
-from siamese.training_data import TrainingData
+from siamese.training.proxies import Proxies
+from siamese.training.resume import ResumeFile, fingerprint
+from siamese.training.run import EpochRecord, Trained, collapse_warning, train_network
+from siamese.training.trainer import TrainParams
+from siamese.training.training_data import TrainingData
 
 CPU = torch.device("cpu")
 N_CLASSES, PER_CLASS, SIZE = 3, 12, 8

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from siamese.errors import InputError
-from siamese.verdict import decide
+from siamese.gallery.verdict import decide
 from siamese.verification import Calibration, Curve, calibrate, error_rates
 
 # Accepting none, then every threshold between five distances.

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from siamese.evaluation.weighted_verification import WeightedPairs
 from siamese.verification import auc, equal_error_rate, error_rates
-from siamese.weighted_verification import WeightedPairs
 
 N_IMAGES = 6
 

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from siamese.trainer import PairedBatch
+    from siamese.training.trainer import PairedBatch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
@@ -36,8 +36,8 @@ def frozen(layer: nn.BatchNorm2d) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def main() -> None:
-    from siamese.parallel import joined, this_rank
-    from siamese.trainer import Trainer
+    from siamese.training.parallel import joined, this_rank
+    from siamese.training.trainer import Trainer
     from tests.test_training import load, new_network, params
 
     changes, learns, target = json.loads(sys.argv[1]), sys.argv[2] == "learns", Path(sys.argv[3])

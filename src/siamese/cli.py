@@ -7,7 +7,7 @@ from pathlib import Path
 
 from siamese import __version__, cli_compare, cli_gallery
 from siamese.errors import InputError
-from siamese.results import results_table
+from siamese.evaluation.results import results_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

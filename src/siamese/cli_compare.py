@@ -70,9 +70,9 @@ def compared_sides(options: argparse.Namespace) -> Any:
     """
     from tqdm import tqdm
 
-    from siamese.comparison import compare, with_siblings
-    from siamese.paired_tests import RESAMPLES
-    from siamese.revisions import find_revisions
+    from siamese.comparison.comparison import compare, with_siblings
+    from siamese.comparison.paired_tests import RESAMPLES
+    from siamese.comparison.revisions import find_revisions
 
     sides = [find_revisions(names, Path()) for names in (options.base, options.head)]
     if options.seeds:
@@ -82,7 +82,7 @@ def compared_sides(options: argparse.Namespace) -> Any:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from siamese.comparison_text import as_json, as_markdown, as_text
+    from siamese.comparison.text import as_json, as_markdown, as_text
 
     comparison = compared_sides(options)
     if options.json:
@@ -92,17 +92,17 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from siamese.report import write_report
+    from siamese.comparison.report import write_report
 
     for file in write_report(compared_sides(options), options.folder):
         print(file)
 
 
 def _review(options: argparse.Namespace) -> None:
-    from siamese.comparison import compare
-    from siamese.comparison_text import as_text
-    from siamese.report import write_report
-    from siamese.review import REVIEW, rebuild_both
+    from siamese.comparison.comparison import compare
+    from siamese.comparison.report import write_report
+    from siamese.comparison.review import REVIEW, rebuild_both
+    from siamese.comparison.text import as_text
 
     base, head = rebuild_both(options.base, Path(), REVIEW)
     comparison = compare([base], [head])
@@ -112,6 +112,6 @@ def _review(options: argparse.Namespace) -> None:
 
 
 def _experiments(options: argparse.Namespace) -> None:
-    from siamese.experiment_table import experiment_table
+    from siamese.comparison.experiment_table import experiment_table
 
     print(experiment_table(Path(), options.all))

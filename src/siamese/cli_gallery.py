@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from siamese.gallery import Classification, Gallery, Neighbour
+    from siamese.gallery.gallery import Classification, Gallery, Neighbour
     from siamese.model import Model
 
 ADDRESS, MODEL = "data/gallery", Path("data/model")
@@ -129,7 +129,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(options: argparse.Namespace) -> None:
-    from siamese.gallery_build import build
+    from siamese.gallery.build import build
 
     built = build(
         options.gallery,
@@ -150,7 +150,7 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _info(options: argparse.Namespace) -> None:
-    from siamese.gallery import Gallery
+    from siamese.gallery.gallery import Gallery
 
     info = Gallery.open(options.gallery).info()
     if options.json:
@@ -180,7 +180,7 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from siamese.gallery import Gallery
+    from siamese.gallery.gallery import Gallery
 
     for count in Gallery.open(options.gallery).labels():
         if options.json:
@@ -191,18 +191,18 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _remove(options: argparse.Namespace) -> None:
-    from siamese.gallery import Gallery
+    from siamese.gallery.gallery import Gallery
 
     removed = Gallery.open(options.gallery).remove(options.label, options.file, options.number)
     print(f"{options.gallery}: {removed:,} enrolled rows removed")
 
 
 def _enroll(options: argparse.Namespace) -> int:
-    from siamese.images import find_images
+    from siamese.data.images import find_images
 
     files = find_images(options.paths)
     with _quick_imports():
-        from siamese.gallery import Gallery
+        from siamese.gallery.gallery import Gallery
         from siamese.model import load_model
 
     model = load_model(options.model)
@@ -220,7 +220,7 @@ def _enroll(options: argparse.Namespace) -> int:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from siamese.images import find_images
+    from siamese.data.images import find_images
 
     files = find_images(options.paths)
     gallery, model = _open(options)
@@ -237,7 +237,7 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace) -> None:
-    from siamese.images import load_image
+    from siamese.data.images import load_image
 
     gallery, model = _open(options)
     image = load_image(options.image, model.network.image_size)
@@ -251,7 +251,7 @@ def _search(options: argparse.Namespace) -> None:
                 f"  (number {neighbour.number}, {neighbour.source})"
             )
     if options.sheet is not None:
-        from siamese.search_sheet import draw_search
+        from siamese.gallery.search_sheet import draw_search
 
         found = gallery.images([neighbour.number for neighbour in neighbours])
         draw_search(image, found, neighbours, options.sheet)
@@ -259,7 +259,7 @@ def _search(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     with _quick_imports():
-        from siamese.gallery import verify
+        from siamese.gallery.gallery import verify
         from siamese.model import load_model
 
     [verdict] = verify(load_model(options.model), [options.left], [options.right], options.far)
@@ -280,7 +280,7 @@ def _open(options: argparse.Namespace) -> "tuple[Gallery, Model]":
         # Both are needed in any case; importing them takes most of the time of one answer.
         import lancedb  # noqa: F401
 
-        from siamese.gallery import Gallery
+        from siamese.gallery.gallery import Gallery
         from siamese.model import load_model
 
     model = load_model(options.model)
@@ -310,7 +310,7 @@ def _read(
     """
     from tqdm import tqdm
 
-    from siamese.images import load_images
+    from siamese.data.images import load_images
 
     with tqdm(total=len(files), desc=label, unit="image", disable=None) as bar:
         for start in range(0, len(files), AT_ONCE):

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from siamese.dataset import Classes
+from siamese.data.dataset import Classes
 from siamese.embedding import embed_images
 from siamese.errors import InputError
 from siamese.files import write_json

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from siamese.compute import ComputeParams
-from siamese.data_params import DataParams
+from siamese.data.data_params import DataParams
+from siamese.data.pairs import PairsParams
+from siamese.data.prepare import PrepareParams
 from siamese.embedding import EmbedParams
 from siamese.errors import InputError
-from siamese.evaluation import EvaluateParams
-from siamese.floor import FloorParams
+from siamese.evaluation.evaluate import EvaluateParams
+from siamese.evaluation.floor import FloorParams
 from siamese.network import NetworkParams, check_image_size
-from siamese.pairs import PairsParams
 from siamese.params import PARAMS_FILE, Section, nearest_name, read_document, read_sections
-from siamese.prepare import PrepareParams
-from siamese.training import TrainParams, check_margin
+from siamese.training.run import TrainParams, check_margin
 
 SECTIONS: dict[str, type[Section]] = {
     "data": DataParams,

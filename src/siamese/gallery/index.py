@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from siamese.gallery_table import PREFIX, GalleryTable, vectors_of
+from siamese.gallery.table import PREFIX, GalleryTable, vectors_of
 
 if TYPE_CHECKING:
-    from siamese.gallery_search import Searcher
+    from siamese.gallery.search import Searcher
 
 # Below, a query takes some 40 ms without an index, and nothing is missed (measured on two cores).
 INDEX_FROM = 100_000
@@ -50,7 +50,7 @@ class IndexInfo:
 def build_index(searcher: "Searcher", seed: int = 0) -> IndexInfo:
     """Index a gallery anew, with as many probes as it takes to find 99 % of the ten nearest.
 
-    Call it within `siamese.gallery_table.writing`. Until it has finished, and if it is killed,
+    Call it within `siamese.gallery.table.writing`. Until it has finished, and if it is killed,
     queries do without.
 
     Args:

@@ -13,9 +13,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from siamese.comparison.revisions import Revision, find_revision, git
 from siamese.demo import make_workspace, reproduce
 from siamese.errors import InputError
-from siamese.revisions import Revision, find_revision, git
 
 REVIEW = Path(".review")
 # What is committed there: no data and no models, which stay in that workspace's DVC cache.
@@ -77,7 +77,7 @@ def _rebuild(project: Path, folder: Path, tag: str, title: str) -> None:
 
 def _remove_others(revision: Revision, folder: Path) -> None:
     """Delete what is in `metrics/` and in no output of dvc.lock."""
-    from siamese.provenance import read_lock
+    from siamese.comparison.provenance import read_lock
 
     written = {path for stage in read_lock(revision).values() for path in stage.outputs}
     for file in sorted((folder / "metrics").glob("*")):

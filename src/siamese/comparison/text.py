@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from siamese.comparison import Compared, Comparison, Run
-from siamese.comparison_words import METHOD, conclusions
-from siamese.provenance import Change, StageChanges, is_seed
+from siamese.comparison.comparison import Compared, Comparison, Run
+from siamese.comparison.provenance import Change, StageChanges, is_seed
+from siamese.comparison.words import METHOD, conclusions
 
 WIDTH = 100
 HEADINGS = {

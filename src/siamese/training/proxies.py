@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siamese.loss import distance_matrix
+from siamese.training.loss import distance_matrix
 
 
 class Proxies(nn.Module):

@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from siamese.augment import AugmentParams, Changes, augment
 from siamese.compute import Precision, autocast_dtype
 from siamese.embedding import embed_images
 from siamese.errors import InputError
 from siamese.knn import class_ranking, nearest
-from siamese.loss import balanced_mean, contrastive_loss, distance_matrix, distance_of
 from siamese.network import SiameseNetwork
-from siamese.optimizer import make_optimizers
-from siamese.parallel import Ranks
 from siamese.params import Section
-from siamese.proxies import Proxies
-from siamese.training_data import TrainingData
+from siamese.training.augment import AugmentParams, Changes, augment
+from siamese.training.loss import balanced_mean, contrastive_loss, distance_matrix, distance_of
+from siamese.training.optimizer import make_optimizers
+from siamese.training.parallel import Ranks
+from siamese.training.proxies import Proxies
+from siamese.training.training_data import TrainingData
 from siamese.verification import pair_distances
 
 # What is measured of every batch, in this order; see `training.EpochRecord`.

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from siamese.comparison import Comparison, Run
-from siamese.comparison_text import (
+from siamese.comparison.comparison import Comparison, Run
+from siamese.comparison.dvc_cache import cached_folder
+from siamese.comparison.provenance import all_params
+from siamese.comparison.text import (
     HEADINGS,
     as_markdown,
     change_lines,
@@ -19,10 +21,8 @@ from siamese.comparison_text import (
     row,
     side,
 )
-from siamese.comparison_words import METHOD, conclusions
-from siamese.dvc_cache import cached_folder
+from siamese.comparison.words import METHOD, conclusions
 from siamese.files import new_file
-from siamese.provenance import all_params
 
 TRAINING = "metrics/training.csv"
 PICTURES = "data/pictures"
@@ -66,7 +66,7 @@ def as_html(comparison: Comparison) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("siamese", "."), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("siamese.comparison", "."), autoescape=True, undefined=StrictUndefined
     )
     rows = [
         {

@@ -23,7 +23,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from siamese.dataset import Dataset
+from siamese.data.dataset import Dataset
 from siamese.errors import InputError
 from siamese.params import Section
 

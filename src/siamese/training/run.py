@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from siamese.errors import InputError, Interrupted
-from siamese.interrupt import listening
 from siamese.network import SiameseNetwork
-from siamese.parallel import Ranks
-from siamese.resume import ResumeFile
-from siamese.trainer import Trainer, TrainParams
-from siamese.training_data import TrainingData
+from siamese.training.interrupt import listening
+from siamese.training.parallel import Ranks
+from siamese.training.resume import ResumeFile
+from siamese.training.trainer import Trainer, TrainParams
+from siamese.training.training_data import TrainingData
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from siamese.errors import InputError
-from siamese.paired_tests import (
+from siamese.comparison.paired_tests import (
     LEVEL,
     Outcome,
     Statistic,
@@ -24,7 +23,7 @@ from siamese.paired_tests import (
     mcnemar,
     welch,
 )
-from siamese.provenance import (
+from siamese.comparison.provenance import (
     Change,
     Stage,
     StageChanges,
@@ -35,9 +34,16 @@ from siamese.provenance import (
     setting_of,
     stale,
 )
-from siamese.revision_results import CLEAN, LOWER_IS_BETTER, PER_QUERY, VERIFICATION, Results
-from siamese.revisions import Revision, experiments
-from siamese.weighted_verification import WeightedPairs
+from siamese.comparison.revision_results import (
+    CLEAN,
+    LOWER_IS_BETTER,
+    PER_QUERY,
+    VERIFICATION,
+    Results,
+)
+from siamese.comparison.revisions import Revision, experiments
+from siamese.errors import InputError
+from siamese.evaluation.weighted_verification import WeightedPairs
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from siamese.errors import InputError
-from siamese.gallery_index import index_of
-from siamese.gallery_table import GalleryTable, vectors_of
+from siamese.gallery.index import index_of
+from siamese.gallery.table import GalleryTable, vectors_of
 from siamese.knn import SPARE, nearest, rank
 
 # From so many queries on, vectors are read into memory: LanceDB's scan takes a millisecond or two

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from siamese.dataset import Classes, Dataset, channel_statistics, load_dataset
-from siamese.manifest import read_manifest
+from siamese.data.dataset import Classes, Dataset, channel_statistics, load_dataset
+from siamese.data.manifest import read_manifest
 
 
 @dataclass(frozen=True)

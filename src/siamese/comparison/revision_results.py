@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from siamese.comparison.revisions import Revision
 from siamese.errors import InputError
-from siamese.revisions import Revision
 
 EVALUATION = "metrics/evaluation.json"
 DETAILS = "metrics/details.json"

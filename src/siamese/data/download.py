@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from siamese import files
-from siamese.canonical import content_hash
-from siamese.cifar100 import read_cifar100
-from siamese.dataset import Dataset, save_dataset
-from siamese.digits import read_digits
+from siamese.data.canonical import content_hash
+from siamese.data.cifar100 import read_cifar100
+from siamese.data.dataset import Dataset, save_dataset
+from siamese.data.digits import read_digits
+from siamese.data.fetch import fetch
 from siamese.errors import InputError
-from siamese.fetch import fetch
 
 # What `content_hash` gives for the real CIFAR-100, however it was packed.
 CIFAR100_CONTENT = "f8b449bf07b545432c63c984fb1b0c8c2df86822d4b79d174368b940cccbac56"

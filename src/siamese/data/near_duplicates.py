@@ -31,7 +31,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from siamese.dataset import Dataset
+from siamese.data.dataset import Dataset
 from siamese.errors import InputError
 from siamese.files import reading
 

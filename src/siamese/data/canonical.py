@@ -8,7 +8,7 @@ import hashlib
 
 import numpy as np
 
-from siamese.dataset import SPLITS, Dataset
+from siamese.data.dataset import SPLITS, Dataset
 
 
 def canonical_order(dataset: Dataset) -> Dataset:

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from siamese.canonical import canonical_order
-from siamese.dataset import Classes, Dataset
+from siamese.data.canonical import canonical_order
+from siamese.data.dataset import Classes, Dataset
+from siamese.data.plain_pickle import PickledArray, PickledDtype, read_pickle
 from siamese.errors import InputError
-from siamese.plain_pickle import PickledArray, PickledDtype, read_pickle
 
 FOLDER = "cifar-100-python"
 # The official members have 1.5 kB, 155 MB and 31 MB. More than this is no CIFAR-100.

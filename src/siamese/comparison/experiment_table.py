@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from siamese.errors import InputError
-from siamese.provenance import (
+from siamese.comparison.provenance import (
     Stage,
     all_params,
     changes_between,
@@ -14,8 +13,9 @@ from siamese.provenance import (
     read_lock,
     setting_of,
 )
-from siamese.revision_results import Results
-from siamese.revisions import Experiment, Revision, experiments, find_revision
+from siamese.comparison.revision_results import Results
+from siamese.comparison.revisions import Experiment, Revision, experiments, find_revision
+from siamese.errors import InputError
 
 WIDTH = 120
 MAIN_METRICS = (

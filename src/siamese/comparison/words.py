@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from siamese.comparison import Compared, Comparison, listed
-from siamese.paired_tests import RESAMPLES
-from siamese.provenance import changes_between, seeds_of
+from siamese.comparison.comparison import Compared, Comparison, listed
+from siamese.comparison.paired_tests import RESAMPLES
+from siamese.comparison.provenance import changes_between, seeds_of
 
 METHOD = {
     "models": (

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from siamese.canonical import canonical_order
-from siamese.dataset import Classes, Dataset
+from siamese.data.canonical import canonical_order
+from siamese.data.dataset import Classes, Dataset
 
 TEST_SHARE = 0.2
 SEED = 0  # part of the data set, like the official split of another one: not a parameter

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from siamese.files import new_file
-from siamese.gallery import Neighbour
+from siamese.gallery.gallery import Neighbour
 
 COLUMNS = 5
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from siamese.dataset import FILES, Dataset, load_dataset
+from siamese.data.dataset import FILES, Dataset, load_dataset
+from siamese.data.images import fit_image
 from siamese.embedding_file import Embeddings, load_embeddings
 from siamese.errors import InputError
 from siamese.files import sha256
-from siamese.fingerprint import folder_fingerprint
-from siamese.gallery import decode_png, encode_png
-from siamese.gallery_index import INDEX_FROM, build_index, index_of
-from siamese.gallery_search import Searcher
-from siamese.gallery_table import GalleryTable, Rows, writing
-from siamese.images import fit_image
-from siamese.novelty import novelty_distance
+from siamese.gallery.fingerprint import folder_fingerprint
+from siamese.gallery.gallery import decode_png, encode_png
+from siamese.gallery.index import INDEX_FROM, build_index, index_of
+from siamese.gallery.novelty import novelty_distance
+from siamese.gallery.search import Searcher
+from siamese.gallery.table import GalleryTable, Rows, writing
 
 if TYPE_CHECKING:  # torch takes a second or two
     from siamese.model import Model
@@ -47,7 +47,7 @@ class Built:
         pipeline: rows from the pipeline.
         enrolled: rows taken over from the old gallery.
         embedded_anew: whether these were embedded anew, by another model than before.
-        novelty_distance: see `siamese.novelty`.
+        novelty_distance: see `siamese.gallery.novelty`.
     """
 
     changed: bool

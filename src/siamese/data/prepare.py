@@ -10,9 +10,9 @@ from PIL import Image
 from pydantic import Field
 from tqdm import tqdm
 
-from siamese.dataset import Classes, Dataset
+from siamese.data.dataset import Classes, Dataset
+from siamese.data.images import fit_image
 from siamese.errors import InputError
-from siamese.images import fit_image
 from siamese.params import Section
 
 
@@ -30,7 +30,7 @@ def prepare(raw: Dataset, image_size: int, params: PrepareParams) -> Dataset:
     Args:
         raw: what `download` wrote, with the splits `train` and `test`.
         image_size: height and width of the images wanted, in pixels. Others are resized as
-            `siamese.images` does it; `N·image_size²·3` bytes of memory are then needed. Images of
+            `siamese.data.images` does it; `N·image_size²·3` bytes of memory are then needed. Images of
             this size stay as they are, byte by byte.
         params: the section `prepare`.
 

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
-from siamese.all_pairs import PairHistogram, pair_histogram
-from siamese.bootstrap import CONFIDENCE, Figures, intervals, weighted_means
 from siamese.embedding_file import Embeddings
 from siamese.errors import InputError
+from siamese.evaluation.all_pairs import PairHistogram, pair_histogram
+from siamese.evaluation.bootstrap import CONFIDENCE, Figures, intervals, weighted_means
+from siamese.evaluation.retrieval import precision_at_r, relevant_counts
+from siamese.evaluation.weighted_verification import WeightedPairs
 from siamese.knn import class_ranking, nearest
 from siamese.params import Section
-from siamese.retrieval import precision_at_r, relevant_counts
 from siamese.verification import (
     Calibration,
     auc,
@@ -21,7 +22,6 @@ from siamese.verification import (
     error_rates,
     pair_distances,
 )
-from siamese.weighted_verification import WeightedPairs
 
 # Rates of false accepts that the rate of true accepts is given at, by the name of its figure.
 LOW_RATES = {"tar_at_far_1%": 0.01, "tar_at_far_0.1%": 0.001}

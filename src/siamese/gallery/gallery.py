@@ -4,7 +4,7 @@
     gallery = Gallery.open("data/gallery", model)
     [answer] = gallery.classify(["photo.png"])
 
-Images are given as files, or as uint8 `[N, size, size, 3]` that `siamese.images` made. Nothing
+Images are given as files, or as uint8 `[N, size, size, 3]` that `siamese.data.images` made. Nothing
 heavy is imported before it is needed.
 """
 
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from siamese.errors import InputError
-from siamese.gallery_index import IndexInfo, index_of
-from siamese.gallery_search import Searcher
-from siamese.gallery_table import (
+from siamese.gallery.index import IndexInfo, index_of
+from siamese.gallery.search import Searcher
+from siamese.gallery.table import (
     GalleryTable,
     Rows,
     Source,
@@ -29,8 +29,8 @@ from siamese.gallery_table import (
     one_of,
     writing,
 )
+from siamese.gallery.verdict import Verdict, decide
 from siamese.knn import class_ranking
-from siamese.verdict import Verdict, decide
 
 if TYPE_CHECKING:  # torch takes a second or two, and whoever lists labels need not wait for it
     from siamese.model import Model
@@ -169,7 +169,7 @@ class Gallery:
         Raises:
             InputError: there is one already.
         """
-        from siamese.fingerprint import fingerprint
+        from siamese.gallery.fingerprint import fingerprint
 
         with writing(address):
             if GalleryTable.find(address) is not None:
@@ -250,7 +250,7 @@ class Gallery:
         Args:
             left: files, or uint8 `[N, size, size, 3]`.
             right: as many.
-            far: the false-accept rate allowed; see `siamese.verdict.decide`.
+            far: the false-accept rate allowed; see `siamese.gallery.verdict.decide`.
 
         Raises:
             InputError: an image cannot be read, the numbers differ, or no threshold is so strict.
@@ -395,7 +395,7 @@ class Gallery:
 
     @cached_property
     def _fingerprint(self) -> str:
-        from siamese.fingerprint import fingerprint
+        from siamese.gallery.fingerprint import fingerprint
 
         return fingerprint(self.model)
 
@@ -464,7 +464,7 @@ def pixels_of(images: Images, size: int) -> np.ndarray:
     """
     if isinstance(images, np.ndarray):
         return images
-    from siamese.images import load_image
+    from siamese.data.images import load_image
 
     loaded = [load_image(file, size) for file in images]
     return np.stack(loaded) if loaded else np.empty((0, size, size, 3), dtype=np.uint8)

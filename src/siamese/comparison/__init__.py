@@ -1,0 +1,1 @@
+"""Is a change real? Results of two commits or experiments, compared."""

@@ -1,0 +1,1 @@
+"""What an embedding is worth: classification, retrieval, verification, and the floors."""

@@ -1,0 +1,1 @@
+"""Embeddings in a database, and the questions asked of it."""
