@@ -5,6 +5,7 @@ A folder holds `images.npy` (uint8, row = sample), `samples.parquet` (one row a 
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from siamese.files import reading, write_json
 FILES = ("classes.json", "images.npy", "samples.parquet")
 SPLITS = ("train", "validation", "test")
 COLUMNS = ("sample", "split", "fine", "coarse", "file")
+PART_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class Dataset:
         images: uint8 `[N, H, W, 3]`; memory-mapped, read-only, when it was loaded from disk.
         samples: one row a sample, in the order of `images`: `sample` (int64, 0…N-1), `split` (str),
             `fine` (int64), `coarse` (Int64, null where there is none), `file` (str), and, once
-            prepared, `duplicate_of` (Int64, the first byte-identical sample or null).
+            prepared, `duplicate_of` (Int64, the first byte-identical sample or null). Where there
+            are groups, `group` (str). Where there are novel classes, which training never sees,
+            `enrolled` (bool): test samples of theirs that belong to the gallery.
         classes: the names of the labels.
     """
 
@@ -50,9 +54,58 @@ class Dataset:
         """Return the sample numbers, int64 `[n]` ascending, that belong to any of `splits`."""
         return np.flatnonzero(self.samples["split"].isin(splits))
 
+    def gallery(self) -> np.ndarray:
+        """Return the rows that queries are compared with: all that are no queries; int64 `[G]`."""
+        return np.flatnonzero(~self._is_query())
+
+    def queries(self) -> np.ndarray:
+        """Return the rows that are asked about: of the split `test`, not enrolled; int64 `[Q]`."""
+        return np.flatnonzero(self._is_query())
+
+    def novel_classes(self) -> np.ndarray:
+        """Return the classes in `test` that neither training nor validation has; int64 `[C]`."""
+        fine = self.fine()
+        return np.setdiff1d(fine[self.rows("test")], fine[self.rows("train", "validation")])
+
+    def images_of(self, rows: np.ndarray) -> "ImageRows":
+        """Return the images of some rows, to be read a part at a time."""
+        return ImageRows(self.images, rows)
+
+    def _is_query(self) -> np.ndarray:
+        is_query = (self.samples["split"] == "test").to_numpy()
+        if "enrolled" in self.samples:
+            is_query &= ~self.samples["enrolled"].to_numpy(dtype=bool)
+        return is_query
+
     def fine(self) -> np.ndarray:
         """Return the fine labels, int64 `[N]`."""
         return self.samples["fine"].to_numpy(dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """Some of the images of a data set, read when they are asked for.
+
+    Attributes:
+        images: uint8 `[N, H, W, 3]`, memory-mapped as a rule.
+        rows: which of them, int64 `[n]`.
+    """
+
+    images: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        """Read a part, uint8 `[k, H, W, 3]`."""
+        return self.images[self.rows[part]]
+
+    def parts(self) -> Iterator[np.ndarray]:
+        """Read all, some 16 MB at a time."""
+        at_once = max(1, PART_BYTES // max(1, self.images[:1].nbytes))
+        for start in range(0, len(self), at_once):
+            yield self[start : start + at_once]
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
@@ -94,15 +147,18 @@ def load_dataset(folder: Path) -> Dataset:
     return Dataset(images, samples, classes)
 
 
-def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
+def channel_statistics(images: ImageRows) -> tuple[list[float], list[float]]:
     """Return the mean and the standard deviation of each channel, pixels in [0, 1].
 
     Args:
-        images: uint8 `[N, H, W, 3]`. Of a constant channel the deviation is given as 1, so that
-            dividing by it does no harm.
+        images: N of them. Of a constant channel the deviation is given as 1, so that dividing by
+            it does no harm.
     """
     # Counting the 256 values is exact, and needs no copy of the images as floats.
-    counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)])
+    counts = np.zeros((3, 256), dtype=np.int64)
+    for part in images.parts():
+        for channel in range(3):
+            counts[channel] += np.bincount(part[..., channel].ravel(), minlength=256)
     values = np.arange(256) / 255
     share = counts / counts.sum(axis=1, keepdims=True)  # (3, 256)
     mean = share @ values  # (3,)

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,12 @@ from siamese.params import Section
 
 
 class PrepareParams(Section):
-    """How the validation split is cut, and what counts as a near-duplicate."""
+    """How the splits are cut, and what counts as a near-duplicate."""
 
+    split_by: Literal["sample", "group", "class"]
+    test: float = Field(gt=0, le=0.9)
     validation: float = Field(gt=0, le=0.5)
+    enrolled: float = Field(gt=0, lt=1)
     near_duplicate: float = Field(ge=0, le=1)
     seed: int = Field(ge=0, lt=2**32)
 
