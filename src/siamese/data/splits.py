@@ -14,6 +14,7 @@ split. Otherwise first the test and then the validation split is cut, in one of 
 are divided once more: some are enrolled, as gallery, and the others are queries.
 """
 
+import warnings
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal
@@ -253,7 +254,10 @@ def _by_group(
     if np.bincount(labels).max() < parts:
         labels = np.zeros_like(labels)  # too few of every class to be spread evenly
     folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-    chosen = [test for _, test in folds.split(labels, labels, groups)][:wanted]
+    with warnings.catch_warnings():
+        # Of classes with fewer samples than parts: `check_splits` says what comes of it.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        chosen = [test for _, test in folds.split(labels, labels, groups)][:wanted]
     return np.concatenate(chosen)
 
 

@@ -57,21 +57,22 @@ class Images:
         """Height and width, in pixels."""
         return self.pixels.shape[1]
 
-    def __getitem__(self, chosen: Tensor | slice) -> Tensor:
+    def __getitem__(self, chosen: Tensor | np.ndarray | slice) -> Tensor:
         """Return images by position, uint8 `[k, H, W, 3]` on the device."""
-        if isinstance(chosen, Tensor):
-            chosen = chosen.to(self.rows.device)
-        images = self.pixels[self.rows[chosen]]
+        images = self.pixels[self._rows(chosen)]
         if images.device == self.device:
             return images
         # Pinned, the copy goes on while the GPU is still at the batch before.
         return images.pin_memory().to(self.device, non_blocking=True)
 
-    def some(self, chosen: Tensor | slice) -> Self:
+    def some(self, chosen: Tensor | np.ndarray | slice) -> Self:
         """Return some of the images by position, still to be read."""
-        if isinstance(chosen, Tensor):
-            chosen = chosen.to(self.rows.device)
-        return type(self)(self.pixels, self.rows[chosen], self.device)
+        return type(self)(self.pixels, self._rows(chosen), self.device)
+
+    def _rows(self, chosen: Tensor | np.ndarray | slice) -> Tensor:
+        if not isinstance(chosen, slice):
+            chosen = torch.as_tensor(chosen, device=self.rows.device)
+        return self.rows[chosen]
 
 
 @dataclass(frozen=True)
