@@ -48,7 +48,7 @@ def table(
     return samples, Classes(names, tuple(f"s{s}" for s in range(coarse or 0)))
 
 
-def counts_of(cut: pd.DataFrame) -> dict[tuple[str, int], int]:
+def counts_of(cut: pd.DataFrame) -> dict:
     return cut.groupby(["split", "fine"]).size().to_dict()
 
 

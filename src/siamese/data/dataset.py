@@ -74,7 +74,7 @@ class Dataset:
     def _is_query(self) -> np.ndarray:
         is_query = (self.samples["split"] == "test").to_numpy()
         if "enrolled" in self.samples:
-            is_query &= ~self.samples["enrolled"].to_numpy(dtype=bool)
+            is_query = is_query & ~self.samples["enrolled"].to_numpy(dtype=bool)
         return is_query
 
     def fine(self) -> np.ndarray:
