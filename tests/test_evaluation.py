@@ -75,9 +75,10 @@ def evaluate(
     calibration: Calibration,
     params: EvaluateParams,
 ) -> Evaluation:
-    """Every third query has a near-duplicate."""
+    """Every third query has a near-duplicate, none is novel."""
     near_duplicate = np.arange(len(queries.samples)) % 3 == 0
-    return evaluate_queries(gallery, queries, near_duplicate, pairs, calibration, params)
+    novel = np.zeros(len(queries.samples), dtype=bool)
+    return evaluate_queries(gallery, queries, near_duplicate, novel, pairs, calibration, params)
 
 
 def plain_neighbours(gallery: Embeddings, query: np.ndarray) -> list[int]:
@@ -214,8 +215,9 @@ def test_mistakes_come_with_the_most_votes_first() -> None:
 
 def test_without_a_clean_query_there_is_no_figure_of_them() -> None:
     gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
+    every, none = np.ones(50, dtype=bool), np.zeros(50, dtype=bool)
     found = evaluate_queries(
-        gallery, queries, np.ones(50, dtype=bool), drawn_pairs(queries), THRESHOLDS, params()
+        gallery, queries, every, none, drawn_pairs(queries), THRESHOLDS, params()
     )
     assert "k5_clean" not in found.metrics["knn"]
     assert "knn.k5_clean" not in found.details["intervals"]
