@@ -289,9 +289,10 @@ def _name_confusions(axes: Axes, shares: np.ndarray, labels: Sequence[str]) -> N
 def _add_headline(figure: Figure, headline: str) -> None:
     """Write a headline, in several lines if the figure is too narrow for one."""
     title = figure.suptitle(headline, fontsize=9)
-    share = title.get_window_extent().width / (0.97 * figure.bbox.width)
-    if share > 1:
-        lines = textwrap.wrap(headline, math.floor(len(headline) / share))
+    share = title.get_window_extent().width / figure.bbox.width
+    if share > 0.97:
+        # Letters differ in width: lines of nine tenths of what fits on average do fit.
+        lines = textwrap.wrap(headline, math.floor(0.9 * len(headline) / share))
         title.set_text("\n".join(lines))
         width, height = figure.get_size_inches()
         figure.set_size_inches(width, height + 0.15 * (len(lines) - 1))
