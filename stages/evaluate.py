@@ -82,10 +82,11 @@ def main() -> None:
         rng = np.random.default_rng(params.evaluate.seed)
         n_rows = min(params.evaluate.sheet_queries, len(queries.samples))
         chosen = rng.choice(len(queries.samples), n_rows, replace=False)
+        n_neighbours = params.evaluate.sheet_neighbours
         if evaluation.is_classified:
-            draw_answers(evaluation, gallery, queries, dataset, chosen, params.evaluate, folder)
+            draw_answers(evaluation, gallery, queries, dataset, chosen, n_neighbours, folder)
         else:
-            draw_others(evaluation, queries, dataset, chosen, params.evaluate, folder)
+            draw_others(evaluation, queries, dataset, chosen, n_neighbours, folder)
         draw_training(history, folder / "training.png")
         draw_verification(tables["roc"], tables["distances"], folder / "verification.png")
     for name, table in tables.items():
@@ -106,7 +107,7 @@ def draw_answers(
     queries: Embeddings,
     dataset: Dataset,
     chosen: np.ndarray,
-    params: EvaluateParams,
+    n_neighbours: int,
     folder: Path,
 ) -> None:
     """Draw the confusions, the neighbours of the queries chosen, and the worst mistakes."""
@@ -114,9 +115,7 @@ def draw_answers(
     draw_classes(gallery, queries, predicted, dataset, folder / "confusion.png")
     worst = evaluation.mistakes[: len(chosen)]
     cells, worst_cells = (
-        sheet(
-            rows, evaluation.neighbours[rows, : params.sheet_neighbours], queries, gallery, dataset
-        )
+        sheet(rows, evaluation.neighbours[rows, :n_neighbours], queries, gallery, dataset)
         for rows in (chosen, worst)
     )
     draw_neighbours(*cells, folder / "neighbours.png")
@@ -129,16 +128,16 @@ def draw_others(
     queries: Embeddings,
     dataset: Dataset,
     chosen: np.ndarray,
-    params: EvaluateParams,
+    n_neighbours: int,
     folder: Path,
 ) -> None:
     """Draw the same files where verification alone is asked: test images beside each other."""
     sentence = "No class of the test images is in the gallery: verification alone is asked"
     draw_sentence(sentence, folder / "confusion.png")
-    others = nearest_others(queries.vectors, chosen, params.sheet_neighbours)
+    others = nearest_others(queries.vectors, chosen, n_neighbours)
     cells = sheet(chosen, others, queries, queries, dataset)
     draw_neighbours(*cells, folder / "neighbours.png", "among the other test images")
-    hardest = hardest_pairs(evaluation.per_pair, params.sheet_queries)  # (2, n)
+    hardest = hardest_pairs(evaluation.per_pair, len(chosen))  # (2, n)
     pairs = evaluation.per_pair.iloc[hardest.ravel()]
     samples = pairs[["left", "right"]].to_numpy()  # (2n, 2)
     images = dataset.images[samples]
