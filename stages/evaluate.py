@@ -23,7 +23,6 @@ from siamese.evaluation.evaluate import (
     Evaluation,
     evaluate,
     hardest_pairs,
-    nearest_others,
 )
 from siamese.evaluation.evaluation_files import save_per_pair, save_per_query
 from siamese.evaluation.pictures import (
@@ -36,6 +35,7 @@ from siamese.evaluation.pictures import (
     draw_verification,
 )
 from siamese.files import new_file, new_folder, reading, write_json
+from siamese.knn import nearest_others
 from siamese.params import read_sections
 from siamese.verification import Calibration
 

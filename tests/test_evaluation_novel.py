@@ -22,10 +22,10 @@ from siamese.evaluation.evaluate import (
     Evaluation,
     evaluate,
     hardest_pairs,
-    nearest_others,
 )
 from siamese.evaluation.results import results_table
 from siamese.files import write_json
+from siamese.knn import nearest_others
 from siamese.verification import equal_error_rate, error_rates
 from tests.conftest import ROOT
 from tests.test_evaluation import (

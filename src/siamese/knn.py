@@ -99,24 +99,23 @@ def nearest(
     return rows, distances
 
 
-def nearest_others(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k nearest of all others to each vector, exactly, in the order of `rank`.
+def nearest_others(vectors: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    """Find the nearest of the other vectors to some of them.
 
     Args:
-        vectors: float32 `[N, D]`.
-        k: neighbours wanted, from 1 to N - 1.
+        vectors: float32 `[N, D]`, two at the least.
+        rows: which to find the neighbours of, int64 `[n]`.
+        k: neighbours wanted; all others, if there are fewer.
 
     Returns:
-        Rows, int64 `[N, k]`, nearest first, and their distances, float64 `[N, k]`.
-
-    Raises:
-        InputError: k is out of range, or a value is not finite.
+        Rows of `vectors`, int64 `[n, min(k, N - 1)]`, nearest first; never the row itself.
     """
-    rows, distances = nearest(vectors, vectors, k + 1)
-    is_own = rows == np.arange(len(vectors))[:, None]
-    # With more than k copies of itself before it, a vector is not among its own neighbours.
-    is_own[~is_own.any(axis=1), -1] = True
-    return rows[~is_own].reshape(-1, k), distances[~is_own].reshape(-1, k)
+    wanted = min(k, len(vectors) - 1) + 1
+    found, _ = nearest(vectors, vectors[rows], wanted)
+    is_self = found == rows[:, None]
+    # Among more equal vectors than are wanted, the row itself may not have been found.
+    is_self[~is_self.any(axis=1), -1] = True
+    return found[~is_self].reshape(len(rows), wanted - 1)
 
 
 def class_ranking(labels: np.ndarray, top: int, weights: np.ndarray | None = None) -> np.ndarray:

@@ -198,7 +198,7 @@ class Trainer:
             rows, _ = nearest(gallery, queries, min(self.params.monitor_k, len(gallery)))
         else:
             gallery_labels = self.data.validation_labels
-            rows, _ = nearest_others(queries, min(self.params.monitor_k, len(queries) - 1))
+            rows = nearest_others(queries, np.arange(len(queries)), self.params.monitor_k)
         predicted = class_ranking(gallery_labels[rows], top=1)[:, 0]
         return {
             "validation_loss": float(loss),
