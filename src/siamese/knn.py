@@ -99,6 +99,26 @@ def nearest(
     return rows, distances
 
 
+def nearest_others(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the k nearest of all others to each vector, exactly, in the order of `rank`.
+
+    Args:
+        vectors: float32 `[N, D]`.
+        k: neighbours wanted, from 1 to N - 1.
+
+    Returns:
+        Rows, int64 `[N, k]`, nearest first, and their distances, float64 `[N, k]`.
+
+    Raises:
+        InputError: k is out of range, or a value is not finite.
+    """
+    rows, distances = nearest(vectors, vectors, k + 1)
+    is_own = rows == np.arange(len(vectors))[:, None]
+    # With more than k copies of itself before it, a vector is not among its own neighbours.
+    is_own[~is_own.any(axis=1), -1] = True
+    return rows[~is_own].reshape(-1, k), distances[~is_own].reshape(-1, k)
+
+
 def class_ranking(labels: np.ndarray, top: int, weights: np.ndarray | None = None) -> np.ndarray:
     """Let each query's neighbours vote for their classes.
 

@@ -34,15 +34,14 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from siamese.data.data_params import Fit
 from siamese.errors import InputError
-
-Fit = Literal["pad", "crop"]
 
 # Pillow's names. All begin with a signature, so that no other file is taken for one of them, and
 # all are decoded in C, so that a small file cannot take minutes. (No ICO: the picture inside may be
@@ -259,7 +258,7 @@ def _cores() -> int:
 def _find(path: Path | str) -> list[Path]:
     """Return the files that one path stands for, one at least."""
     if Path(path).is_dir():
-        files = list(_in_folder(Path(path)))
+        files = list(images_in(Path(path)))
     elif os.path.lexists(path):
         return [Path(path)]
     elif glob.has_magic(str(path)):
@@ -278,12 +277,14 @@ def _find(path: Path | str) -> list[Path]:
 
 def _matched(match: Path) -> Iterator[Path]:
     if match.is_dir():
-        yield from _in_folder(match)
+        yield from images_in(match)
     elif match.suffix.lower() in IMAGE_SUFFIXES:
         yield match
 
 
-def _in_folder(folder: Path) -> Iterator[Path]:
+def images_in(folder: Path) -> Iterator[Path]:
+    """Yield the picture files in a folder and all folders in it, as `find_images` counts them."""
+
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: cannot be searched ({error.strerror})") from None
 
