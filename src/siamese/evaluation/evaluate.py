@@ -28,6 +28,8 @@ from siamese.verification import (
     pair_distances,
 )
 
+# Of all queries, kept while their retrieval is judged.
+NEIGHBOURS_AT_ONCE = 2**24
 # Rates of false accepts that the rate of true accepts is given at, by the name of its figure.
 LOW_RATES = {"tar_at_far_1%": 0.01, "tar_at_far_0.1%": 0.001}
 # The order of the groups in `metrics/evaluation.json`.
@@ -248,7 +250,18 @@ def _classify(gallery: Embeddings, queries: Embeddings, params: EvaluateParams) 
         )
     relevant = relevant_counts(gallery.fine, queries.fine)
     wanted = max(ks[-1], int(relevant.max()))
-    rows, distances = nearest(gallery.vectors, queries.vectors, wanted, progress=True)
+    n_queries = len(queries.samples)
+    rows = np.empty((n_queries, ks[-1]), dtype=np.int64)
+    of_nearest, average_precision, r_precision = np.empty((3, n_queries))
+    # R may be half of the gallery, where there are few classes: not for all queries at once.
+    at_once = max(1, NEIGHBOURS_AT_ONCE // wanted)
+    for start in range(0, n_queries, at_once):
+        part = slice(start, start + at_once)
+        found, distances = nearest(gallery.vectors, queries.vectors[part], wanted, progress=True)
+        rows[part], of_nearest[part] = found[:, : ks[-1]], distances[:, 0]
+        average_precision[part], r_precision[part] = precision_at_r(
+            gallery.fine[found], queries.fine[part], relevant[part]
+        )
     labels = gallery.fine[rows]  # (Q, K)
     predicted = {k: class_ranking(labels[:, :k], top=1)[:, 0] for k in ks}
 
@@ -259,18 +272,17 @@ def _classify(gallery: Embeddings, queries: Embeddings, params: EvaluateParams) 
         gallery, queries, rows[:, : params.vote_k], predicted[params.vote_k], params.temperature
     ).items():
         outcomes[name] = is_right
-    average_precision, r_precision = precision_at_r(labels, queries.fine, relevant)
     outcomes["average_precision"], outcomes["r_precision"] = average_precision, r_precision
 
     votes = (labels[:, : params.vote_k] == predicted[params.vote_k][:, None]).sum(axis=1)
-    by_confidence = np.lexsort((distances[:, 0], -votes))
+    by_confidence = np.lexsort((of_nearest, -votes))
     is_wrong = predicted[params.vote_k] != queries.fine
     top1 = [_round(np.mean(predicted[k] == queries.fine)) for k in params.curve_k]
     return _Classification(
         outcomes=outcomes,
         predicted=predicted[params.vote_k],
         accuracy_by_k=pd.DataFrame({"k": params.curve_k, "top1": top1}),
-        neighbours=rows[:, : ks[-1]],
+        neighbours=rows,
         mistakes=by_confidence[is_wrong[by_confidence]],
     )
 

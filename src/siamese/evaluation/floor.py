@@ -12,6 +12,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from siamese.data.dataset import Dataset, ImageRows
+from siamese.data.manifest import read_manifest
 from siamese.errors import InputError
 from siamese.knn import class_ranking, nearest
 from siamese.params import Section
@@ -162,9 +163,6 @@ def plain_vote_accuracy(
 def _verification_floors(
     dataset: Dataset, embed: Callable[[ImageRows], np.ndarray], manifest: Path
 ) -> dict[str, float]:
-    # Imported here: where classes are known, the stage does not need them.
-    from siamese.data.manifest import read_manifest
-
     pairs = read_manifest(manifest, dataset.samples, "test")
     left, right, same = (pairs[name].to_numpy() for name in ("left", "right", "same"))
     members, which = np.unique(np.stack([left, right]), return_inverse=True)
