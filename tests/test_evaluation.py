@@ -22,7 +22,6 @@ from siamese.errors import InputError
 from siamese.evaluation.all_pairs import pair_histogram
 from siamese.evaluation.evaluate import EvaluateParams, Evaluation
 from siamese.evaluation.evaluate import evaluate as evaluate_queries
-from siamese.evaluation.floor import plain_vote_accuracy
 from siamese.evaluation.pictures import (
     RIGHT,
     WRONG,
@@ -266,15 +265,6 @@ def test_more_neighbours_than_the_gallery_has_are_refused() -> None:
             THRESHOLDS,
             params(curve_k=[1, 100]),
         )
-
-
-def test_plain_vote_accuracy_is_what_evaluate_reports() -> None:
-    gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
-    found = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params())
-    accuracy = plain_vote_accuracy(
-        gallery.vectors, gallery.fine, queries.vectors, queries.fine, k=5
-    )
-    assert accuracy == found.metrics["knn"]["k5"]
 
 
 @pytest.mark.parametrize("value", [[], [0, 1], [5, 1], [1, 1]])

@@ -140,26 +140,6 @@ def image_distances(images: np.ndarray, left: np.ndarray, right: np.ndarray) -> 
     return distances
 
 
-def plain_vote_accuracy(
-    gallery: np.ndarray,
-    gallery_labels: np.ndarray,
-    queries: np.ndarray,
-    query_labels: np.ndarray,
-    k: int,
-) -> float:
-    """Return the share of queries whose k nearest in the gallery elect their label, four decimals.
-
-    Args:
-        gallery: float32 `[G, D]`.
-        gallery_labels: int64 `[G]`.
-        queries: float32 `[Q, D]`.
-        query_labels: int64 `[Q]`.
-        k: neighbours that vote.
-    """
-    rows, _ = nearest(gallery, queries, k, progress=True)
-    return round(float(np.mean(_is_right(gallery_labels, rows, query_labels))), 4)
-
-
 def _verification_floors(
     dataset: Dataset, embed: Callable[[ImageRows], np.ndarray], manifest: Path
 ) -> dict[str, float]:
