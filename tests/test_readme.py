@@ -13,7 +13,9 @@ from PIL import Image
 
 from siamese.data.dataset import load_dataset
 from siamese.gallery.build import build
-from tests.conftest import ROOT, Workspace
+from tests.conftest import ROOT, Workspace, new_workspace
+
+README = (ROOT / "README.md").read_text()
 
 BLOCKS = [
     pytest.param(block, id=f"{file.stem}-{number}")
@@ -37,6 +39,22 @@ def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path
     for name, photo in zip(("photo.png", "other.png"), photos, strict=True):
         Image.fromarray(np.asarray(photo)).resize((60, 60)).save(folder / name)
     return folder
+
+
+@pytest.mark.slow
+def test_from_a_folder_of_images_to_figures_as_the_readme_has_it(tmp_path: Path) -> None:
+    """The four commands and the folder they begin with, word for word, in the project's state."""
+    section = README.partition("## Your own images")[2].partition("\n## ")[0]
+    [python] = re.findall(r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    [bash] = re.findall(r"^```bash\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    assert len(bash.splitlines()) == 4
+    workspace = new_workspace(tmp_path / "repository")
+    shutil.copyfile(ROOT / "params.yaml", workspace.path / "params.yaml")
+    workspace.run(sys.executable, "-c", python)
+    output = workspace.run("bash", "-ec", bash)
+    figures = re.findall(r"embedding, k = 20 +([\d.]+)%", output)
+    assert len(figures) == 1
+    assert float(figures[0]) > 95
 
 
 def test_the_documentation_has_python() -> None:

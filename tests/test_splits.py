@@ -190,7 +190,7 @@ def test_groups_are_asked_for_where_there_are_none() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    n_novel=st.integers(1, 6),
+    n_novel=st.integers(2, 6),
     is_given=st.booleans(),
     enrolled=st.floats(0.01, 0.99),
     seed=st.integers(0, 3),
@@ -216,7 +216,7 @@ def test_novel_classes_are_in_the_test_split_alone_and_partly_enrolled(
     assert check_splits(cut, classes, "sample") == []
 
 
-@pytest.mark.parametrize("n_novel", [1, 3, 4, 6])
+@pytest.mark.parametrize("n_novel", [2, 3, 4, 6])
 def test_novel_classes_are_spread_over_superclasses(n_novel: int) -> None:
     samples, classes = table([10] * 12, coarse=4)
     cut = cut_splits(samples, classes, n_novel, params())
@@ -239,7 +239,8 @@ def test_no_group_is_both_enrolled_and_asked_about() -> None:
     ("n_novel", "split_by", "message"),
     [
         (4, "sample", r"`data\.novel_classes` is 4, but of 5 classes"),
-        (1, "class", r"`data\.novel_classes` is 1, but with `prepare\.split_by: class`"),
+        (1, "sample", r"`data\.novel_classes` is 1; expected 0, or 2 and more"),
+        (2, "class", r"`data\.novel_classes` is 2, but with `prepare\.split_by: class`"),
     ],
 )
 def test_impossible_numbers_of_novel_classes_are_refused(

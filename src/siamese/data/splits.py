@@ -155,7 +155,12 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
 
 
 def check_novel(novel_classes: int, split_by: str) -> None:
-    """Refuse to keep classes out of training where all tested classes are kept out anyway."""
+    """Refuse a single novel class, and any where all tested classes are kept out anyway."""
+    if novel_classes == 1:
+        raise InputError(
+            "params.yaml: `data.novel_classes` is 1; expected 0, or 2 and more: images of two"
+            " classes that training has never seen are to be told apart"
+        )
     if novel_classes and split_by == "class":
         raise InputError(
             f"params.yaml: `data.novel_classes` is {novel_classes}, but with `prepare.split_by:"
