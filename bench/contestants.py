@@ -34,7 +34,7 @@ class PeerTrainer(Trainer):
 
     def make_head(self) -> nn.Module:
         """Return the loss: some have weights."""
-        return self.make_loss(int(self.data.labels.max()) + 1, self.network.embedding_dim)
+        return self.make_loss(self.data.n_classes, self.network.embedding_dim)
 
     def make_loss(self, n_classes: int, dim: int) -> nn.Module:
         """Return the loss, with its default values where nothing is said."""
@@ -105,7 +105,7 @@ class CrossEntropyTrainer(Trainer):
         assert isinstance(linear, nn.Linear)
         self.network.encoder[-1] = nn.Identity()
         self.network.normalize = False
-        return nn.Linear(linear.in_features, int(self.data.labels.max()) + 1)
+        return nn.Linear(linear.in_features, self.data.n_classes)
 
     def loss_of(self, batch: PairedBatch) -> Tensor:
         """Return the cross-entropy."""

@@ -143,7 +143,7 @@ def measure_ours(params: SimpleNamespace, options: argparse.Namespace) -> dict[s
 
     def new_trainer() -> Trainer:
         network = build_network(
-            params.network, data.images.shape[1], data.channel_mean, data.channel_std
+            params.network, data.images.size, data.channel_mean, data.channel_std
         )
         return Trainer(data, network.to(device), params.train)
 
@@ -164,7 +164,7 @@ def resident_step(trainer: Trainer, compiled: bool = False) -> Callable[[], obje
     index = torch.from_numpy(data.batches[0, 0].T.reshape(-1)).to(device)  # (2P,)
     same = torch.from_numpy(data.same[0, 0]).to(device)
     changes = Changes.draw(len(index), params.augment, torch.Generator().manual_seed(0))
-    images = augment(data.images, index, changes.to(device), params.augment).clone()
+    images = augment(data.images[index], changes.to(device), params.augment).clone()
     trainer.network.train()
     if compiled:
         trainer.network.compile()
@@ -194,7 +194,7 @@ def measure_peer(params: SimpleNamespace, options: argparse.Namespace) -> dict[s
     dataset = load_dataset(PREPARED)
     rows = dataset.rows("train")
 
-    mean, std = channel_statistics(dataset.images[rows])
+    mean, std = channel_statistics(dataset.images_of(rows))
     transform = transforms.Compose(
         [
             transforms.RandomCrop(

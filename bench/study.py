@@ -102,7 +102,7 @@ def run() -> None:
     dataset = load_dataset(PREPARED)
     validation = read_manifest(PAIRS / "validation.parquet", dataset.samples, "validation")
     data = TrainingData.of(dataset, draw_training(dataset, pairs), validation, device)
-    siamese = build_network(network, data.images.shape[1], data.channel_mean, data.channel_std)
+    siamese = build_network(network, data.images.size, data.channel_mean, data.channel_std)
     trainer = contestant.trainer(data, siamese.to(device), train)
     forces = watch(trainer)
     course = []
@@ -118,7 +118,7 @@ def run() -> None:
     precision = autocast_dtype(train.precision, device)
 
     def embed(rows: np.ndarray) -> np.ndarray:
-        return embed_images(siamese, dataset.images[rows], 500, precision)
+        return embed_images(siamese, dataset.images_of(rows), 500, precision)
 
     accuracy = measure(embed, dataset, study.split)
     distances = pair_distances(embed(dataset.rows("validation")), *data.validation_pairs.T)

@@ -1,4 +1,4 @@
-"""Embed every sample: the gallery (train and validation) and the queries (test)."""
+"""Embed every sample: the gallery (all that may be compared with) and the queries (test)."""
 
 import workspace
 
@@ -22,10 +22,9 @@ def main() -> None:
     dataset = load_dataset(PREPARED)
     model = load_model(MODEL, device)
     with new_folder(EMBEDDINGS) as folder:
-        for name, splits in (("gallery", ("train", "validation")), ("queries", ("test",))):
-            rows = dataset.rows(*splits)
+        for name, rows in (("gallery", dataset.gallery()), ("queries", dataset.queries())):
             vectors = embed_images(
-                model.network, dataset.images[rows], params.embed.batch_size, progress=name
+                model.network, dataset.images_of(rows), params.embed.batch_size, progress=name
             )
             embeddings = Embeddings.of(dataset.samples, rows, vectors)
             save_embeddings(embeddings, folder / f"{name}.parquet")

@@ -12,17 +12,30 @@ from siamese.data.dataset import Dataset, load_dataset
 from siamese.data.manifest import read_manifest
 from siamese.data.near_duplicates import FILE, read_near_duplicates
 from siamese.embedding_file import Embeddings, load_embeddings
-from siamese.evaluation.class_table import class_table, confused_pairs, confusion_counts
-from siamese.evaluation.evaluate import EvaluateParams, Evaluation, evaluate
+from siamese.evaluation.class_table import (
+    CLASS_COLUMNS,
+    class_table,
+    confused_pairs,
+    confusion_counts,
+)
+from siamese.evaluation.evaluate import (
+    EvaluateParams,
+    Evaluation,
+    evaluate,
+    hardest_pairs,
+)
 from siamese.evaluation.evaluation_files import save_per_pair, save_per_query
 from siamese.evaluation.pictures import (
     draw_confusion,
     draw_mistakes,
     draw_neighbours,
+    draw_pairs,
+    draw_sentence,
     draw_training,
     draw_verification,
 )
 from siamese.files import new_file, new_folder, reading, write_json
+from siamese.knn import nearest_others
 from siamese.params import read_sections
 from siamese.verification import Calibration
 
@@ -46,32 +59,34 @@ def main() -> None:
         gallery,
         queries,
         near_duplicate,
+        np.isin(queries.fine, dataset.novel_classes()),
         read_manifest(PAIRS / "test.parquet", dataset.samples, "test"),
         Calibration.from_json(thresholds),
         params.evaluate,
     )
 
-    predicted = evaluation.per_query["predicted"].to_numpy()
     names = dataset.classes.fine
-    counts = confusion_counts(queries.fine, predicted, len(names))
     tables = {
         "accuracy_by_k": evaluation.accuracy_by_k,
-        "classes": class_table(counts, names),
+        "classes": pd.DataFrame(columns=list(CLASS_COLUMNS)),
         "distances": evaluation.pairs.distances(),
         "roc": evaluation.pairs.roc(),
     }
+    details = evaluation.details
+    if evaluation.is_classified:
+        predicted = evaluation.per_query["predicted"].to_numpy()
+        counts = confusion_counts(queries.fine, predicted, len(names))
+        tables["classes"] = class_table(counts, names)
+        details = details | {"confused": confused_pairs(counts, names, CONFUSED)}
     with new_folder(PICTURES) as folder:
-        draw_classes(gallery, queries, predicted, dataset, folder / "confusion.png")
         rng = np.random.default_rng(params.evaluate.seed)
         n_rows = min(params.evaluate.sheet_queries, len(queries.samples))
         chosen = rng.choice(len(queries.samples), n_rows, replace=False)
-        n_columns = params.evaluate.sheet_neighbours
-        cells = sheet(chosen, evaluation, gallery, queries, dataset, n_columns)
-        draw_neighbours(*cells, folder / "neighbours.png")
-        worst = evaluation.mistakes[:n_rows]
-        cells = sheet(worst, evaluation, gallery, queries, dataset, n_columns)
-        taken_for = [names[label] for label in predicted[worst]]
-        draw_mistakes(*cells, taken_for, folder / "mistakes.png")
+        n_neighbours = params.evaluate.sheet_neighbours
+        if evaluation.is_classified:
+            draw_answers(evaluation, gallery, queries, dataset, chosen, n_neighbours, folder)
+        else:
+            draw_others(evaluation, queries, dataset, chosen, n_neighbours, folder)
         draw_training(history, folder / "training.png")
         draw_verification(tables["roc"], tables["distances"], folder / "verification.png")
     for name, table in tables.items():
@@ -81,10 +96,58 @@ def main() -> None:
         save_per_query(evaluation.per_query, file)
     with new_file(METRICS / "per_pair.parquet") as file:
         save_per_pair(evaluation.per_pair, file)
-    details = evaluation.details | {"confused": confused_pairs(counts, names, CONFUSED)}
     write_json(METRICS / "details.json", details)
     write_json(METRICS / "evaluation.json", evaluation.metrics)
     print(f"evaluate: {evaluation.metrics}")
+
+
+def draw_answers(
+    evaluation: Evaluation,
+    gallery: Embeddings,
+    queries: Embeddings,
+    dataset: Dataset,
+    chosen: np.ndarray,
+    n_neighbours: int,
+    folder: Path,
+) -> None:
+    """Draw the confusions, the neighbours of the queries chosen, and the worst mistakes."""
+    predicted = evaluation.per_query["predicted"].to_numpy()
+    draw_classes(gallery, queries, predicted, dataset, folder / "confusion.png")
+    worst = evaluation.mistakes[: len(chosen)]
+    cells, worst_cells = (
+        sheet(rows, evaluation.neighbours[rows, :n_neighbours], queries, gallery, dataset)
+        for rows in (chosen, worst)
+    )
+    draw_neighbours(*cells, folder / "neighbours.png")
+    taken_for = [dataset.classes.fine[label] for label in predicted[worst]]
+    draw_mistakes(*worst_cells, taken_for, folder / "mistakes.png")
+
+
+def draw_others(
+    evaluation: Evaluation,
+    queries: Embeddings,
+    dataset: Dataset,
+    chosen: np.ndarray,
+    n_neighbours: int,
+    folder: Path,
+) -> None:
+    """Draw the same files where verification alone is asked: test images beside each other."""
+    sentence = "No class of the test images is in the gallery: verification alone is asked"
+    draw_sentence(sentence, folder / "confusion.png")
+    others = nearest_others(queries.vectors, chosen, n_neighbours)
+    cells = sheet(chosen, others, queries, queries, dataset)
+    draw_neighbours(*cells, folder / "neighbours.png", "among the other test images")
+    hardest = hardest_pairs(evaluation.per_pair, len(chosen))  # (2, n)
+    pairs = evaluation.per_pair.iloc[hardest.ravel()]
+    samples = pairs[["left", "right"]].to_numpy()  # (2n, 2)
+    images = dataset.images[samples]
+    draw_pairs(
+        images.reshape(*hardest.shape, *images.shape[1:]),
+        [[dataset.classes.fine[label] for label in labels] for labels in dataset.fine()[samples]],
+        pairs["distance"].to_numpy().reshape(hardest.shape),
+        evaluation.details["verification"]["threshold"],
+        folder / "mistakes.png",
+    )
 
 
 def draw_classes(
@@ -101,15 +164,13 @@ def draw_classes(
 
 def sheet(
     rows: np.ndarray,
-    evaluation: Evaluation,
-    gallery: Embeddings,
+    neighbours: np.ndarray,
     queries: Embeddings,
+    gallery: Embeddings,
     dataset: Dataset,
-    n_neighbours: int,
 ) -> tuple[np.ndarray, list[str], np.ndarray, list[list[str]]]:
-    """Return images and class names of some queries, and of the nearest neighbours of each."""
+    """Return images and class names of some queries, and of their neighbours in the gallery."""
     names = dataset.classes.fine
-    neighbours = evaluation.neighbours[rows, :n_neighbours]
     return (
         dataset.images[queries.samples[rows]],
         [names[label] for label in queries.fine[rows]],

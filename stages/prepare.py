@@ -1,36 +1,77 @@
-"""Stage `prepare`: data/raw with a validation split, at the wanted image size, as data/prepared."""
+"""Make data/prepared, from data/raw or a folder of images: splits, one size, marked copies."""
 
 import workspace
 
 from pathlib import Path
+from typing import Any
 
-from siamese.data.data_params import DataParams
-from siamese.data.dataset import load_dataset, save_dataset
+from siamese.data.data_params import NONE, DataParams
+from siamese.data.dataset import load_dataset
 from siamese.data.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
+from siamese.data.folder import check_place, list_images, untracked_note
 from siamese.data.near_duplicates import FILE, find_near_duplicates, save_near_duplicates
-from siamese.data.prepare import PrepareParams, identical_pairs, prepare
+from siamese.data.prepare import (
+    LEFT_OUT,
+    LISTED,
+    FolderImages,
+    RawImages,
+    Source,
+    identical_pairs,
+    prepare,
+)
+from siamese.data.splits import PrepareParams
 from siamese.files import new_folder
 from siamese.params import read_sections
+
+PREPARED = Path("data/prepared")
 
 
 def main() -> None:
     """Run the stage."""
     params = read_sections(data=DataParams, prepare=PrepareParams)
-    raw = load_dataset(Path("data/raw"))
-    prepared = prepare(raw, params.data.image_size, params.prepare)
+    source = open_source(params)
     threshold = params.prepare.near_duplicate
-    found = find_near_duplicates(prepared, threshold)
-    with new_folder(Path("data/prepared")) as folder:
-        save_dataset(prepared, folder)
+    with new_folder(PREPARED) as folder:
+        prepared = prepare(
+            source,
+            folder,
+            params.prepare,
+            image_size=params.data.image_size,
+            fit=params.data.fit,
+            novel_classes=params.data.novel_classes,
+            unreadable=params.data.unreadable,
+        )
+        dataset = load_dataset(folder)
+        found = find_near_duplicates(dataset, threshold)
         save_near_duplicates(found, folder / FILE)
-        sheet = draw_duplicate_sheet(prepared.images, found, threshold)
+        sheet = draw_duplicate_sheet(dataset.images, found, threshold)
         save_duplicate_sheet(sheet, folder / "near_duplicates.png")
+    for file, reason in prepared.left_out.head(LISTED).itertuples(index=False):
+        print(f"left out: {file}: {reason}")
+    for note in prepared.notes:
+        print(note)
+    if n_left_out := len(prepared.left_out):
+        print(f"{n_left_out:,} files left out, listed in {PREPARED / LEFT_OUT}")
     counts = prepared.samples["split"].value_counts()
     print(
         f"prepare: {counts['train']:,} train, {counts['validation']:,} validation,"
         f" {counts['test']:,} test; {identical_pairs(prepared.samples)} identical pairs,"
         f" {found['near_duplicate'].sum():,} test images with a near-duplicate elsewhere"
     )
+
+
+def open_source(params: Any) -> Source:
+    """Return where the images come from."""
+    if params.data.name != "folder":
+        return RawImages(load_dataset(Path("data/raw")))
+    places = {"data.path": params.data.path}
+    if params.data.images != NONE:
+        places["data.images"] = params.data.images
+    for key, place in places.items():
+        check_place(Path(place), key, workspace.ROOT)
+        if note := untracked_note(Path(place), key, workspace.ROOT):
+            print(note)
+    return FolderImages(list_images(Path(params.data.path), Path(params.data.images)))
 
 
 if __name__ == "__main__":

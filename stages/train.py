@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from siamese.compute import ComputeParams, autocast_dtype, check_devices, start
+from siamese.data.data_params import DataParams
 from siamese.data.dataset import FILES
 from siamese.embedding import embed_images
 from siamese.files import new_file, new_folder, sha256, write_json
@@ -32,7 +33,9 @@ LOG = Path("logs/training.csv")  # ignored by Git and DVC
 
 def main() -> None:
     """Train, calibrate the verification thresholds, write the model folder and the figures."""
-    params = read_sections(network=NetworkParams, train=TrainParams, compute=ComputeParams)
+    params = read_sections(
+        data=DataParams, network=NetworkParams, train=TrainParams, compute=ComputeParams
+    )
     check_margin(params.train.margin, params.network.normalize)
     processes = params.train.processes
     if processes > 1 and not started_by_torchrun():
@@ -54,7 +57,7 @@ def train(params: Any, device: torch.device, ranks: Ranks) -> None:
 
     data = TrainingData.load(PREPARED, PAIRS, device)
     network = build_network(
-        params.network, data.images.shape[1], data.channel_mean, data.channel_std
+        params.network, data.images.size, data.channel_mean, data.channel_std
     ).to(device)
     read = [
         *(PREPARED / name for name in FILES),
@@ -79,7 +82,9 @@ def train(params: Any, device: torch.device, ranks: Ranks) -> None:
     distances = pair_distances(validation, *data.validation_pairs.T)
     calibration = calibrate(distances, data.validation_same)
     with new_folder(MODEL) as folder:
-        save_model(Model(network.cpu(), params.network, data.classes, calibration), folder)
+        save_model(
+            Model(network.cpu(), params.network, data.classes, calibration, params.data.fit), folder
+        )
     with new_file(METRICS / "training.csv") as file:
         records = pd.DataFrame([asdict(record) for record in trained.history])
         records.to_csv(file, index=False, float_format="%.6g")

@@ -14,7 +14,7 @@ from siamese.demo import override
 from siamese.params import read_document
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = (".dvcignore", ".gitignore", "dvc.yaml", "stages", "src", "data/.gitignore")
+PROJECT = (".dvcignore", ".gitignore", "dvc.yaml", "stages", "src", "data/.gitignore", "data/none")
 # Smaller than the demo: what is tested is how the stages play together, not the accuracy.
 # Longer steps, so that something is learned in the few that there are.
 SMALL = {

@@ -25,6 +25,8 @@ class MadeUp:
         luck: seeds what it has right.
         difficulty: seeds what is hard for every model; the same number, the same queries are hard.
         measured: the content of evaluation.json, if a real model was measured.
+        novel: how many of the classes were never seen, the last ones.
+        is_classified: whether more than verification was asked.
     """
 
     skill: float = 0.7
@@ -34,6 +36,8 @@ class MadeUp:
     params: dict[str, Any] = field(default_factory=lambda: {"train.margin": 1.0, "train.seed": 0})
     code: str = "first version\n"
     measured: dict[str, Any] | None = None
+    novel: int = 0
+    is_classified: bool = True
 
     def write(self, root: Path) -> None:
         """Write metrics, params.yaml, code and a dvc.lock that fits them."""
@@ -43,7 +47,7 @@ class MadeUp:
         queries.to_parquet(metrics / "per_query.parquet", index=False)
         pairs = self.pairs()
         pairs.to_parquet(metrics / "per_pair.parquet", index=False)
-        figures = {
+        figures: dict[str, dict[str, float]] = {
             "knn": {
                 "k1": queries["k1"].mean(),
                 "k20": queries["k20"].mean(),
@@ -52,6 +56,18 @@ class MadeUp:
             "retrieval": {"map_at_r": queries["average_precision"].mean()},
             "verification": verification(pairs),
         }
+        if self.novel:
+            is_novel = dict(zip(queries["sample"], queries["novel"], strict=True))
+            of_novel = pairs["left"].map(is_novel)
+            for kind, chosen in (("seen", False), ("novel", True)):
+                rows = queries[queries["novel"] == chosen]
+                names = ["k1", "k20", *(["alone_k1"] if chosen else [])]
+                figures[kind] = {name: rows[name].mean() for name in names}
+                figures[kind] |= verification(pairs[of_novel == chosen])
+        if not self.is_classified:
+            figures = {"verification": figures["verification"]}
+            queries = queries[["sample", "near_duplicate", "fine"]]
+            queries.to_parquet(metrics / "per_query.parquet", index=False)
         rounded = {
             group: {name: round(float(value), 4) for name, value in values.items()}
             for group, values in figures.items()
@@ -100,7 +116,7 @@ class MadeUp:
         score = 0.6 * hardness + 0.4 * rng.random(self.n_queries)
         right = score < np.quantile(score, self.skill)
         fine = np.arange(self.n_queries) % N_CLASSES
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
                 "sample": np.arange(self.n_queries, dtype=np.int32) + 7,
                 "k1": score < np.quantile(score, self.skill - 0.02),
@@ -110,6 +126,11 @@ class MadeUp:
                 "fine": fine.astype(np.int16),
             }
         )
+        if self.novel:
+            table["novel"] = fine >= N_CLASSES - self.novel
+            # Among fewer classes a few more are right.
+            table["alone_k1"] = table["novel"] & (score < np.quantile(score, self.skill + 0.05))
+        return table
 
     def pairs(self) -> pd.DataFrame:
         rng = np.random.default_rng([2, self.difficulty])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamese.evaluation.bootstrap import Figures, intervals, weighted_means
+from siamese.evaluation.bootstrap import Figures, draws, intervals, weighted_means
 
 
 def mean_of(values: np.ndarray) -> "object":
@@ -43,6 +43,16 @@ def test_weighted_means_are_those_of_the_repeated_rows() -> None:
     columns, weights = rng.random((20, 3)), rng.integers(0, 4, 20)
     expected = np.repeat(columns, weights, axis=0).mean(axis=0)
     np.testing.assert_allclose(weighted_means(columns, weights.astype(np.float64)), expected)
+
+
+def test_a_draw_is_as_many_images_as_there_are_with_replacement() -> None:
+    found = list(draws(30, 200, 0))
+    assert len(found) == 200
+    assert all(weights.sum() == 30 for weights in found)
+    rng = np.random.default_rng(0)
+    for weights in found:
+        images = rng.integers(30, size=30).tolist()
+        assert weights.tolist() == [images.count(image) for image in range(30)]
 
 
 def test_every_figure_sees_the_same_draws() -> None:

@@ -310,6 +310,71 @@ def test_a_figure_that_one_side_lacks_is_shown_untested(repository: Repository) 
     assert found["knn.k20"].outcome is not None
 
 
+# Classes that training never saw.
+
+
+def test_seen_and_never_seen_classes_are_each_compared_on_their_own_queries(
+    repository: Repository,
+) -> None:
+    for name, skill, luck in (("base", 0.7, 1), ("head", 0.85, 2)):
+        repository.commit(MadeUp(skill, luck=luck, novel=2), name)
+    comparison = compared(repository, "base", "head")
+    found = outcomes(comparison)
+    base, head = (read_queries(repository, name) for name in ("base", "head"))
+    gaps = {}
+    for metric in ("seen.k1", "seen.k20", "novel.k1", "novel.k20", "novel.alone_k1"):
+        group, _, column = metric.partition(".")
+        chosen = base["novel"] == (group == "novel")
+        gaps[metric] = head[column][chosen].mean() - base[column][chosen].mean()
+        assert found[metric].difference == pytest.approx(gaps[metric]), metric
+        assert found[metric].test == "McNemar, exact"
+    assert len(set(gaps.values())) == len(gaps)
+    for one in comparison.metrics:
+        assert one.outcome is not None
+        assert one.outcome.difference == pytest.approx(one.difference, abs=3e-4), one.metric
+    kinds = [f"{kind}.{name}" for kind in ("seen", "novel") for name in ("auc", "eer", "accuracy")]
+    assert {found[metric].test for metric in kinds} == {"paired bootstrap"}
+    eer = {one.metric: one for one in comparison.metrics}["novel.eer"]
+    assert eer.difference < 0
+    assert eer.is_better, "fewer errors are better"
+
+    repository.commit(MadeUp(0.7, luck=1), "plain")
+    repository.commit(MadeUp(0.85, luck=2), "plain-better")
+    plain = outcomes(compared(repository, "plain", "plain-better"))
+    assert plain["verification.auc"] == found["verification.auc"], "the same draws"
+
+
+def test_other_never_seen_classes_are_not_tested_against_each_other(
+    repository: Repository,
+) -> None:
+    repository.commit(MadeUp(0.7, luck=1, novel=2), "two")
+    repository.commit(MadeUp(0.7, luck=2, novel=1), "one")
+    for one in compared(repository, "two", "one").metrics:
+        assert (one.outcome is None) == (one.metric.partition(".")[0] in ("seen", "novel"))
+
+
+def test_figures_without_their_column_are_pointed_out(repository: Repository) -> None:
+    repository.commit(MadeUp(0.7, luck=1, novel=2), "two")
+    MadeUp(0.7, luck=1, novel=2).write(repository.root)
+    file = repository.root / "metrics/per_query.parquet"
+    pd.read_parquet(file).drop(columns="novel").to_parquet(file)
+    with pytest.raises(InputError, match=r"has `seen.k1`, but .* lacks `novel`: the two come"):
+        compared(repository, "two")
+
+
+def test_results_of_verification_alone_are_compared(repository: Repository) -> None:
+    repository.commit(MadeUp(0.7, luck=1, is_classified=False), "base")
+    repository.commit(MadeUp(0.85, luck=2, is_classified=False), "head")
+    comparison = compared(repository, "base", "head")
+    found = outcomes(comparison)
+    assert list(found) == ["verification.auc", "verification.eer", "verification.accuracy"]
+    assert all(one.differs for one in comparison.metrics)
+    assert "knn" not in as_text(comparison)
+    # Of a side that classified the same images, the figures in common are tested.
+    against = compared(repository, "good", "head")
+    assert {one.metric for one in against.metrics if one.outcome is not None} == set(found)
+
+
 # The command.
 
 

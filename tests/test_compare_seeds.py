@@ -51,7 +51,9 @@ def measure(workspace: Workspace, folder: Path, margin: float, seed: int) -> dic
     no_duplicates = np.zeros(len(queries.samples), dtype=bool)
     test_pairs = draw_fixed(dataset, "test", pairs)
     figures = params.evaluate.model_copy(update={"resamples": 100})  # the intervals are not used
-    return evaluate(gallery, queries, no_duplicates, test_pairs, calibration, figures).metrics
+    return evaluate(
+        gallery, queries, no_duplicates, no_duplicates, test_pairs, calibration, figures
+    ).metrics
 
 
 @pytest.fixture(scope="module")

@@ -190,7 +190,12 @@ def test_an_empty_variable_is_no_archive(project: Project) -> None:
 
 GOOD = {
     "name": "cifar100",
+    "path": "data/none",
+    "images": "data/none",
+    "unreadable": "stop",
     "image_size": 32,
+    "fit": "pad",
+    "novel_classes": 0,
     "urls": ["https://example.org/x"],
     "bytes": 1,
     "sha256": "0" * 64,
@@ -201,6 +206,11 @@ GOOD = {
     ("key", "value"),
     [
         ("name", "cifar10"),
+        ("name", "folder"),  # without a path
+        ("path", "''"),
+        ("unreadable", "skip"),
+        ("fit", "stretch"),
+        ("novel_classes", -1),
         ("image_size", 7),
         ("image_size", 257),
         ("image_size", 32.5),

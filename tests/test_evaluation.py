@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from matplotlib import image as mpimg
+from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 from siamese.data.dataset import Classes, Dataset, save_dataset
@@ -23,9 +24,13 @@ from siamese.evaluation.evaluate import EvaluateParams, Evaluation
 from siamese.evaluation.evaluate import evaluate as evaluate_queries
 from siamese.evaluation.floor import plain_vote_accuracy
 from siamese.evaluation.pictures import (
+    RIGHT,
+    WRONG,
     draw_confusion,
     draw_mistakes,
     draw_neighbours,
+    draw_pairs,
+    draw_sentence,
     draw_training,
     draw_verification,
 )
@@ -75,9 +80,10 @@ def evaluate(
     calibration: Calibration,
     params: EvaluateParams,
 ) -> Evaluation:
-    """Every third query has a near-duplicate."""
+    """Every third query has a near-duplicate, none is novel."""
     near_duplicate = np.arange(len(queries.samples)) % 3 == 0
-    return evaluate_queries(gallery, queries, near_duplicate, pairs, calibration, params)
+    novel = np.zeros(len(queries.samples), dtype=bool)
+    return evaluate_queries(gallery, queries, near_duplicate, novel, pairs, calibration, params)
 
 
 def plain_neighbours(gallery: Embeddings, query: np.ndarray) -> list[int]:
@@ -214,8 +220,9 @@ def test_mistakes_come_with_the_most_votes_first() -> None:
 
 def test_without_a_clean_query_there_is_no_figure_of_them() -> None:
     gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
+    every, none = np.ones(50, dtype=bool), np.zeros(50, dtype=bool)
     found = evaluate_queries(
-        gallery, queries, np.ones(50, dtype=bool), drawn_pairs(queries), THRESHOLDS, params()
+        gallery, queries, every, none, drawn_pairs(queries), THRESHOLDS, params()
     )
     assert "k5_clean" not in found.metrics["knn"]
     assert "knn.k5_clean" not in found.details["intervals"]
@@ -291,6 +298,7 @@ def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> N
             "like_distance": [0.5, 0.2],
             "unlike_distance": [0.8, 1.0],
             "spread": [0.5, 0.7],
+            "validation_loss": [0.3, 0.1],
             "validation_knn": [0.2, 0.4],
         }
     )
@@ -306,6 +314,10 @@ def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> N
         draw_mistakes(*cells, names[::-1], folder / "mistakes.png")
         draw_mistakes(queries[:0], [], neighbours[:0], [], [], folder / "none.png")
         draw_verification(pairs.roc(), pairs.distances(), folder / "verification.png")
+        members = np.stack([queries, queries])[:, :, None].repeat(2, axis=2)
+        draw_pairs(members, [names] * 4, np.ones((2, 2)), 1.0, folder / "pairs.png")
+        draw_sentence("there is nothing to draw", folder / "sentence.png")
+        draw_training(history.drop(columns="validation_knn"), folder / "no_knn.png")
     for file in (tmp_path / "first").iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
         pixels = mpimg.imread(file)
@@ -328,6 +340,75 @@ def test_the_confusion_picture_shows_shares_of_the_actual_class(
     monkeypatch.setattr(Axes, "imshow", spy)
     draw_confusion(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ["a", "b"], tmp_path / "c.png")
     np.testing.assert_allclose(shown[0], np.array([[2 / 3, 1 / 3], [0, 1]]))
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are drawn in a test, as they were saved."""
+    saved: list[Figure] = []
+    original = Figure.savefig
+
+    def spy(self: Figure, *args: object, **kwargs: object) -> None:
+        saved.append(self)
+        original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Figure, "savefig", spy)
+    return saved
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 9])
+def test_a_headline_is_whole_however_few_the_columns(
+    k: int, figures: list[Figure], tmp_path: Path
+) -> None:
+    queries, neighbours = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, k, 8, 8, 3), np.uint8)
+    cells = (queries, ["one", "two"], neighbours, [["one"] * k] * 2)
+    draw_neighbours(*cells, tmp_path / "n.png", "among the other test images")
+    draw_mistakes(*cells, ["two", "one"], tmp_path / "m.png")
+    for figure in figures:
+        headline = figure.get_suptitle()
+        assert ("\n" in headline) == (k < 9)
+        box = figure.texts[0].get_window_extent()
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+        highest = max(axes.get_tightbbox().y1 for axes in figure.axes)  # type: ignore[union-attr]
+        assert highest <= box.y0, "it hides no image"
+
+
+def test_a_confusion_picture_of_many_classes_is_no_larger_than_one_of_few(
+    figures: list[Figure], tmp_path: Path
+) -> None:
+    for n_classes in (60, 61, 500):
+        labels = np.arange(n_classes)
+        names = [f"class {label}" for label in labels]
+        draw_confusion(labels, labels[::-1], names, tmp_path / "confusion.png")
+    named, *others = figures
+    assert len(named.axes[0].get_xticklabels()) == len(named.axes[0].texts) == 60
+    for figure in others:
+        assert not figure.axes[0].get_xticklabels()
+        assert not figure.axes[0].texts
+        assert max(figure.get_size_inches()) < 10
+
+
+def test_a_pair_is_red_where_the_threshold_decides_wrong(
+    figures: list[Figure], tmp_path: Path
+) -> None:
+    images = np.zeros((2, 2, 2, 8, 8, 3), np.uint8)
+    distances = np.array([[1.5, 1.0], [0.2, 1.1]])  # like pairs, then unlike ones
+    draw_pairs(
+        images, [["a", "a"], ["b", "b"], ["a", "b"], ["b", "c"]], distances, 1.0, tmp_path / "p"
+    )
+    shown = {
+        axes.get_ylabel(): (axes.yaxis.label.get_color(), axes.get_title())
+        for axes in figures[0].axes
+        if axes.get_ylabel()
+    }
+    assert shown == {
+        "1.500 apart": (WRONG, "a"),
+        "0.200 apart": (WRONG, "a"),
+        "1.000 apart": (RIGHT, "b"),
+        "1.100 apart": (RIGHT, "b"),
+    }
 
 
 def test_the_stage_names_the_file_that_it_misses(tmp_path: Path) -> None:

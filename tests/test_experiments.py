@@ -134,3 +134,13 @@ def test_a_row_tells_what_an_experiment_changes_in_at_most_120_columns(tmp_path:
     assert row["seeded"].endswith("train.margin=0.5, seeds=3")
     assert row["coded"].endswith("train.seed=3, src/siamese/training/augment.py")
     assert "60.00" in row["seeded"]
+
+
+def test_a_figure_that_no_row_has_is_left_out(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    repository.commit(MadeUp(is_classified=False))
+    repository.experiment(MadeUp(0.8, is_classified=False), "better")
+    assert experiment_table(repository.root).splitlines()[0].split() == ["auc", "eer", "changes"]
+    repository.experiment(MadeUp(0.8), "classified")
+    titles = experiment_table(repository.root).splitlines()[0].split()
+    assert titles == ["k1", "k20", "map_at_r", "auc", "eer", "changes"]

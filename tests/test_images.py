@@ -1,11 +1,16 @@
 """Pictures of every kind, made here with Pillow or byte by byte, and files that mean harm."""
 
 import os
+import signal
 import struct
 import subprocess
 import sys
+import threading
+import time
+import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import get_args
@@ -16,7 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from siamese.data import images as images_module
 from siamese.data.images import (
+    AHEAD,
     FORMATS,
     IMAGE_SUFFIXES,
     MAX_BYTES,
@@ -24,6 +31,7 @@ from siamese.data.images import (
     Fit,
     find_images,
     fit_image,
+    iter_images,
     load_image,
     load_images,
 )
@@ -611,6 +619,123 @@ def test_many_are_fitted_like_one(tmp_path: Path) -> None:
     for fit in FITS:
         assert (images[fit] == load_image(file, 4, fit)).all()
     assert (images["pad"] != images["crop"]).any()
+
+
+@pytest.mark.parametrize("workers", [None, 0, 1, 2, 7])
+def test_one_after_the_other_in_the_order_of_the_files(workers: int | None, tmp_path: Path) -> None:
+    # The first of ten is large, so that the others are ready before it.
+    shapes = [(900, 1200, 3) if row % 10 == 0 else (5, 9, 3) for row in range(60)]
+    pictures = [RNG.integers(0, 256, shape, dtype=np.uint8) for shape in shapes]
+    files = [
+        saved(Image.fromarray(picture), tmp_path / f"{row}.png", compress_level=1)
+        for row, picture in enumerate(pictures)
+    ]
+    files[7] = tmp_path / "missing.png"
+    files[31].write_bytes(b"no picture")
+    for fit in FITS:
+        found = list(iter_images(files, 4, fit, workers=workers))
+        assert len(found) == len(files)
+        for row, (file, image) in enumerate(zip(files, found, strict=True)):
+            if row in (7, 31):
+                with pytest.raises(InputError) as raised:
+                    load_image(file, 4, fit)
+                assert isinstance(image, InputError)
+                assert str(image) == str(raised.value)
+            else:
+                assert np.array_equal(np.asarray(image), load_image(file, 4, fit))
+    assert not of_the_pool()
+
+
+def of_the_pool() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("images")]
+
+
+class Reader:
+    """Takes the place of decoding: takes a moment, and counts how often it is asked."""
+
+    def __init__(self, seconds: float = 0.002) -> None:
+        self.seconds = seconds
+        self.begun: list[Path] = []
+
+    def __call__(self, file: Path, size: int, fit: Fit) -> np.ndarray:
+        self.begun.append(file)
+        time.sleep(self.seconds)
+        return np.full((size, size, 3), int(file.name), np.uint8)
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
+    reader = Reader()
+    monkeypatch.setattr(images_module, "_load_image", reader)
+    return reader
+
+
+MANY = [Path(str(row % 256)) for row in range(10_000)]
+
+
+def test_no_more_are_read_ahead_than_the_threads_need(reader: Reader) -> None:
+    with closing(iter_images(MANY, 2, workers=3)) as images:
+        for taken in range(1, 6):
+            next(images)
+            time.sleep(0.1)  # for reading to go on, if it does
+            assert len(reader.begun) == 3 * AHEAD + taken - 1
+
+
+def test_several_are_read_at_once(reader: Reader) -> None:
+    reader.seconds = 0.05
+    started = time.perf_counter()
+    assert len(list(iter_images(MANY[:40], 2, workers=10))) == 40
+    assert time.perf_counter() - started < 40 * 0.05 / 2
+
+
+def test_whoever_stops_early_leaves_no_thread_behind(reader: Reader) -> None:
+    reader.seconds = 0.05
+    images = iter_images(MANY, 2, workers=2)
+    next(images)
+    assert of_the_pool()
+    images.close()
+    assert not of_the_pool()
+    assert len(reader.begun) <= 2 * AHEAD
+
+    def fail() -> None:
+        for _ in iter_images(MANY, 2, workers=2):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()  # and forgets about the images
+    assert not of_the_pool()
+
+
+def test_an_interruption_ends_it_promptly(reader: Reader) -> None:
+    reader.seconds = 0.1
+    timer = threading.Timer(0.55, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    started = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in iter_images(MANY, 2, workers=2):
+            pass
+    assert time.perf_counter() - started < 2
+    assert not of_the_pool()
+
+
+def test_an_error_holds_nothing_of_what_was_decoded(tmp_path: Path) -> None:
+    (error,) = iter_images([truncated("half.jpg")(tmp_path)], 4)
+    assert isinstance(error, InputError)
+    assert error.__traceback__ is error.__context__ is error.__cause__ is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_pillows_warnings_are_silenced_and_the_callers_are_not(tmp_path: Path) -> None:
+    # Pillow warns of more pixels than it thinks usual, before they are counted here.
+    files = [with_a_warning(tmp_path), saved(Image.fromarray(NOISE), tmp_path / "a.png")]
+    before = list(warnings.filters)
+    images = iter_images(files * 20, 8, workers=2)
+    with closing(images):
+        for image, name in zip(images, ["bomb", "a"] * 20, strict=True):
+            with pytest.warns(DeprecationWarning, match="the caller's own"):
+                warnings.warn("the caller's own", DeprecationWarning, stacklevel=1)
+            assert ("too many pixels: 10,000 x 10,000" in str(image)) == (name == "bomb")
+    assert warnings.filters == before
 
 
 # Finding them

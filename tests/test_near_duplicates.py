@@ -1,5 +1,6 @@
 """Near-duplicates: planted ones are found, others are not, and the search equals a plain loop."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from siamese.data import near_duplicates
-from siamese.data.dataset import Classes, Dataset
+from siamese.data.dataset import Classes, Dataset, ImageRows
 from siamese.data.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
 from siamese.data.near_duplicates import (
     find_near_duplicates,
@@ -151,7 +152,7 @@ def test_images_of_any_size_are_compared(size: int) -> None:
 
 def test_averaging_is_exact_for_sizes_that_do_not_divide() -> None:
     image = np.arange(24, dtype=np.uint8)[None, :, None, None] * np.ones((1, 1, 24, 3), np.uint8)
-    rows = near_duplicates._averaged(image)[0, :, 0, 0]
+    rows = near_duplicates._averaged(ImageRows(image, np.arange(1)))[0, :, 0, 0]
     # Each of the 16 cells spans one and a half of the 24 rows.
     expected = [(0 * 1 + 1 * 0.5) / 1.5, (1 * 0.5 + 2 * 1) / 1.5, (3 * 1 + 4 * 0.5) / 1.5]
     assert rows[:3].tolist() == pytest.approx(expected)
@@ -214,3 +215,66 @@ def test_the_sheet_shows_the_pairs_on_both_sides_of_the_threshold(tmp_path: Path
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "again.png").read_bytes()
     none = found.assign(near_duplicate=False)
     assert draw_duplicate_sheet(images, none, 0.0).height < sheet.height
+
+
+def test_the_search_is_the_same_by_blocks_of_the_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = photographs(25, seed=1)
+    queries[3] = changed((gallery := photographs(110))[50], "noisy")
+    data = dataset(gallery, queries)
+    whole = find_near_duplicates(data, THRESHOLD)
+    for at_once in (1, 7, 40, 109, 110):
+        monkeypatch.setattr(near_duplicates, "GALLERY_AT_ONCE", at_once)
+        monkeypatch.setattr(near_duplicates, "IMAGES_AT_ONCE", max(1, at_once // 3))
+        monkeypatch.setattr(near_duplicates, "SIMILARITIES_AT_ONCE", 110 * at_once // 7)
+        found = find_near_duplicates(data, THRESHOLD)
+        for name in ("sample", "of", "near_duplicate"):
+            assert (found[name] == whole[name]).all()
+        for name in ("similarity", "ratio"):  # four decimals: the last may be rounded differently
+            np.testing.assert_allclose(found[name], whole[name], rtol=0, atol=1.5e-4)
+
+
+def test_images_are_averaged_a_few_at_a_time_if_they_are_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = ImageRows(photographs(20, 48), np.arange(20)[::-1])
+    whole = near_duplicates._averaged(images)
+    monkeypatch.setattr(near_duplicates, "PIXELS_AT_ONCE", 3 * 48 * 48 * 3)
+    np.testing.assert_allclose(near_duplicates._averaged(images), whole, rtol=1e-6)
+
+
+def test_enrolled_samples_are_of_the_gallery() -> None:
+    gallery, queries = photographs(60), photographs(8, seed=1)
+    queries[2] = changed(queries[6], "noisy")
+    data = dataset(gallery, queries)
+    data.samples["enrolled"] = data.samples["sample"] == 36  # the query 6
+    found = find_near_duplicates(data, THRESHOLD)
+    assert found["sample"].tolist() == [30, 31, 32, 33, 34, 35, 37]
+    assert found["near_duplicate"].tolist() == [row == 2 for row in range(7)]
+    assert found["of"][2] == 36
+
+
+def test_memory_grows_with_the_features_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near_duplicates, "GALLERY_AT_ONCE", 256)
+    monkeypatch.setattr(near_duplicates, "IMAGES_AT_ONCE", 100)
+    monkeypatch.setattr(near_duplicates, "SIMILARITIES_AT_ONCE", 2**14)
+
+    def peak(n: int) -> int:
+        # Small images, so that what whitening takes, however many there are, does not cover theirs.
+        np.save(tmp_path / "images.npy", photographs(n, 8))
+        images = np.load(tmp_path / "images.npy", mmap_mode="r")
+        split = np.where(np.arange(n) % 20 == 0, "test", "train")
+        samples = pd.DataFrame({"sample": np.arange(n), "split": split, "fine": 0})
+        data = Dataset(images, samples, Classes(("one",)))
+        tracemalloc.start()
+        try:
+            find_near_duplicates(data, THRESHOLD)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1000)  # what is imported and kept
+    features = 4 * near_duplicates.COMPONENTS
+    # As float32, the pixels alone take 768 bytes.
+    assert (peak(5000) - peak(1000)) / 4000 < features + 150

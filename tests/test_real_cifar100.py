@@ -14,8 +14,10 @@ from siamese.data.canonical import content_hash
 from siamese.data.cifar100 import read_cifar100
 from siamese.data.dataset import Dataset
 from siamese.data.download import CIFAR100_CONTENT
-from siamese.data.prepare import PrepareParams, identical_pairs, prepare
+from siamese.data.prepare import RawImages, identical_pairs, prepare
+from siamese.data.splits import PrepareParams
 from siamese.knn import nearest
+from siamese.params import read_sections
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHIVE = Path(
@@ -71,8 +73,9 @@ def test_channel_statistics(cifar100: Dataset) -> None:
         assert np.sqrt((counts * (levels - found) ** 2).sum()) == pytest.approx(std, abs=5e-5)
 
 
-def test_prepared(cifar100: Dataset) -> None:
-    prepared = prepare(cifar100, 32, PrepareParams(validation=0.1, near_duplicate=0.4, seed=0))
+def test_prepared(cifar100: Dataset, tmp_path: Path) -> None:
+    params: PrepareParams = read_sections(ROOT / "params.yaml", prepare=PrepareParams).prepare
+    prepared = prepare(RawImages(cifar100), tmp_path, params, image_size=32)
     counts = prepared.samples.groupby(["split", "fine"]).size()
     assert set(counts.xs("train")) == {450}
     assert set(counts.xs("validation")) == {50}

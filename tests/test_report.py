@@ -64,6 +64,14 @@ def test_the_page_says_what_the_table_says_and_refers_to_nothing_outside(
     assert not re.search(r"url\(", page)
 
 
+def test_results_of_verification_alone_make_a_page(repository: Repository) -> None:
+    for name, skill in (("base", 0.7), ("head", 0.85)):
+        repository.commit(MadeUp(skill, luck=round(10 * skill), is_classified=False), name)
+    page = page_of(repository, "base", "head")
+    assert len(re.findall(r'<tr class="better">', page)) == 3
+    assert "knn" not in page.partition("<h2>Training")[0]
+
+
 def test_pictures_that_were_not_pulled_are_said_to_be_missing(repository: Repository) -> None:
     page = page_of(repository)
     assert page.count("are neither in the workspace nor in DVC's cache") == 2

@@ -16,11 +16,12 @@ from siamese.data.dataset import Classes, Dataset
 from siamese.embedding import embed_images
 from siamese.errors import InputError
 from siamese.network import NetworkParams, SiameseNetwork, build_network
+from siamese.training import training_data
 from siamese.training.proxies import Proxies
 from siamese.training.resume import ResumeFile, fingerprint
 from siamese.training.run import EpochRecord, Trained, collapse_warning, train_network
-from siamese.training.trainer import TrainParams
-from siamese.training.training_data import TrainingData
+from siamese.training.trainer import Trainer, TrainParams
+from siamese.training.training_data import Images, TrainingData
 
 CPU = torch.device("cpu")
 N_CLASSES, PER_CLASS, SIZE = 3, 12, 8
@@ -270,8 +271,8 @@ def test_a_larger_like_weight_pulls_like_pairs_closer(tmp_path: Path) -> None:
 def test_test_samples_are_never_loaded() -> None:
     dataset = tiny_dataset()
     data = load(1)
-    loaded = {image.tobytes() for image in data.images.numpy()}
-    loaded |= {image.tobytes() for image in data.validation_images.numpy()}
+    loaded = {image.tobytes() for image in data.images[:].numpy()}
+    loaded |= {image.tobytes() for image in data.validation_images[:].numpy()}
     for row in dataset.rows("test"):
         assert dataset.images[row].tobytes() not in loaded
     assert len(loaded) == len(dataset.rows("train", "validation"))
@@ -381,3 +382,85 @@ def test_trains_embeds_and_resumes_on_cuda(
     assert len(resumed.history) == 20
     embeddings = embed_images(network, images, batch_size=10)
     assert np.isfinite(embeddings).all()
+
+
+def test_images_in_their_file_train_to_the_same_bits(tmp_path: Path) -> None:
+    dataset = tiny_dataset()
+    np.save(tmp_path / "images.npy", dataset.images)
+    mapped = np.lib.format.open_memmap(tmp_path / "images.npy", mode="r")
+    weights = []
+    for images in (dataset.images, mapped):
+        data = TrainingData.of(
+            replace(dataset, images=images),
+            pairs_of(dataset, "train", 2),
+            pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
+            CPU,
+        )
+        network = new_network()
+        train_network(data, network, params(), ResumeFile(tmp_path, "run"))
+        (tmp_path / "run.pt").unlink()
+        weights.append(network.state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name
+
+
+def test_images_are_read_by_position_and_part_by_part() -> None:
+    pixels = np.arange(7 * 12, dtype=np.uint8).reshape(7, 2, 2, 3)
+    rows = np.array([1, 4, 5, 6])
+    images = Images.of(pixels, rows, CPU)
+    assert len(images) == 4
+    assert images.size == 2
+    assert np.array_equal(images[torch.tensor([3, 0, 0])], pixels[[6, 1, 1]])
+    assert np.array_equal(images[np.array([2])], pixels[[5]])
+    assert np.array_equal(images[1:3], pixels[[4, 5]])
+    some = images.some(slice(1, 4)).some(torch.tensor([2, 0]))
+    assert np.array_equal(some[:], pixels[[6, 4]])
+
+
+def test_a_gpu_without_room_trains_from_host_memory_to_the_same_bits(
+    tmp_path: Path, cuda: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = tiny_dataset()
+    weights = []
+    for room in (2**40, 0):
+        monkeypatch.setattr(training_data, "room_on", lambda device, room=room: room)
+        data = TrainingData.of(
+            dataset,
+            pairs_of(dataset, "train", 3),
+            pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
+            cuda,
+        )
+        assert data.images.pixels.is_cuda == (room > 0)
+        network = new_network().to(cuda)
+        trained = train_network(data, network, params(), ResumeFile(tmp_path, f"{room}"))
+        weights.append((network.state_dict(), trained.history))
+    for name, value in weights[0][0].items():
+        assert torch.equal(value, weights[1][0][name]), name
+    assert weights[0][1] == weights[1][1]
+
+
+def test_classes_that_training_has_not_are_judged_among_themselves(tmp_path: Path) -> None:
+    """As with `prepare.split_by: class`: the figure equals a plain loop over the others."""
+    dataset = tiny_dataset()
+    samples = dataset.samples.copy()
+    is_red = samples["fine"] == 0
+    samples.loc[is_red & (samples["split"] == "train"), "split"] = "unused"
+    changed = replace(dataset, samples=samples)
+    data = TrainingData.of(
+        changed,
+        pairs_of(changed, "train", 1),
+        pairs_of(changed, "validation", 1, 1)[["left", "right", "same"]],
+        CPU,
+    )
+    assert data.n_classes == 2
+    assert set(data.labels.tolist()) == {0, 1}
+    assert set(data.validation_labels.tolist()) == {0, 1, 2}
+    network = new_network()
+    found = Trainer(data, network, params(monitor_k=1)).validate()["validation_knn"]
+    vectors = embed_images(network, data.validation_images, 10).astype(np.float64)
+    right = 0
+    for row, vector in enumerate(vectors):
+        gaps = np.linalg.norm(vectors - vector, axis=1)
+        gaps[row] = np.inf
+        right += data.validation_labels[gaps.argmin()] == data.validation_labels[row]
+    assert found == pytest.approx(right / len(vectors))

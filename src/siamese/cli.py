@@ -37,6 +37,20 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("workspace", nargs="?", type=Path, default=Path())
     show.set_defaults(command=_show)
 
+    adopt = commands.add_parser("adopt", help="set params.yaml to a folder of images of your own")
+    adopt.add_argument(
+        "path", type=Path, metavar="PATH", help="class folders, or a table of files and labels"
+    )
+    adopt.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="with a table: where its file names start"
+    )
+    adopt.add_argument("--image-size", type=int, metavar="PIXELS", help="set data.image_size")
+    adopt.add_argument(
+        "--split-by", choices=("sample", "group", "class"), help="set prepare.split_by"
+    )
+    adopt.add_argument("--novel-classes", type=int, metavar="N", help="set data.novel_classes")
+    adopt.set_defaults(command=_adopt)
+
     demo = commands.add_parser("demo", help="run the pipeline on scikit-learn's digits, in demo/")
     demo.set_defaults(command=_demo)
 
@@ -54,6 +68,27 @@ def _check(options: argparse.Namespace) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     print(results_table(options.workspace))
+
+
+def _adopt(options: argparse.Namespace) -> None:
+    from siamese.adopt import adopt
+    from siamese.schema import check_params
+
+    wanted = {
+        "data.image_size": options.image_size,
+        "prepare.split_by": options.split_by,
+        "data.novel_classes": options.novel_classes,
+    }
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    adopted = adopt(options.path, options.images, wanted)
+    for line in adopted.found:
+        print(line)
+    for name, (old, new) in adopted.changes.items():
+        print(f"  {name:<26}{old} -> {new}")
+    for note in adopted.notes:
+        print(note)
+    check_params(Path("params.yaml"))
+    print("Next: dvc repro, and siamese show")
 
 
 def _demo(options: argparse.Namespace) -> None:

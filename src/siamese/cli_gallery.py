@@ -240,7 +240,7 @@ def _search(options: argparse.Namespace) -> None:
     from siamese.data.images import load_image
 
     gallery, model = _open(options)
-    image = load_image(options.image, model.network.image_size)
+    image = load_image(options.image, model.network.image_size, model.fit)
     [neighbours] = gallery.search(image[None], options.k, options.exact)
     for neighbour in neighbours:
         if options.json:
@@ -315,7 +315,7 @@ def _read(
     with tqdm(total=len(files), desc=label, unit="image", disable=None) as bar:
         for start in range(0, len(files), AT_ONCE):
             part = files[start : start + AT_ONCE]
-            images, positions, errors = load_images(part, model.network.image_size)
+            images, positions, errors = load_images(part, model.network.image_size, fit=model.fit)
             for error in errors:
                 tqdm.write(f"siamese: {error}", file=sys.stderr)
             yield images, [part[position] for position in positions], len(errors)

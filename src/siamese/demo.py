@@ -19,7 +19,7 @@ from siamese.params import PARAMS_FILE, read_document
 OVERRIDES = Path("demo.yaml")
 # Inside the project's Git repository, but none of its business: DVC works there without Git.
 DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
-COPIED = ("dvc.yaml", ".dvcignore", "stages", "src")
+COPIED = ("dvc.yaml", ".dvcignore", "stages", "src", "data/none")
 
 
 def make_workspace(project: Path, target: Path) -> None:
@@ -38,7 +38,7 @@ def make_workspace(project: Path, target: Path) -> None:
                 source, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
             )
         else:
-            target.mkdir(parents=True, exist_ok=True)
+            copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
     params = read_document(project / PARAMS_FILE)
     override(params, read_document(project / OVERRIDES), str(OVERRIDES))

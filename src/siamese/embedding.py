@@ -1,5 +1,7 @@
 """Running the network over many images, without changing it."""
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from pydantic import Field
@@ -16,10 +18,22 @@ class EmbedParams(Section):
     batch_size: int = Field(ge=1)
 
 
+class ImageSequence(Protocol):
+    """Images that are there, or read a part at a time when asked for."""
+
+    def __len__(self) -> int:
+        """Return N."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> np.ndarray | Tensor:
+        """Return a part, uint8 `[k, H, W, 3]`."""
+        ...
+
+
 @torch.inference_mode()
 def embed_images(
     network: SiameseNetwork,
-    images: np.ndarray | Tensor,
+    images: ImageSequence,
     batch_size: int,
     precision: torch.dtype = torch.float32,
     progress: str | None = None,
@@ -30,7 +44,7 @@ def embed_images(
 
     Args:
         network: on any device; the images follow it there.
-        images: uint8 `[N, H, W, 3]`; a memory-mapped array is read a batch at a time.
+        images: N of them; a memory-mapped array, say, is read a batch at a time.
         batch_size: images computed at once.
         precision: what convolutions and matrix products compute in.
         progress: the label of a progress bar, on a terminal; none, if left out.

@@ -99,6 +99,25 @@ def nearest(
     return rows, distances
 
 
+def nearest_others(vectors: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    """Find the nearest of the other vectors to some of them.
+
+    Args:
+        vectors: float32 `[N, D]`, two at the least.
+        rows: which to find the neighbours of, int64 `[n]`.
+        k: neighbours wanted; all others, if there are fewer.
+
+    Returns:
+        Rows of `vectors`, int64 `[n, min(k, N - 1)]`, nearest first; never the row itself.
+    """
+    wanted = min(k, len(vectors) - 1) + 1
+    found, _ = nearest(vectors, vectors[rows], wanted)
+    is_self = found == rows[:, None]
+    # Among more equal vectors than are wanted, the row itself may not have been found.
+    is_self[~is_self.any(axis=1), -1] = True
+    return found[~is_self].reshape(len(rows), wanted - 1)
+
+
 def class_ranking(labels: np.ndarray, top: int, weights: np.ndarray | None = None) -> np.ndarray:
     """Let each query's neighbours vote for their classes.
 

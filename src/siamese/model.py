@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from siamese.data.data_params import Fit
 from siamese.data.dataset import Classes
 from siamese.embedding import embed_images
 from siamese.errors import InputError
@@ -35,12 +36,14 @@ class Model:
         params: what the network was built from.
         classes: names of the labels it was trained on, in label order.
         calibration: distance thresholds for "the same class", from the validation split.
+        fit: what was done with images that are not square; see `siamese.data.images.fit_image`.
     """
 
     network: SiameseNetwork
     params: NetworkParams
     classes: Classes
     calibration: Calibration
+    fit: Fit = "pad"
 
     def embed(self, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
         """Embed images of the size the network was trained on.
@@ -71,6 +74,7 @@ def save_model(model: Model, folder: Path) -> None:
     description = {
         "format": FORMAT,
         "image_size": model.network.image_size,
+        "fit": model.fit,
         "network": model.params.model_dump(),
     }
     write_json(folder / "network.json", description)
@@ -102,10 +106,11 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
         names = _read(folder / "classes.json")
         classes = Classes(tuple(names["fine"]), tuple(names["coarse"]))
         calibration = Calibration.from_json(_read(folder / "verification.json"))
+        fit = description.get("fit", "pad")  # older models had no choice
     except (KeyError, TypeError, RuntimeError, SafetensorError, ValidationError) as error:
         raise InputError(f"{folder}: this model folder is damaged: {error}") from None
     network = network.to(device).to(memory_format=torch.channels_last).eval()
-    return Model(network, params, classes, calibration)
+    return Model(network, params, classes, calibration, fit)
 
 
 def _read(file: Path) -> dict[str, Any]:

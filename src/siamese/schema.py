@@ -10,7 +10,7 @@ from typing import Any
 from siamese.compute import ComputeParams
 from siamese.data.data_params import DataParams
 from siamese.data.pairs import PairsParams
-from siamese.data.prepare import PrepareParams
+from siamese.data.splits import PrepareParams, check_novel
 from siamese.embedding import EmbedParams
 from siamese.errors import InputError
 from siamese.evaluation.evaluate import EvaluateParams
@@ -43,6 +43,7 @@ def check_params(file: Path = PARAMS_FILE) -> Any:
         if name not in SECTIONS:
             raise InputError(f"{file}: unknown section `{name}`{nearest_name(name, SECTIONS)}")
     params = read_sections(file, **SECTIONS)
+    check_novel(params.data.novel_classes, params.prepare.split_by)
     check_image_size(params.network.architecture, params.data.image_size)
     check_margin(params.train.margin, params.network.normalize)
     return params

@@ -113,6 +113,16 @@ def equal_error_rate(distances: np.ndarray, same: np.ndarray) -> float:
         InputError: there are not both kinds of pairs, or a distance is not finite.
     """
     _, far, frr = _operating_points(distances, same)
+    return where_rates_meet(far, frr)
+
+
+def where_rates_meet(far: np.ndarray, frr: np.ndarray) -> float:
+    """Return the rate at which FAR and FRR are equal, on straight lines between operating points.
+
+    Args:
+        far: floats `[T]`, rising from 0 to 1.
+        frr: floats `[T]`, falling from 1 to 0.
+    """
     # FAR - FRR rises from -1 to 1: the first point at or above 0 ends the segment.
     end = int((far >= frr).argmax())
     before, after = frr[end - 1] - far[end - 1], far[end] - frr[end]

@@ -35,10 +35,10 @@ from siamese.comparison.provenance import (
     stale,
 )
 from siamese.comparison.revision_results import (
-    CLEAN,
     LOWER_IS_BETTER,
+    PAIR_FIGURES,
+    PAIR_GROUPS,
     PER_QUERY,
-    VERIFICATION,
     Results,
 )
 from siamese.comparison.revisions import Revision, experiments
@@ -196,10 +196,18 @@ def compare_models(
     for name in shared:
         if found := _test_queries(name, base, head):
             tested[name] = found
-    if set(VERIFICATION) <= set(shared):
+    groups = [
+        group
+        for group in PAIR_GROUPS
+        if {f"{group}.{name}" for name in PAIR_FIGURES} <= set(shared)
+        and _same_choice(f"{group}.{PAIR_FIGURES[0]}", base, head)
+    ]
+    if groups:
         n_images = len(base.queries["sample"])
-        found_all = bootstrap_images(_verification(base), _verification(head), n_images, progress)
-        tested |= dict(zip(VERIFICATION, found_all, strict=True))
+        ours, theirs = _verification(base, groups), _verification(head, groups)
+        found_all = bootstrap_images(ours, theirs, n_images, progress)
+        figures = [f"{group}.{name}" for group in groups for name in PAIR_FIGURES]
+        tested |= dict(zip(figures, found_all, strict=True))
     return _corrected(
         names, [base.metrics], [head.metrics], {name: tested.get(name) for name in names}
     )
@@ -291,17 +299,22 @@ def check_same_queries(base: Results, head: Results) -> None:
 
 def _test_queries(name: str, base: Results, head: Results) -> Outcome | None:
     """Test a metric that is a mean over queries; None if it is none, or over other queries."""
-    if name.endswith(CLEAN) and not np.array_equal(
-        base.queries["near_duplicate"], head.queries["near_duplicate"]
-    ):
-        return None
     ours, theirs = base.values_of(name), head.values_of(name)
-    if ours is None or theirs is None:
+    if ours is None or theirs is None or not _same_choice(name, base, head):
         return None
     return mcnemar(ours, theirs) if ours.dtype == bool else bootstrap_means(ours, theirs)
 
 
-def _verification(results: Results) -> Statistic:
+def _same_choice(name: str, base: Results, head: Results) -> bool:
+    """Tell whether a metric is about the same queries on both sides."""
+    ours, theirs = base.chosen_by(name), head.chosen_by(name)
+    if ours is None or theirs is None:
+        return ours is theirs
+    return np.array_equal(ours, theirs)
+
+
+def _verification(results: Results, groups: Sequence[str]) -> Statistic:
+    """Return what measures the verification figures of some groups, one after the other."""
     samples, pairs = results.queries["sample"], results.pairs
     members = np.stack([pairs["left"], pairs["right"]], axis=1)  # (P, 2)
     if not np.isin(members, samples).all():
@@ -310,7 +323,19 @@ def _verification(results: Results) -> Statistic:
             " run `dvc repro --force --single-item evaluate`"
         )
     left, right = np.searchsorted(samples, members).T
-    return WeightedPairs(pairs["distance"], pairs["same"], left, right, results.threshold).figures
+    measured = []
+    for group in groups:
+        chosen = results.chosen_by(f"{group}.{PAIR_FIGURES[0]}")
+        is_in = np.ones(len(left), dtype=bool) if chosen is None else chosen[left]
+        distances, same = pairs["distance"][is_in], pairs["same"][is_in]
+        measured.append(
+            WeightedPairs(distances, same, left[is_in], right[is_in], results.threshold)
+        )
+
+    def figures(weights: np.ndarray) -> list[float]:
+        return [value for group in measured for value in group.figures(weights)]
+
+    return figures
 
 
 def _corrected(

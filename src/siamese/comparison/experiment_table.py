@@ -33,6 +33,8 @@ RUN_SEEDS = ("network.seed", "pairs.seed", "train.seed")
 def experiment_table(root: Path, all_commits: bool = False) -> str:
     """Lay experiments out in at most 120 columns, each below the commit that it began at.
 
+    A figure that none of them has is left out.
+
     Args:
         root: the project's folder.
         all_commits: not only those that began at HEAD.
@@ -53,7 +55,18 @@ def experiment_table(root: Path, all_commits: bool = False) -> str:
     for baseline in dict.fromkeys([head.commit, *(one.baseline for one in chosen)]):
         own = [one for one in chosen if one.baseline == baseline]
         rows += _group(Revision(str(baseline), baseline, root), own)
-    return "\n".join(_laid_out(rows))
+    return "\n".join(_laid_out(_without_empty(rows)))
+
+
+def _without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Leave out the columns of figures that are empty but for their title."""
+    last = len(rows[0]) - 1
+    kept = [
+        column
+        for column in range(last + 1)
+        if column in (0, last) or any(row[column] for row in rows[1:])
+    ]
+    return [[row[column] for column in kept] for row in rows]
 
 
 def _group(baseline: Revision, own: Iterable[Experiment]) -> list[list[str]]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese.evaluation.bootstrap import draws
+
 LEVEL = 0.05
 RESAMPLES = 2000
 SEED = 0  # of the resamples: equal results give equal words
@@ -104,18 +106,15 @@ def bootstrap_images(
     Returns:
         One result a figure.
     """
-    rng = np.random.default_rng(SEED)
     once = np.ones(n_images)
     measured = np.subtract(head(once), base(once))  # (F,)
     resampled = np.empty((RESAMPLES, len(measured)))
-    for row in resampled:
-        images = rng.integers(n_images, size=n_images)
-        drawn = np.bincount(images, minlength=n_images).astype(np.float64)
+    for row, drawn in zip(resampled, draws(n_images, RESAMPLES, SEED), strict=True):
         row[:] = np.subtract(head(drawn), base(drawn))
         progress()
     return [
-        _bootstrapped(float(difference), draws[np.isfinite(draws)], "paired bootstrap")
-        for difference, draws in zip(measured, resampled.T, strict=True)
+        _bootstrapped(float(difference), values[np.isfinite(values)], "paired bootstrap")
+        for difference, values in zip(measured, resampled.T, strict=True)
     ]
 
 

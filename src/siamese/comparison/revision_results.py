@@ -18,8 +18,12 @@ PER_PAIR = "metrics/per_pair.parquet"
 RAN_ON = "metrics/ran_on.json"
 CLEAN = "_clean"  # ends the name of a figure of the queries that have no near-duplicate
 MEANS = {"retrieval.map_at_r": "average_precision", "retrieval.r_precision": "r_precision"}
-VERIFICATION = ("verification.auc", "verification.eer", "verification.accuracy")
-LOWER_IS_BETTER = frozenset({"verification.eer"})
+PAIR_FIGURES = ("auc", "eer", "accuracy")
+# Groups of figures of the queries of classes seen in training, and of those never seen; both have
+# figures of pairs too, which are of the kind of their left image.
+KINDS = ("seen", "novel")
+PAIR_GROUPS = ("verification", *KINDS)
+LOWER_IS_BETTER = frozenset(f"{group}.eer" for group in PAIR_GROUPS)
 
 Columns = dict[str, np.ndarray]
 
@@ -88,13 +92,32 @@ class Results:
         """Return a figure of each query that the metric is the mean of, or None if it is no mean.
 
         Returns:
-            bool or float32 `[Q]`, or fewer where the metric leaves out near-duplicates.
+            bool or float32 `[Q]`, or fewer where the metric is about some of the queries.
         """
-        column = MEANS.get(metric) or metric.removeprefix("knn.").removesuffix(CLEAN)
-        if column not in self.queries or metric in VERIFICATION:
+        group, _, name = metric.partition(".")
+        column = MEANS.get(metric) or name.removesuffix(CLEAN)
+        if column not in self.queries or (group in PAIR_GROUPS and name in PAIR_FIGURES):
             return None
-        values = self.queries[column]
-        return values[~self.queries["near_duplicate"]] if metric.endswith(CLEAN) else values
+        chosen = self.chosen_by(metric)
+        return self.queries[column] if chosen is None else self.queries[column][chosen]
+
+    def chosen_by(self, metric: str) -> np.ndarray | None:
+        """Return which queries a metric is about, bool `[Q]`; None where it is about all.
+
+        Raises:
+            InputError: the metric is of one kind of queries, and the table does not tell which.
+        """
+        group, _, name = metric.partition(".")
+        if name.endswith(CLEAN):
+            return ~self.queries["near_duplicate"]
+        if group not in KINDS:
+            return None
+        if "novel" not in self.queries:
+            raise InputError(
+                f"{self.revision}: {EVALUATION} has `{metric}`, but {PER_QUERY} lacks `novel`: the"
+                " two come from different runs; run `dvc repro --force --single-item evaluate`"
+            )
+        return self.queries["novel"] if group == "novel" else ~self.queries["novel"]
 
     def check_consistent(self) -> None:
         """Make sure that the figures are those of the queries beside them.

@@ -7,12 +7,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from siamese.data.images import Fit
 from siamese.params import Section
 
 # A file of the project that `data.path` and `data.images` name where the data set needs no folder:
 # both are dependencies in `dvc.yaml`, and DVC wants a dependency to exist.
 NONE = "data/none"
+# What to do with images that are not square; see `siamese.data.images.fit_image`.
+Fit = Literal["pad", "crop"]
 
 
 class DataParams(Section):

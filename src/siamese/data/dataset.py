@@ -74,7 +74,7 @@ class Dataset:
     def _is_query(self) -> np.ndarray:
         is_query = (self.samples["split"] == "test").to_numpy()
         if "enrolled" in self.samples:
-            is_query &= ~self.samples["enrolled"].to_numpy(dtype=bool)
+            is_query = is_query & ~self.samples["enrolled"].to_numpy(dtype=bool)
         return is_query
 
     def fine(self) -> np.ndarray:
@@ -95,6 +95,7 @@ class ImageRows:
     rows: np.ndarray
 
     def __len__(self) -> int:
+        """Return n."""
         return len(self.rows)
 
     def __getitem__(self, part: slice) -> np.ndarray:
@@ -111,8 +112,13 @@ class ImageRows:
 def save_dataset(dataset: Dataset, folder: Path) -> None:
     """Write a data set into an existing folder; equal data sets give equal bytes."""
     np.save(folder / "images.npy", np.ascontiguousarray(dataset.images))
-    dataset.samples.to_parquet(folder / "samples.parquet", index=False)
-    names = {"fine": list(dataset.classes.fine), "coarse": list(dataset.classes.coarse)}
+    save_tables(dataset.samples, dataset.classes, folder)
+
+
+def save_tables(samples: "pd.DataFrame", classes: Classes, folder: Path) -> None:
+    """Write all of a data set but its images."""
+    samples.to_parquet(folder / "samples.parquet", index=False)
+    names = {"fine": list(classes.fine), "coarse": list(classes.coarse)}
     write_json(folder / "classes.json", names)
 
 

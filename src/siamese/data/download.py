@@ -34,7 +34,8 @@ def download(
     """Write a data set to `target` in canonical order, and print a line about it.
 
     Args:
-        name: `cifar100` or `digits`.
+        name: `cifar100`, `digits`, or `folder`, of which there is nothing to fetch: the stage
+            `prepare` reads it where it lies, and all of it runs again if an image has changed.
         urls: where CIFAR-100's archive can be fetched, in the order of preference.
         size: its bytes.
         sha256: its checksum, 64 lower-case hexadecimal digits.
@@ -47,9 +48,14 @@ def download(
         InputError: nothing can be fetched, or the archive is not CIFAR-100. `target` is then as it
             was.
     """
+    if name != "cifar100" and archive:
+        print(f"SIAMESE_ARCHIVE={archive} is ignored: data.name is {name}, which needs none")
+    if name == "folder":
+        with files.new_folder(target) as folder:
+            (folder / "source.txt").write_text("The images are read where data.path says.\n")
+        print("download: folder, nothing to fetch")
+        return
     if name == "digits":
-        if archive:
-            print(f"SIAMESE_ARCHIVE={archive} is ignored: data.name is digits, which needs none")
         dataset = read_digits()
     else:
         dataset = _cifar100(urls, size, sha256, downloads, archive)

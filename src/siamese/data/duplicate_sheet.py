@@ -24,7 +24,7 @@ def draw_duplicate_sheet(images: np.ndarray, found: pd.DataFrame, threshold: flo
 
     Returns:
         Up to thirty near-duplicates, and below them up to thirty pairs that are none, each with
-        the test image on the left.
+        the query on the left.
     """
     ordered = found.sort_values("ratio", kind="stable")
     counts = ordered["near_duplicate"]

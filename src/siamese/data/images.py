@@ -21,25 +21,27 @@ Whatever the file, the outcome is uint8 `[size, size, 3]`, red, green and blue:
   the right size stays as it is, byte by byte.
 
 A file cannot exhaust the memory: nothing is decoded before its header says that it has no more than
-`MAX_PIXELS`, nor is a file of more than `MAX_BYTES` opened.
+`MAX_PIXELS`, nor is a file of more than `MAX_BYTES` opened. Many files are read by several threads
+at once, each decoding one: Pillow decodes and resizes without holding Python's lock.
 """
 
 import glob
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from siamese.data.data_params import Fit
 from siamese.errors import InputError
-
-Fit = Literal["pad", "crop"]
 
 # Pillow's names. All begin with a signature, so that no other file is taken for one of them, and
 # all are decoded in C, so that a small file cannot take minutes. (No ICO: the picture inside may be
@@ -55,6 +57,8 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
 MAX_PIXELS = 2**26
 # An uncompressed file of that many pixels with 16-bit colours.
 MAX_BYTES = 2**29
+# Files a thread that are read ahead of the caller: enough for no thread to wait for a slow file.
+AHEAD = 4
 
 FULL_SCALES = (1, 255, 65_535)
 # How to turn a picture upright, by the value of EXIF's tag Orientation.
@@ -85,28 +89,56 @@ def load_image(file: Path | str, size: int, fit: Fit = "pad") -> np.ndarray:
         InputError: the file is missing, empty, damaged, in no format that can be read, or too
             large. The message names it.
     """
-    file = Path(file)
-    _check_file(file)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, say: the picture can be had
-            with file.open("rb") as stream, Image.open(stream, formats=_formats()) as image:
-                _check_pixels(image, file)
-                return fit_image(image, size, fit)
-    except InputError:
-        raise
-    except UnidentifiedImageError:
-        raise InputError(
-            f"{file}: not a picture that can be read; expected one of {', '.join(_formats())}:"
-            " convert it, or leave it out"
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{file}: too many pixels ({error}); make it smaller") from None
-    except MemoryError:
-        raise InputError(f"{file}: decoding it takes more memory than there is") from None
-    except Exception as error:  # a decoder trips over damaged bytes in many ways
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{file}: cannot be decoded ({reason}); is it damaged?") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata, say: the picture can be had
+        return _load_image(Path(file), size, fit)
+
+
+def iter_images(
+    files: Sequence[Path],
+    size: int,
+    fit: Fit = "pad",
+    progress: str | None = None,
+    workers: int | None = None,
+) -> Generator[np.ndarray | InputError, None, None]:
+    """Read pictures one after the other, a few ahead of the caller, however many there are.
+
+    Whoever stops before the end calls `close` (`contextlib.closing` does), or drops the generator:
+    the files that are being decoded are finished, and no more are begun. An exception in between,
+    an interruption as well, ends it the same way.
+
+    Args:
+        files: see `load_image`.
+        size: height and width wanted, in pixels.
+        fit: see `fit_image`.
+        progress: the label of a progress bar, on a terminal; none, if left out.
+        workers: threads that read, one at least; as many as there are cores for this process, if
+            left out. Each may need the memory of one file, and holds at most `AHEAD` results.
+
+    Yields:
+        For each file, in the order of `files`: the picture, uint8 `[size, size, 3]`; or, if it
+        cannot be read, the error that `load_image` raises.
+    """
+    workers = max(1, min(_cores() if workers is None else workers, len(files)))
+    _formats()  # here, so that Pillow's plugins are not imported by several threads at once
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
+    waiting: deque[Future[np.ndarray | InputError]] = deque()
+    bar = tqdm(total=len(files), desc=progress, unit="image", disable=None if progress else True)
+    # Once for all threads, since filters belong to the process; and for Pillow's warnings alone,
+    # since the caller runs in between.
+    with bar, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        try:
+            for file in files:
+                waiting.append(pool.submit(_image_or_error, file, size, fit))
+                if len(waiting) == AHEAD * workers:
+                    yield waiting.popleft().result()
+                    bar.update()
+            while waiting:
+                yield waiting.popleft().result()
+                bar.update()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def load_images(
@@ -127,13 +159,12 @@ def load_images(
     images = np.empty((len(files), size, size, 3), dtype=np.uint8)
     positions: list[int] = []
     errors: list[InputError] = []
-    bar = tqdm(files, desc=progress, unit="image", disable=None if progress else True)
-    for position, file in enumerate(bar):
-        try:
-            images[len(positions)] = load_image(file, size, fit)
+    for position, found in enumerate(iter_images(files, size, fit, progress)):
+        if isinstance(found, InputError):
+            errors.append(found)
+        else:
+            images[len(positions)] = found
             positions.append(position)
-        except InputError as error:
-            errors.append(error)
     return images[: len(positions)], positions, errors
 
 
@@ -186,10 +217,48 @@ def fit_image(image: Image.Image, size: int, fit: Fit = "pad") -> np.ndarray:
     return _padded(colours, size) if fit == "pad" else _cropped(colours, size)
 
 
+def _image_or_error(file: Path, size: int, fit: Fit) -> np.ndarray | InputError:
+    try:
+        return _load_image(Path(file), size, fit)
+    except InputError as error:
+        # Anew, without the traceback, which holds what was decoded: many may be collected.
+        return InputError(*error.args)
+
+
+def _load_image(file: Path, size: int, fit: Fit) -> np.ndarray:
+    """Do what `load_image` does, but for warnings: threads cannot silence them each for itself."""
+    _check_file(file)
+    try:
+        with file.open("rb") as stream, Image.open(stream, formats=_formats()) as image:
+            _check_pixels(image, file)
+            return fit_image(image, size, fit)
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{file}: not a picture that can be read; expected one of {', '.join(_formats())}:"
+            " convert it, or leave it out"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{file}: too many pixels ({error}); make it smaller") from None
+    except MemoryError:
+        raise InputError(f"{file}: decoding it takes more memory than there is") from None
+    except Exception as error:  # a decoder trips over damaged bytes in many ways
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{file}: cannot be decoded ({reason}); is it damaged?") from None
+
+
+def _cores() -> int:
+    """Return how many cores this process may use, which a container or `taskset` may limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS and Windows
+
+
 def _find(path: Path | str) -> list[Path]:
     """Return the files that one path stands for, one at least."""
     if Path(path).is_dir():
-        files = list(_in_folder(Path(path)))
+        files = list(images_in(Path(path)))
     elif os.path.lexists(path):
         return [Path(path)]
     elif glob.has_magic(str(path)):
@@ -208,12 +277,14 @@ def _find(path: Path | str) -> list[Path]:
 
 def _matched(match: Path) -> Iterator[Path]:
     if match.is_dir():
-        yield from _in_folder(match)
+        yield from images_in(match)
     elif match.suffix.lower() in IMAGE_SUFFIXES:
         yield match
 
 
-def _in_folder(folder: Path) -> Iterator[Path]:
+def images_in(folder: Path) -> Iterator[Path]:
+    """Yield the picture files in a folder and all folders in it, as `find_images` counts them."""
+
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: cannot be searched ({error.strerror})") from None
 

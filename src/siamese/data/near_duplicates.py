@@ -1,4 +1,4 @@
-"""Near-duplicates: test images that show the same photograph as an image of the gallery.
+"""Near-duplicates: queries that show the same photograph as an image of the gallery.
 
 They flatter every figure: a neighbour that is the query itself, cropped or recompressed, is found
 without anything having been learned. Barz and Denzler (*Do We Train on Test Data? Purging CIFAR of
@@ -21,6 +21,8 @@ features of a trained network and the judgement of people. Here nothing is train
 
 A pair is a near-duplicate if its ratio is at most a threshold. A close crop, a rotation or another
 background is not seen through.
+
+The images are read a part at a time. What is kept of each is its `COMPONENTS` features.
 """
 
 from collections.abc import Iterator
@@ -31,7 +33,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from siamese.data.dataset import Dataset
+from siamese.data.dataset import Dataset, ImageRows
 from siamese.errors import InputError
 from siamese.files import reading
 
@@ -43,42 +45,46 @@ RIVAL = 10  # the nearest is measured by the one that has so many before it
 WEAKEST = 1e-4
 # Similarities that differ by no more are equal: float32 sums are rounded in an order that varies.
 ROUNDING = 1e-5
+# Averaged at once: so many images, fewer if they have more values.
 IMAGES_AT_ONCE = 2000
+PIXELS_AT_ONCE = 2**23
+# Standardised gallery images, 3 kB each, whose moments are one sum. Smaller blocks would round it
+# differently, and so would larger ones where a gallery has more images.
+GALLERY_AT_ONCE = 2**16
+# Compared with the whole gallery at once: so many queries, fewer if they have more similarities.
 QUERIES_AT_ONCE = 250
+SIMILARITIES_AT_ONCE = 2**24
 
 
 # One thread: sums are then rounded alike whatever the number of cores. And on a busy machine two
 # threads, which wait for each other after every product, take longer than one.
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
-    """Find for each test sample the most similar training or validation sample.
+    """Find for each query the most similar image of the gallery.
 
-    Exact search over all of them. Memory: `N·S·S·3` and `G·96` float32 values (S = 16), and twice
-    the similarities of some queries with the whole gallery.
+    Exact search over all of it. Memory: `G·96` float32 values for a gallery of G images; and,
+    however many there are, at most 0.3 GB for standardised images or similarities.
 
     Args:
-        dataset: with the split `test` and others.
+        dataset: with queries and a gallery.
         threshold: the ratio up to which a pair counts as the same photograph, in [0, 1].
 
     Returns:
-        One row a test sample, ascending: `sample` (int64), `of` (int64, the most similar sample, of
+        One row a query, ascending: `sample` (int64), `of` (int64, the most similar sample, of
         equals the first), `similarity` and `ratio` (float32, four decimals) and `near_duplicate`
         (bool: the ratio is at most the threshold).
     """
-    is_test = (dataset.samples["split"] == "test").to_numpy()
-    queries, gallery = np.flatnonzero(is_test), np.flatnonzero(~is_test)
-    small = _averaged(dataset.images)  # (N, S, S, 3)
-    standardised = _standardised(small[gallery])
-    whitening = _whitening(standardised)
-    features = _unit(standardised @ whitening).T  # (C, G)
+    queries, gallery = dataset.queries(), dataset.gallery()
+    whitening, features = _whitened(dataset.images_of(gallery))
     rival = min(RIVAL, len(gallery) - 1)
     of = np.zeros(len(queries), dtype=np.int64)
     similarity, rivals = np.zeros((2, len(queries)))
+    at_once = min(QUERIES_AT_ONCE, max(1, SIMILARITIES_AT_ONCE // len(gallery)))
     hide = None if len(queries) > QUERIES_AT_ONCE else True
     with tqdm(total=len(queries), desc="near-duplicates", unit="image", disable=hide) as bar:
-        for start in range(0, len(queries), QUERIES_AT_ONCE):
-            chunk = slice(start, start + QUERIES_AT_ONCE)
-            found = _similarities(small[queries[chunk]], whitening, features)  # (q, G)
+        for chunk in _slices(len(queries), at_once):
+            small = _averaged(dataset.images_of(queries[chunk]))  # (q, S, S, 3)
+            found = _similarities(small, whitening, features)  # (q, G)
             similarity[chunk] = best = found.max(axis=1)
             of[chunk] = gallery[(found >= best[:, None] - ROUNDING).argmax(axis=1)]
             rivals[chunk] = np.partition(found, -1 - rival, axis=1)[:, -1 - rival]
@@ -106,7 +112,7 @@ def read_near_duplicates(file: Path, queries: np.ndarray) -> np.ndarray:
 
     Args:
         file: `near_duplicates.parquet` of the prepared data.
-        queries: the sample numbers of the test split, int64 `[Q]` ascending.
+        queries: the sample numbers of the queries, int64 `[Q]` ascending.
 
     Returns:
         bool `[Q]`.
@@ -124,6 +130,32 @@ def read_near_duplicates(file: Path, queries: np.ndarray) -> np.ndarray:
     return found["near_duplicate"].to_numpy(dtype=bool)
 
 
+def _whitened(gallery: ImageRows) -> tuple[np.ndarray, np.ndarray]:
+    """Return what whitens the gallery, float32 `[F, C]`, and its features, float32 `[C, G]`."""
+    blocks = list(_slices(len(gallery), GALLERY_AT_ONCE))
+    values = 3 * np.prod([min(SIDE, pixels) for pixels in gallery.images.shape[1:3]])
+    room = np.empty((min(GALLERY_AT_ONCE, len(gallery)), values), dtype=np.float32)
+    moments = np.zeros((values, values))
+    for block in blocks:
+        vectors = _standardised_images(gallery, block, room)  # (b, F)
+        moments += vectors.T @ vectors
+    whitening = _whitening(moments / len(gallery))
+    features = np.empty((len(gallery), whitening.shape[1]), dtype=np.float32)
+    for block in reversed(blocks):
+        if block != blocks[-1]:  # which is still there
+            vectors = _standardised_images(gallery, block, room)
+        features[block] = _unit(vectors @ whitening)
+    return whitening, features.T
+
+
+def _standardised_images(images: ImageRows, block: slice, room: np.ndarray) -> np.ndarray:
+    """Read, average and standardise a block of images into `room`; return what it fills there."""
+    rows = images.rows[block]
+    for part in _slices(len(rows), IMAGES_AT_ONCE):
+        room[part] = _standardised(_averaged(ImageRows(images.images, rows[part])))
+    return room[: len(rows)]
+
+
 def _similarities(small: np.ndarray, whitening: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Return the similarity of each query `[q, S, S, 3]` with the gallery, float32 `[q, G]`."""
     best: np.ndarray | None = None
@@ -134,21 +166,16 @@ def _similarities(small: np.ndarray, whitening: np.ndarray, features: np.ndarray
     return best
 
 
-def _averaged(images: np.ndarray) -> np.ndarray:
-    """Average images down to `SIDE` pixels a side, smaller ones excepted; float32 `[N, S, S, 3]`.
-
-    Args:
-        images: uint8 `[N, H, W, 3]`, memory-mapped or not: read a part at a time.
-    """
-    n, height, width = images.shape[:3]
+def _averaged(images: ImageRows) -> np.ndarray:
+    """Average n images to `SIDE` pixels a side, smaller ones excepted; float32 `[n, S, S, 3]`."""
+    height, width = images.images.shape[1:3]
     rows = _box_weights(height, min(SIDE, height))
     columns = _box_weights(width, min(SIDE, width))
-    small = np.empty((n, len(rows), len(columns), 3), dtype=np.float32)
-    for start in range(0, n, IMAGES_AT_ONCE):
-        part = images[start : start + IMAGES_AT_ONCE].astype(np.float32)
-        small[start : start + len(part)] = np.einsum(
-            "rh,nhwc,kw->nrkc", rows, part, columns, optimize=True
-        )
+    small = np.empty((len(images), len(rows), len(columns), 3), dtype=np.float32)
+    at_once = min(IMAGES_AT_ONCE, max(1, PIXELS_AT_ONCE // (height * width * 3)))
+    for part in _slices(len(images), at_once):
+        values = images[part].astype(np.float32)
+        small[part] = np.einsum("rh,nhwc,kw->nrkc", rows, values, columns, optimize=True)
     return small
 
 
@@ -173,10 +200,13 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return np.where(lengths > 1e-6, vectors / np.maximum(lengths, 1e-6), 0)
 
 
-def _whitening(vectors: np.ndarray) -> np.ndarray:
-    """Return the strongest components of the rows, each over its deviation: float32 `[F, C]`."""
-    # Around zero, where each image's own mean already is: the mean image is a detail too.
-    moments = (vectors.T @ vectors).astype(np.float64) / len(vectors)
+def _whitening(moments: np.ndarray) -> np.ndarray:
+    """Return the strongest components, each over its deviation: float32 `[F, C]`.
+
+    Args:
+        moments: the mean product of each two standardised values, float64 `[F, F]`. Around zero,
+            where each image's own mean already is: the mean image is a detail too.
+    """
     variance, components = np.linalg.eigh(moments)  # ascending
     variance, components = variance[::-1][:COMPONENTS], components[:, ::-1][:, :COMPONENTS]
     is_kept = variance > WEAKEST * variance[0]
@@ -190,3 +220,7 @@ def _variants(small: np.ndarray) -> Iterator[np.ndarray]:
         padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
         for y, x in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)):
             yield padded[:, y : y + height, x : x + width]
+
+
+def _slices(total: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, total)) for start in range(0, total, step))

@@ -1,56 +1,156 @@
-"""Making a raw data set ready for training: validation split, image size, marked copies."""
+"""Making a data set ready for training: splits, image size, marked copies.
+
+Images are read, brought to size and written one after the other, so that there may be more of them
+than fit into memory.
+"""
 
 import hashlib
-import math
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
-from pandas.api.extensions import ExtensionArray
 from PIL import Image
-from pydantic import Field
 from tqdm import tqdm
 
-from siamese.data.dataset import Classes, Dataset
-from siamese.data.images import fit_image
+from siamese.data.data_params import Fit
+from siamese.data.dataset import Classes, Dataset, save_tables
+from siamese.data.folder import Listing
+from siamese.data.image_writer import ImageWriter
+from siamese.data.images import fit_image, iter_images
+from siamese.data.splits import PrepareParams, check_splits, cut_splits
 from siamese.errors import InputError
-from siamese.params import Section
+
+LEFT_OUT = "left_out.csv"
+LISTED = 10  # files that a message names
 
 
-class PrepareParams(Section):
-    """How the splits are cut, and what counts as a near-duplicate."""
+class Source(Protocol):
+    """Where images come from.
 
-    split_by: Literal["sample", "group", "class"]
-    test: float = Field(gt=0, le=0.9)
-    validation: float = Field(gt=0, le=0.5)
-    enrolled: float = Field(gt=0, lt=1)
-    near_duplicate: float = Field(ge=0, le=1)
-    seed: int = Field(ge=0, lt=2**32)
+    Attributes:
+        samples: one row an image: `fine`, `coarse`, `file`, `split` (null in all rows if the source
+            has no splits) and, if there are groups, `group`.
+        classes: the names of the labels.
+    """
+
+    samples: pd.DataFrame
+    classes: Classes
+
+    def read(self, rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
+        """Yield the images of some rows, uint8 `[size, size, 3]`, or why one cannot be read."""
+        ...
 
 
-def prepare(raw: Dataset, image_size: int, params: PrepareParams) -> Dataset:
-    """Cut a validation split, bring the images to one size and mark identical ones.
+class RawImages:
+    """The images that `download` wrote."""
+
+    def __init__(self, raw: Dataset) -> None:
+        self.samples, self.classes, self._images = raw.samples, raw.classes, raw.images
+
+    def read(self, rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
+        """Yield the images of some rows; those of the right size stay as they are, byte by byte."""
+        is_right = self._images.shape[1:3] == (size, size)
+        for row in tqdm(rows, desc="prepare", unit="image", disable=None):
+            image = np.asarray(self._images[row])
+            yield image if is_right else fit_image(Image.fromarray(image), size, fit)
+
+
+class FolderImages:
+    """The images of a folder, read by as many threads as there are cores."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.samples, self.classes, self._root = listing.samples, listing.classes, listing.root
+
+    def read(self, rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
+        """Yield the images of some rows."""
+        files = [self._root / name for name in self.samples["file"].iloc[rows]]
+        for file, image in zip(files, iter_images(files, size, fit, "prepare"), strict=True):
+            if isinstance(image, InputError):
+                # The name without the folder: the same wherever the folder lies.
+                yield InputError(str(image).removeprefix(f"{file}: "))
+            else:
+                yield image
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` has done.
+
+    Attributes:
+        samples: one row a sample.
+        left_out: `file` and `reason` of those that could not be read.
+        notes: sentences on what is worth knowing.
+    """
+
+    samples: pd.DataFrame
+    left_out: pd.DataFrame
+    notes: list[str]
+
+
+def prepare(
+    source: Source,
+    folder: Path,
+    params: PrepareParams,
+    *,
+    image_size: int,
+    fit: Fit = "pad",
+    novel_classes: int = 0,
+    unreadable: Literal["stop", "leave_out"] = "stop",
+) -> Prepared:
+    """Cut splits, bring the images to one size, mark identical ones, and write a data set.
 
     Args:
-        raw: what `download` wrote, with the splits `train` and `test`.
-        image_size: height and width of the images wanted, in pixels. Others are resized as
-            `siamese.data.images` does it; `N·image_size²·3` bytes of memory are then needed. Images of
-            this size stay as they are, byte by byte.
+        source: the images and what is known of them.
+        folder: an existing one, to write into, in the format of `load_dataset`; and `left_out.csv`,
+            if a file had to be left out.
         params: the section `prepare`.
+        image_size: height and width wanted, in pixels.
+        fit: what to do with images that are not square; see `siamese.data.images.fit_image`.
+        novel_classes: see `siamese.data.splits.cut_splits`.
+        unreadable: what a file does that cannot be read.
 
     Returns:
-        The samples of `raw` in the same order, some of `train` moved to `validation`, each class by
-        the same share, with the column `duplicate_of`: the first sample with identical pixels at
-        the new size, of whichever split, or null.
+        The samples as written: those of the source in the same order, with their splits, numbered
+        anew, with the column `duplicate_of`: the first sample with identical pixels, of whichever
+        split, or null.
 
     Raises:
-        InputError: a class has too few training samples to be split.
+        InputError: the splits cannot be cut, a file cannot be read (unless such files are to be
+            left out), or too few images are there to train and test with.
     """
-    images = _resized(raw.images, image_size)
-    samples = raw.samples.copy()
-    samples.loc[_validation_rows(raw, params), "split"] = "validation"
-    samples["duplicate_of"] = _duplicates(images)
-    return Dataset(images, samples, raw.classes)
+    cut = cut_splits(source.samples, source.classes, novel_classes, params)
+    check_splits(cut, source.classes, params.split_by)  # before the long work
+    rows = source.samples.index.get_indexer(cut.index)
+    is_read = np.zeros(len(cut), dtype=bool)
+    faults: list[tuple[str, str]] = []
+    first: dict[bytes, int] = {}
+    copies: list[int | None] = []
+    with ImageWriter(folder / "images.npy", image_size) as writer:
+        images = source.read(rows, image_size, fit)
+        for position, image in enumerate(images):
+            if isinstance(image, InputError):
+                faults.append((cut["file"].iloc[position], str(image)))
+                continue
+            digest = hashlib.sha256(image.tobytes()).digest()
+            original = first.setdefault(digest, writer.count)
+            copies.append(original if original < writer.count else None)
+            is_read[position] = True
+            writer.append(image)
+    if faults and unreadable == "stop":
+        raise InputError(_unreadable(faults, len(cut)))
+    samples = cut[is_read].reset_index(drop=True)
+    notes = check_splits(samples, source.classes, params.split_by)
+    samples["sample"] = np.arange(len(samples))
+    samples["duplicate_of"] = pd.array(copies, dtype="Int64")
+    samples = samples[_columns(samples)]
+    save_tables(samples, source.classes, folder)
+    left_out = pd.DataFrame(faults, columns=["file", "reason"])
+    if len(left_out):
+        left_out.to_csv(folder / LEFT_OUT, index=False)
+    return Prepared(samples, left_out, notes)
 
 
 def identical_pairs(samples: pd.DataFrame) -> int:
@@ -59,47 +159,16 @@ def identical_pairs(samples: pd.DataFrame) -> int:
     return int((copies * (copies + 1) // 2).sum())
 
 
-def _validation_rows(raw: Dataset, params: PrepareParams) -> np.ndarray:
-    # Imported here: it takes a second, and whoever wants the schema alone need not wait for it.
-    from sklearn.model_selection import train_test_split
+def _columns(samples: pd.DataFrame) -> list[str]:
+    names = ["sample", "split", "fine", "coarse", "file", "duplicate_of", "group", "enrolled"]
+    return [name for name in names if name in samples]
 
-    rows = raw.rows("train")
-    labels = raw.fine()[rows]
-    _check_counts(labels, raw.classes, params.validation)
-    _, chosen = train_test_split(
-        rows, test_size=params.validation, stratify=labels, random_state=params.seed
+
+def _unreadable(faults: list[tuple[str, str]], total: int) -> str:
+    lines = [f"  {file}: {reason}" for file, reason in faults[:LISTED]]
+    if len(faults) > LISTED:
+        lines.append(f"  and {len(faults) - LISTED} more")
+    return (
+        f"{len(faults):,} of {total:,} images cannot be read. Mend or remove them, or set"
+        " `data.unreadable: leave_out`:\n" + "\n".join(lines)
     )
-    return chosen
-
-
-def _check_counts(labels: np.ndarray, classes: Classes, share: float) -> None:
-    """Make sure that every class keeps a pair for training and gives a sample to validation."""
-    counts = np.bincount(labels, minlength=len(classes.fine))
-    smallest = int(counts.argmin())
-    given = counts[smallest] * share  # rounded up or down, as the other classes allow
-    if given < 1 or counts[smallest] - math.ceil(given) < 2:
-        raise InputError(
-            f"prepare.validation is {share:g}, but class `{classes.fine[smallest]}` has"
-            f" {counts[smallest]} training samples: too few to give at least 1 to validation and"
-            " keep at least 2. Change the share, or leave the class out of the data."
-        )
-
-
-def _resized(images: np.ndarray, size: int) -> np.ndarray:
-    if images.shape[1:3] == (size, size):
-        return images
-    resized = np.empty((len(images), size, size, 3), dtype=np.uint8)
-    bar = tqdm(images, desc="resize", unit="image", disable=None)
-    for row, image in enumerate(bar):
-        resized[row] = fit_image(Image.fromarray(np.asarray(image)), size)
-    return resized
-
-
-def _duplicates(images: np.ndarray) -> ExtensionArray:
-    """Return for each image the row of the first identical one before it, or null; Int64 `[N]`."""
-    first: dict[bytes, int] = {}
-    found: list[int | None] = []
-    for row, image in enumerate(images):
-        original = first.setdefault(hashlib.sha256(image.tobytes()).digest(), row)
-        found.append(original if original < row else None)
-    return pd.array(found, dtype="Int64")

@@ -6,7 +6,7 @@ draw is given as weights: how often each image was drawn. What the interval does
 chance of training, another seed: that takes several runs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from tqdm import tqdm
@@ -36,14 +36,26 @@ def intervals(
         For each figure the ends `[low, high]` of its 95 % interval.
     """
     point = figures(np.ones(n_images))
-    rng = np.random.default_rng(seed)
     drawn: dict[str, list[float]] = {name: [] for name in point}
-    for _ in tqdm(range(resamples), desc="bootstrap", unit="draw", disable=None):
-        images = rng.integers(n_images, size=n_images)
-        weights = np.bincount(images, minlength=n_images).astype(np.float64)
+    bar = tqdm(draws(n_images, resamples, seed), "bootstrap", resamples, unit="draw", disable=None)
+    for weights in bar:
         for name, value in figures(weights).items():
             drawn[name].append(value)
     return {name: _interval(np.array(drawn[name]), point[name]) for name in point}
+
+
+def draws(n_images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each image is drawn, float64 `[n_images]`, for one draw after the other.
+
+    Args:
+        n_images: how many images are drawn from, and how many are drawn, with replacement.
+        resamples: how many draws.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(resamples):
+        images = rng.integers(n_images, size=n_images)
+        yield np.bincount(images, minlength=n_images).astype(np.float64)
 
 
 def weighted_means(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:

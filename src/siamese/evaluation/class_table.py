@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+CLASS_COLUMNS = ("class", "accuracy", "queries", "confused_with", "confused")
+
 
 def confusion_counts(actual: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
     """Count queries by their class and the predicted one, int64 `[C, C]`.
@@ -45,7 +47,7 @@ def class_table(counts: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
         }
         for label in np.flatnonzero(totals).tolist()
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(CLASS_COLUMNS))
 
 
 def confused_pairs(counts: np.ndarray, names: Sequence[str], top: int) -> list[dict]:

@@ -1,16 +1,142 @@
-"""What costs no learning: k-NN on vectors that nobody has trained."""
+"""What costs no learning: k-NN on vectors that nobody has trained, raw pixels and random features.
+
+Pixels are compared by blocks of images, so that no more than a few blocks are in memory.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import Field
+from tqdm import tqdm
 
+from siamese.data.dataset import Dataset, ImageRows
+from siamese.errors import InputError
 from siamese.knn import class_ranking, nearest
 from siamese.params import Section
+from siamese.verification import auc, pair_distances
+
+# Pixel values that a block of the gallery, and one of queries, has as float32. The larger, the less
+# often images are read again; at most some 1 GB is taken in all.
+VALUES_AT_ONCE = 2**26
+# Of pairs: their differences are float64.
+PAIR_VALUES_AT_ONCE = 2**22
 
 
 class FloorParams(Section):
     """The `floor` section of `params.yaml`."""
 
     k: int = Field(ge=1)
+
+
+def measure_floors(
+    dataset: Dataset, embed: Callable[[ImageRows], np.ndarray], k: int, manifest: Path
+) -> dict[str, Any]:
+    """Evaluate raw pixels and the untrained network, with the gallery and queries of `evaluate`.
+
+    Args:
+        dataset: with a gallery and queries.
+        embed: runs the untrained network: float32 `[n, D]` of n images.
+        k: neighbours that vote.
+        manifest: the pairs of the split `test`, read only where verification alone is asked.
+
+    Returns:
+        The share of queries whose k nearest elect their class, by `pixels` and `untrained`; where
+        some queries are of novel classes and some are not, also of each kind, under `novel` and
+        `seen`. But where the gallery has no class of the queries, under `verification`, the area
+        under the ROC of the pairs. Four decimals.
+
+    Raises:
+        InputError: k is larger than the gallery, or the manifest is missing or not of this data.
+    """
+    gallery, queries = dataset.gallery(), dataset.queries()
+    labels = dataset.fine()
+    if not np.isin(labels[queries], labels[gallery]).any():
+        return {"verification": _verification_floors(dataset, embed, manifest)}
+    by_pixels, _ = nearest_images(dataset.images_of(gallery), dataset.images_of(queries), k, True)
+    embeddings = embed(dataset.images_of(np.arange(len(labels))))
+    by_embeddings, _ = nearest(embeddings[gallery], embeddings[queries], k, progress=True)
+    is_right = {
+        name: _is_right(labels[gallery], rows, labels[queries])
+        for name, rows in (("pixels", by_pixels), ("untrained", by_embeddings))
+    }
+
+    def shares(chosen: np.ndarray) -> dict[str, float]:
+        return {name: round(float(right[chosen].mean()), 4) for name, right in is_right.items()}
+
+    floors: dict[str, Any] = shares(np.ones(len(queries), dtype=bool))
+    is_novel = np.isin(labels[queries], dataset.novel_classes())
+    if is_novel.any() and not is_novel.all():
+        floors |= {"seen": shares(~is_novel), "novel": shares(is_novel)}
+    return floors
+
+
+def nearest_images(
+    gallery: ImageRows, queries: ImageRows, k: int, progress: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Do what `siamese.knn.nearest` does, on pixels, with blocks of images in memory.
+
+    The outcome is the same to the last bit: the k nearest of all are among the k nearest of each
+    block, and distances are rounded alike.
+
+    Args:
+        gallery: G images.
+        queries: Q images of the same size.
+        k: neighbours wanted, from 1 to G.
+        progress: show a bar over the blocks, on a terminal.
+
+    Returns:
+        Positions in `gallery`, int64 `[Q, k]`, nearest first, and their distances, float64
+        `[Q, k]`.
+
+    Raises:
+        InputError: k is out of range.
+    """
+    if not 1 <= k <= len(gallery):
+        raise InputError(
+            f"floor.k is {k}, but the gallery has {len(gallery)} samples; expected a number from 1"
+            " to that"
+        )
+    at_once = max(1, VALUES_AT_ONCE // gallery.images[:1].size)
+    parts, blocks = list(_slices(len(queries), at_once)), list(_slices(len(gallery), at_once))
+    rows = np.empty((len(queries), k), dtype=np.int64)
+    distances = np.empty((len(queries), k), dtype=np.float64)
+    hide = None if progress else True
+    with tqdm(total=len(parts) * len(blocks), desc="pixels", unit="block", disable=hide) as bar:
+        for part in parts:
+            asked = _pixels(queries[part])  # (q, D)
+            best = np.empty((len(asked), 0), dtype=np.int64)
+            best_distances = np.empty((len(asked), 0), dtype=np.float64)
+            for block in blocks:
+                found, gaps = nearest(
+                    _pixels(gallery[block]), asked, min(k, block.stop - block.start)
+                )
+                best = np.concatenate([best, found + block.start], axis=1)
+                best_distances = np.concatenate([best_distances, gaps], axis=1)
+                order = np.lexsort((best, best_distances), axis=-1)[:, :k]
+                best = np.take_along_axis(best, order, 1)
+                best_distances = np.take_along_axis(best_distances, order, 1)
+                bar.update()
+            rows[part], distances[part] = best, best_distances
+    return rows, distances
+
+
+def image_distances(images: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the Euclidean distance between the pixels of each pair, float64 `[P]`.
+
+    Args:
+        images: uint8 `[N, H, W, 3]`, memory-mapped or not: read a part at a time.
+        left: rows of `images`, integers `[P]`.
+        right: rows of `images`, integers `[P]`.
+    """
+    distances = np.empty(len(left), dtype=np.float64)
+    at_once = max(1, PAIR_VALUES_AT_ONCE // images[:1].size)
+    for part in _slices(len(left), at_once):
+        pixels = _pixels(images[np.concatenate([left[part], right[part]])])  # (2·p, D)
+        first, second = np.arange(len(pixels)).reshape(2, -1)
+        distances[part] = pair_distances(pixels, first, second)
+    return distances
 
 
 def plain_vote_accuracy(
@@ -30,5 +156,35 @@ def plain_vote_accuracy(
         k: neighbours that vote.
     """
     rows, _ = nearest(gallery, queries, k, progress=True)
-    predicted = class_ranking(gallery_labels[rows], top=1)[:, 0]
-    return round(float(np.mean(predicted == query_labels)), 4)
+    return round(float(np.mean(_is_right(gallery_labels, rows, query_labels))), 4)
+
+
+def _verification_floors(
+    dataset: Dataset, embed: Callable[[ImageRows], np.ndarray], manifest: Path
+) -> dict[str, float]:
+    # Imported here: where classes are known, the stage does not need them.
+    from siamese.data.manifest import read_manifest
+
+    pairs = read_manifest(manifest, dataset.samples, "test")
+    left, right, same = (pairs[name].to_numpy() for name in ("left", "right", "same"))
+    members, which = np.unique(np.stack([left, right]), return_inverse=True)
+    embeddings = embed(dataset.images_of(members))
+    distances = {
+        "pixels": image_distances(dataset.images, left, right),
+        "untrained": pair_distances(embeddings, *which.reshape(2, -1)),
+    }
+    return {name: round(auc(values, same), 4) for name, values in distances.items()}
+
+
+def _is_right(gallery_labels: np.ndarray, rows: np.ndarray, query_labels: np.ndarray) -> np.ndarray:
+    """Return which queries' neighbours, gallery rows `[Q, k]`, elect their label; bool `[Q]`."""
+    return class_ranking(gallery_labels[rows], top=1)[:, 0] == query_labels
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    """Return images as rows of numbers, float32 `[n, H·W·3]`."""
+    return images.reshape(len(images), -1).astype(np.float32)
+
+
+def _slices(total: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, total)) for start in range(0, total, step))

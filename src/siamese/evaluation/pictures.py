@@ -1,5 +1,7 @@
 """The pictures of an evaluation, for a person to judge at a glance: PNG, equal for equal data."""
 
+import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,15 +12,19 @@ matplotlib.use("Agg")  # no screen is needed, nor touched where there is one
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from siamese.evaluation.class_table import confusion_counts
+
 RIGHT, WRONG = "#1a7f37", "#cf222e"
+MOST_NAMED = 60  # classes that a confusion picture has names and numbers for
 
 
 def draw_confusion(
     actual: np.ndarray, predicted: np.ndarray, names: Sequence[str], file: Path
 ) -> None:
-    """Draw which classes are taken for which.
+    """Draw which classes are taken for which; more than 60 without their names and numbers.
 
     Args:
         actual: int64 `[Q]`, labels.
@@ -26,29 +32,20 @@ def draw_confusion(
         names: of the labels, in order.
         file: PNG to write.
     """
-    counts = np.zeros((len(names), len(names)))
-    np.add.at(counts, (actual, predicted), 1)
+    counts = confusion_counts(actual, predicted, len(names))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 2.5 + 0.38 * len(names)
+    is_named = len(names) <= MOST_NAMED
+    side = 2.5 + 0.38 * len(names) if is_named else 8
     figure, axes = plt.subplots(figsize=(side + 1.2, side))
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    labels = [name.replace("_", " ") for name in names]
-    axes.set_xticks(range(len(names)), labels, rotation=90)
-    axes.set_yticks(range(len(names)), labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
     axes.set_title(f"{np.mean(actual == predicted):.1%} of {len(actual):,} test images are right")
-    for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
-        share = shares[row, column]
-        axes.text(
-            column,
-            row,
-            f"{100 * share:.0f}",
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="white" if share > 0.5 else "black",
-        )
+    if is_named:
+        _name_confusions(axes, shares, [_readable(name) for name in names])
+    else:
+        axes.set_xticks([])
+        axes.set_yticks([])
     figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02, label="share of the actual class")
     _save(figure, file)
 
@@ -59,6 +56,7 @@ def draw_neighbours(
     neighbours: np.ndarray,
     neighbour_names: Sequence[Sequence[str]],
     file: Path,
+    source: str = "in the gallery",
 ) -> None:
     """Draw queries, each with its nearest gallery images in a row, framed by right or wrong.
 
@@ -68,13 +66,14 @@ def draw_neighbours(
         neighbours: uint8 `[Q, K, H, W, 3]`, nearest first.
         neighbour_names: class names, `Q` times `K`.
         file: PNG to write.
+        source: where the neighbours are from, for the headline.
     """
     _draw_rows(
         queries,
         query_names,
         neighbours,
         neighbour_names,
-        f"A test image (left) and its {neighbours.shape[1]} nearest in the gallery:"
+        f"A test image (left) and its {neighbours.shape[1]} nearest {source}:"
         " green the same class, red another",
         file,
     )
@@ -99,9 +98,7 @@ def draw_mistakes(
         file: PNG to write.
     """
     if not len(queries):
-        figure = plt.figure(figsize=(6, 1.2))
-        figure.text(0.5, 0.5, "No test image was classified wrong", ha="center", va="center")
-        _save(figure, file)
+        draw_sentence("No test image was classified wrong", file)
         return
     _draw_rows(
         queries,
@@ -111,8 +108,56 @@ def draw_mistakes(
         "The most confident mistakes: a test image, what it was taken for, and its"
         f" {neighbours.shape[1]} nearest in the gallery",
         file,
-        [f"taken for\n{name.replace('_', ' ')}" for name in predicted_names],
+        [f"taken for\n{_readable(name)}" for name in predicted_names],
     )
+
+
+def draw_pairs(
+    images: np.ndarray,
+    names: Sequence[Sequence[str]],
+    distances: np.ndarray,
+    threshold: float,
+    file: Path,
+) -> None:
+    """Draw the pairs that verification finds hardest, like ones at the left, unlike at the right.
+
+    Args:
+        images: of both members of each pair, uint8 `[2, n, 2, H, W, 3]`: like pairs, then unlike
+            ones, the hardest first.
+        names: the members' classes, two for each pair, the `n` like pairs first.
+        distances: of the pairs, floats `[2, n]`.
+        threshold: up to which a pair is accepted as one class; what it decides wrong is red.
+        file: PNG to write.
+    """
+    n_pairs = images.shape[1]
+    figure, grid = plt.subplots(
+        n_pairs, 5, figsize=(6.2, 0.9 + 1.3 * n_pairs), squeeze=False, width_ratios=[3, 3, 1, 3, 3]
+    )
+    for axes in grid[:, 2]:
+        axes.set_axis_off()
+    for is_unlike in (0, 1):
+        for row in range(n_pairs):
+            distance = distances[is_unlike, row]
+            is_wrong = (distance <= threshold) == bool(is_unlike)
+            color = WRONG if is_wrong else RIGHT
+            for member in (0, 1):
+                axes = grid[row, 3 * is_unlike + member]
+                name = _readable(names[n_pairs * is_unlike + row][member])
+                _draw_image(axes, images[is_unlike, row, member], name, color, 2.5)
+            grid[row, 3 * is_unlike].set_ylabel(f"{distance:.3f} apart", fontsize=7, color=color)
+    _add_headline(
+        figure,
+        "The test pairs of one class that are farthest apart (left), and those of two classes that"
+        f" are nearest (right): red what the threshold of {threshold:.3f} decides wrong",
+    )
+    _save(figure, file)
+
+
+def draw_sentence(sentence: str, file: Path) -> None:
+    """Draw a sentence in place of a picture that there is nothing for."""
+    figure = plt.figure(figsize=(6, 1.2))
+    figure.text(0.5, 0.5, sentence, ha="center", va="center")
+    _save(figure, file)
 
 
 def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) -> None:
@@ -152,6 +197,8 @@ def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) ->
 def draw_training(history: pd.DataFrame, file: Path) -> None:
     """Draw how training went: distances of like and unlike pairs, and k-NN on validation.
 
+    Where no k-NN was measured on validation, the loss is drawn that was.
+
     Args:
         history: the content of `metrics/training.csv`.
         file: PNG to write.
@@ -163,8 +210,12 @@ def draw_training(history: pd.DataFrame, file: Path) -> None:
     distances.plot(epochs, history["spread"], color="grey", ls=":", label="spread")
     distances.set_title("mean distance in training")
     distances.set_ylim(bottom=0)
-    accuracy.plot(epochs, history["validation_knn"], color="black", label="k-NN on validation")
-    accuracy.set_title("top-1 on validation")
+    if "validation_knn" in history and history["validation_knn"].notna().any():
+        accuracy.plot(epochs, history["validation_knn"], color="black", label="k-NN on validation")
+        accuracy.set_title("top-1 on validation")
+    else:
+        accuracy.plot(epochs, history["validation_loss"], color="black")
+        accuracy.set_title("loss on validation")
     for axes in (distances, accuracy):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
@@ -195,22 +246,60 @@ def _draw_rows(
             strict=True,
         )
         for column, (axes, image, name) in enumerate(cells):
-            axes.imshow(image, interpolation="nearest")
-            axes.set_xticks([])
-            axes.set_yticks([])
             is_query = column == 0
             color = "black" if is_query else RIGHT if name == query_names[row] else WRONG
-            for spine in axes.spines.values():
-                spine.set_color(color)
-                spine.set_linewidth(1 if is_query else 2.5)
-            title = name.replace("_", " ")
-            axes.set_title(
-                title, fontsize=7, color=color, pad=2, fontweight="bold" if is_query else "normal"
-            )
+            weight = "bold" if is_query else "normal"
+            _draw_image(axes, image, _readable(name), color, 1 if is_query else 2.5, weight)
         if row_labels:
             grid[row, 0].set_ylabel(row_labels[row], fontsize=7, color=WRONG)
-    figure.suptitle(headline, fontsize=9)
+    _add_headline(figure, headline)
     _save(figure, file)
+
+
+def _draw_image(
+    axes: Axes, image: np.ndarray, title: str, color: str, frame: float, weight: str = "normal"
+) -> None:
+    """Draw one image of a sheet, its title and its frame, so many points wide, in a colour."""
+    axes.imshow(image, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color(color)
+        spine.set_linewidth(frame)
+    axes.set_title(title, fontsize=7, color=color, pad=2, fontweight=weight)
+
+
+def _name_confusions(axes: Axes, shares: np.ndarray, labels: Sequence[str]) -> None:
+    """Write the classes' names to the axes, and the shares from half a per cent into the cells."""
+    axes.set_xticks(range(len(labels)), labels, rotation=90)
+    axes.set_yticks(range(len(labels)), labels)
+    for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
+        share = shares[row, column]
+        axes.text(
+            column,
+            row,
+            f"{100 * share:.0f}",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="white" if share > 0.5 else "black",
+        )
+
+
+def _add_headline(figure: Figure, headline: str) -> None:
+    """Write a headline, in several lines if the figure is too narrow for one."""
+    title = figure.suptitle(headline, fontsize=9)
+    share = title.get_window_extent().width / figure.bbox.width
+    if share > 0.97:
+        # Letters differ in width: lines of nine tenths of what fits on average do fit.
+        lines = textwrap.wrap(headline, math.floor(0.9 * len(headline) / share))
+        title.set_text("\n".join(lines))
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height + 0.15 * (len(lines) - 1))
+
+
+def _readable(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _save(figure: Figure, file: Path) -> None:

@@ -37,13 +37,16 @@ def results_table(workspace: Path) -> str:
         for name in ("training", "ran_on", "floor", "evaluation", "details")
     )
     intervals = details["intervals"]
-    lines = [f"{'k-NN on the test split, top-1':<52}95 % interval"]
-    lines += [_row("raw pixels (floor)", floor["pixels"])]
-    lines += [_row("untrained network (floor)", floor["untrained"])]
-    lines += _group("knn", evaluation["knn"], intervals)
-    lines.append("Retrieval in the gallery, R = the samples of the query's class")
-    lines += _group("retrieval", evaluation["retrieval"] | details["retrieval"], intervals)
-    lines.append("Verification of test pairs")
+    if "knn" in evaluation:
+        lines = [f"{'k-NN on the test split, top-1':<52}95 % interval"]
+        lines += _floors(floor)
+        lines += _group("knn", evaluation["knn"], intervals)
+        lines.append("Retrieval in the gallery, R = the samples of the query's class")
+        lines += _group("retrieval", evaluation["retrieval"] | details["retrieval"], intervals)
+        lines.append("Verification of test pairs")
+    else:
+        lines = [f"{'Verification of test pairs, of classes never seen':<52}95 % interval"]
+        lines += _floors(floor["verification"], ", ROC area")
     lines += _group("verification", evaluation["verification"], intervals)
     pairs = details["verification"]
     lines.append(
@@ -52,11 +55,15 @@ def results_table(workspace: Path) -> str:
     )
     rates = {name: rate for name, rate in pairs.items() if name.startswith("tar_")}
     lines += _group("verification", rates, intervals)
-    near = details["near_duplicates"]
-    lines.append(
-        f"{near['queries']:,} of {near['of']:,} test images have a near-duplicate in the gallery"
-    )
-    lines += _classes(metrics / "classes.csv", details["confused"])
+    if "novel" in details:
+        lines += _seen_and_novel(evaluation, details, floor)
+    if near := details.get("near_duplicates"):
+        lines.append(
+            f"{near['queries']:,} of {near['of']:,} test images have a near-duplicate in the"
+            " gallery"
+        )
+    if "confused" in details:
+        lines += _classes(metrics / "classes.csv", details["confused"])
     lines.append(
         f"Trained {training['epochs']} epochs on {ran_on['device']} in {ran_on['precision']};"
         f" the weights are epoch {training['best_epoch']}'s"
@@ -66,6 +73,31 @@ def results_table(workspace: Path) -> str:
         lines.append("Pictures")
         lines += [f"  {picture}" for picture in pictures]
     return "\n".join(lines)
+
+
+def _floors(floor: dict[str, float], of: str = "") -> list[str]:
+    names = {"raw pixels": "pixels", "untrained network": "untrained"}
+    return [_row(f"{label} (floor){of}", floor[name]) for label, name in names.items()]
+
+
+def _seen_and_novel(
+    evaluation: dict[str, Any], details: dict[str, Any], floor: dict[str, Any]
+) -> list[str]:
+    """Lay out the test images of classes seen in training and of those never seen, apart."""
+    counts = details["novel"]
+    titles = {
+        "seen": "Test images of classes seen in training",
+        "novel": (
+            f"Test images of classes never seen: {counts['queries']:,} of {counts['classes']:,}"
+            f" classes, {counts['enrolled']:,} more of them enrolled in the gallery"
+        ),
+    }
+    lines = []
+    for group, title in titles.items():
+        lines.append(title)
+        lines += _floors(floor[group]) if group in floor else []
+        lines += _group(group, evaluation[group], details["intervals"])
+    return lines
 
 
 def _group(group: str, figures: dict[str, float], intervals: dict[str, list[float]]) -> list[str]:
@@ -79,6 +111,10 @@ def _label(figure: str) -> str:
     name = figure.partition(".")[2]
     if figure in LABELS:
         return LABELS[figure]
+    if f"verification.{name}" in LABELS:
+        return f"pairs: {LABELS[f'verification.{name}']}"
+    if name.startswith("alone_"):
+        return f"gallery of such classes alone, k = {name.removeprefix('alone_k')}"
     if name.endswith("_clean"):
         k = name.removeprefix("k").removesuffix("_clean")
         return f"embedding, k = {k}, no near-duplicates"

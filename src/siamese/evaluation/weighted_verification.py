@@ -9,6 +9,8 @@ scatter, where drawing pairs gave 0.7 to 0.9 times.
 
 import numpy as np
 
+from siamese.verification import where_rates_meet
+
 
 class WeightedPairs:
     """Pairs in the order of their distances, to be measured under many weights.
@@ -56,12 +58,4 @@ class WeightedPairs:
         tar, far = like / like[-1], unlike / unlike[-1]  # by number of accepted pairs
         accuracy = (tar[self._n_accepted] + 1 - far[self._n_accepted]) / 2
         tar, far = tar[self._steps], far[self._steps]
-        return float(np.trapezoid(tar, far)), _equal_error_rate(far, tar), float(accuracy)
-
-
-def _equal_error_rate(far: np.ndarray, tar: np.ndarray) -> float:
-    """Interpolate where FAR and 1 - TAR meet on the ROC, as `siamese.verification` does."""
-    excess = far + tar - 1  # FAR - FRR: rises from -1 to 1
-    end = int((excess >= 0).argmax())
-    part = -excess[end - 1] / (excess[end] - excess[end - 1])
-    return float(far[end - 1] + part * (far[end] - far[end - 1]))
+        return float(np.trapezoid(tar, far)), where_rates_meet(far, 1 - tar), float(accuracy)

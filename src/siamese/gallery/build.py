@@ -169,7 +169,7 @@ def _embedded_anew(rows: Rows, model: "Model") -> Rows:
     pixels = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     for row, content in enumerate(rows.images):
         assert content is not None, "every enrolled row has its image"
-        pixels[row] = fit_image(Image.fromarray(decode_png(content)), size)
+        pixels[row] = fit_image(Image.fromarray(decode_png(content)), size, model.fit)
     # The picture that was enrolled stays, whatever size a later network wants it in.
     return Rows(
         numbers=rows.numbers,

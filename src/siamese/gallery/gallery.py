@@ -408,7 +408,7 @@ class Gallery:
             )
 
     def _pixels(self, images: Images) -> np.ndarray:
-        return pixels_of(images, self.model.network.image_size)
+        return pixels_of(images, self.model)
 
     def _embed(self, images: Images) -> np.ndarray:
         pixels = self._pixels(images)
@@ -446,8 +446,7 @@ def verify(model: "Model", left: Images, right: Images, far: float | None = None
     """Do what `Gallery.verify` does; no gallery is needed for it."""
     from siamese.verification import pair_distances
 
-    size = model.network.image_size
-    first, second = pixels_of(left, size), pixels_of(right, size)
+    first, second = pixels_of(left, model), pixels_of(right, model)
     if len(first) != len(second):
         raise InputError(f"{len(first)} images are to be compared with {len(second)}, one by one")
     embeddings = model.embed(np.concatenate([first, second]))
@@ -456,8 +455,11 @@ def verify(model: "Model", left: Images, right: Images, far: float | None = None
     return [decide(distance, model.calibration, far) for distance in distances.tolist()]
 
 
-def pixels_of(images: Images, size: int) -> np.ndarray:
-    """Return images as uint8 `[N, size, size, 3]`, read from their files if need be.
+def pixels_of(images: Images, model: "Model") -> np.ndarray:
+    """Return images as the model wants them, read from their files if need be.
+
+    Returns:
+        uint8 `[N, size, size, 3]`.
 
     Raises:
         InputError: a file cannot be read.
@@ -466,7 +468,8 @@ def pixels_of(images: Images, size: int) -> np.ndarray:
         return images
     from siamese.data.images import load_image
 
-    loaded = [load_image(file, size) for file in images]
+    size = model.network.image_size
+    loaded = [load_image(file, size, model.fit) for file in images]
     return np.stack(loaded) if loaded else np.empty((0, size, size, 3), dtype=np.uint8)
 
 

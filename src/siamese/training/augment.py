@@ -54,13 +54,12 @@ class Changes:
         return type(self)(*(part[rows] for part in vars(self).values()))
 
 
-def augment(images: Tensor, index: Tensor, changes: Changes, params: AugmentParams) -> Tensor:
-    """Look up a batch of images and change each in its own way.
+def augment(images: Tensor, changes: Changes, params: AugmentParams) -> Tensor:
+    """Change each image of a batch in its own way.
 
     Args:
-        images: uint8 `[N, H, W, 3]`.
-        index: int64 `[B]`, which of them make up the batch; on the images' device, like `changes`.
-        changes: B of them, drawn with `params`.
+        images: uint8 `[B, H, W, 3]`.
+        changes: B of them, drawn with `params`, on the same device.
         params: `flip` mirrors half of the images left to right; `crop` shifts by up to so many
             pixels each way, into a border that mirrors the image; `cutout` greys a square of this
             side, centred anywhere (DeVries and Taylor, *Improved Regularization of CNNs with
@@ -69,7 +68,8 @@ def augment(images: Tensor, index: Tensor, changes: Changes, params: AugmentPara
     Returns:
         uint8 `[B, 3, H, W]`, channels last in memory.
     """
-    _, height, width, _ = images.shape
+    count, height, width, _ = images.shape
+    index = torch.arange(count, device=images.device)
     rows = torch.arange(height, device=images.device)[None, :]  # (1, H)
     columns = torch.arange(width, device=images.device)[None, :]  # (1, W)
     columns = torch.where(changes.mirrored[:, None], width - 1 - columns, columns)  # (B, W)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from siamese.compute import Precision, autocast_dtype
 from siamese.embedding import embed_images
 from siamese.errors import InputError
-from siamese.knn import class_ranking, nearest
+from siamese.knn import class_ranking, nearest, nearest_others
 from siamese.network import SiameseNetwork
 from siamese.params import Section
 from siamese.training.augment import AugmentParams, Changes, augment
@@ -26,7 +26,7 @@ from siamese.training.loss import balanced_mean, contrastive_loss, distance_matr
 from siamese.training.optimizer import make_optimizers
 from siamese.training.parallel import Ranks
 from siamese.training.proxies import Proxies
-from siamese.training.training_data import TrainingData
+from siamese.training.training_data import Images, TrainingData
 from siamese.verification import pair_distances
 
 # What is measured of every batch, in this order; see `training.EpochRecord`.
@@ -100,7 +100,7 @@ class Trainer:
     ) -> None:
         self.data, self.network, self.params = data, network, params
         self.ranks = ranks or Ranks()
-        self.device = data.images.device
+        self.device = data.labels.device
         self.precision = autocast_dtype(params.precision, self.device)
         self.wrapped = self.ranks.wrap(network)
         self.head = self.make_head().to(self.device)
@@ -150,7 +150,7 @@ class Trainer:
             InputError: the loss is no longer finite.
         """
         self.network.train()
-        index, same, changes = self._draw(epoch)
+        index, places, same, changes = self._draw(epoch)
         done = len(self.figures)
         if not done:
             self.learning_rate = float(self.muon_schedule.get_last_lr()[0])
@@ -169,7 +169,9 @@ class Trainer:
                     return None
                 first = batch * index.shape[1]
                 rows = slice(first + self.part.start, first + self.part.stop)
-                self.figures.append(self._train_batch(index[batch], same[batch], changes[rows]))
+                self.figures.append(
+                    self._train_batch(index[batch], places[batch], same[batch], changes[rows])
+                )
                 bar.update(index.shape[1])
                 is_last = batch + 1 == len(index)
                 if is_last or (batch + 1) % BATCHES_BETWEEN_CHECKS[self.device.type] == 0:
@@ -182,15 +184,21 @@ class Trainer:
         """Measure the loss on the fixed validation pairs, and k-NN accuracy on the split.
 
         The validation samples are the queries, a fixed part of the training samples the gallery.
+        Where training has not all of their classes (`prepare.split_by: class`), the gallery of each
+        is all other validation samples.
         """
         queries = self._embed(self.data.validation_images)
-        gallery = self._embed(self.data.images[self.gallery])
         left, right = self.data.validation_pairs.T
         distance = torch.from_numpy(pair_distances(queries, left, right))
         same = torch.tensor(self.data.validation_same)
         loss = balanced_mean(self._pair_losses(distance, same), same)
-        gallery_labels = self.data.labels[self.gallery].cpu().numpy()
-        rows, _ = nearest(gallery, queries, min(self.params.monitor_k, len(gallery)))
+        if self.data.validation_labels.max() < self.data.n_classes:
+            gallery = self._embed(self.data.images.some(self.gallery))
+            gallery_labels = self.data.labels[self.gallery].cpu().numpy()
+            rows, _ = nearest(gallery, queries, min(self.params.monitor_k, len(gallery)))
+        else:
+            gallery_labels = self.data.validation_labels
+            rows = nearest_others(queries, np.arange(len(queries)), self.params.monitor_k)
         predicted = class_ranking(gallery_labels[rows], top=1)[:, 0]
         return {
             "validation_loss": float(loss),
@@ -213,12 +221,13 @@ class Trainer:
         names = ("network", "head", "muon", "adamw", "muon_schedule", "adamw_schedule", "scaler")
         return {name: getattr(self, name) for name in names}
 
-    def _draw(self, epoch: int) -> tuple[Tensor, Tensor, Changes]:
+    def _draw(self, epoch: int) -> tuple[Tensor, Tensor, Tensor, Changes]:
         """Put an epoch's batches on the device, and what augmentation does to their images.
 
         Returns:
             int64 `[batches, 2P]`, positions of the images, all lefts of a batch and then all
-            rights; bool `[batches, P]`; changes of batches x 2P images.
+            rights; the same where the images lie; bool `[batches, P]`; changes of batches x 2P
+            images.
         """
         pairs = torch.from_numpy(self.data.batches[epoch])  # (batches, P, 2)
         index = pairs.mT.reshape(len(pairs), -1)
@@ -226,15 +235,19 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.params.seed * 100_003 + epoch)
         changes = Changes.draw(index.numel(), self.params.augment, generator)
         same = torch.tensor(self.data.same[epoch])
-        return index.to(self.device), same.to(self.device), changes.to(self.device)
+        # Not moved back from the device batch by batch, for which a GPU would have to be waited.
+        places = index.to(self.data.images.rows.device)
+        return index.to(self.device), places, same.to(self.device), changes.to(self.device)
 
     def make_head(self) -> nn.Module:
         """Return what is trained with the network and dropped afterwards: proxies, or nothing."""
         if not self.params.proxy_weight:
             return nn.Module()
-        n_classes = int(self.data.labels.max()) + 1
         return Proxies(
-            n_classes, self.network.embedding_dim, self.network.normalize, self.params.seed
+            self.data.n_classes,
+            self.network.embedding_dim,
+            self.network.normalize,
+            self.params.seed,
         )
 
     def take_step(self, images: Tensor, index: Tensor, same: Tensor) -> tuple[Tensor, PairedBatch]:
@@ -310,15 +323,16 @@ class Trainer:
         counted = is_pair & (is_same | (distance < self.params.margin))
         return balanced_mean(self._pair_losses(distance, is_same), is_same, counted)
 
-    def _train_batch(self, index: Tensor, same: Tensor, changes: Changes) -> Tensor:
+    def _train_batch(self, index: Tensor, places: Tensor, same: Tensor, changes: Changes) -> Tensor:
         """Augment this rank's part of a batch, take a step, return `FIGURES`, left on the device.
 
         Args:
             index: int64 `[2P]`, of the whole batch.
+            places: the same, where the images lie.
             same: bool `[P]`, likewise.
             changes: what augmentation does to this rank's part of the images.
         """
-        images = augment(self.data.images, index[self.part], changes, self.params.augment)
+        images = augment(self.data.images[places[self.part]], changes, self.params.augment)
         loss, batch = self.take_step(images, index, same)
         self.muon_schedule.step()
         self.adamw_schedule.step()
@@ -342,10 +356,10 @@ class Trainer:
             distance, same, self.params.margin, self.params.power, self.params.like_weight
         )
 
-    def _embed(self, images: Tensor) -> np.ndarray:
-        """Embed images, shared by the ranks: uint8 `[n, H, W, 3]` to float32 `[n, D]`."""
+    def _embed(self, images: Images) -> np.ndarray:
+        """Embed n images, shared by the ranks: float32 `[n, D]`."""
         cuts = np.linspace(0, len(images), self.ranks.size + 1).astype(int)
-        part = images[cuts[self.ranks.rank] : cuts[self.ranks.rank + 1]]
+        part = images.some(slice(cuts[self.ranks.rank], cuts[self.ranks.rank + 1]))
         batch_size = 2 * self.data.same.shape[2]
         return self.ranks.gather_rows(embed_images(self.network, part, batch_size, self.precision))
 

@@ -1,5 +1,11 @@
-"""What training reads, laid out on the device that trains."""
+"""What training reads: images where there is room for them, pairs as positions among them.
 
+A CPU reads the images from the memory-mapped file. A GPU holds the training images, if they take at
+most half of its free memory; if not, they stay in the file and each batch is moved. What is trained
+is the same, bit for bit.
+"""
+
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,16 +20,73 @@ from siamese.data.manifest import read_manifest
 
 
 @dataclass(frozen=True)
+class Images:
+    """Images of some samples; index it by positions, or by a slice, to have them on the device.
+
+    Attributes:
+        pixels: uint8 `[N, H, W, 3]`: on the device, or the memory-mapped file.
+        rows: which of these they are, int64 `[n]`, where `pixels` lie.
+        device: where images are wanted.
+    """
+
+    pixels: Tensor
+    rows: Tensor
+    device: torch.device
+
+    @classmethod
+    def of(cls, pixels: np.ndarray, rows: np.ndarray, device: torch.device) -> Self:
+        """Move images to a GPU that has room for them; elsewhere leave them in their file.
+
+        Args:
+            pixels: uint8 `[N, H, W, 3]`, memory-mapped or not.
+            rows: int64 `[n]`.
+            device: where images are wanted.
+        """
+        n_bytes = len(rows) * pixels[:1].nbytes
+        if device.type == "cuda" and n_bytes <= room_on(device):
+            resident = torch.from_numpy(pixels[rows]).to(device)
+            return cls(resident, torch.arange(len(rows), device=device), device)
+        return cls(_as_tensor(pixels), torch.from_numpy(rows), device)
+
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self.rows)
+
+    @property
+    def size(self) -> int:
+        """Height and width, in pixels."""
+        return self.pixels.shape[1]
+
+    def __getitem__(self, chosen: Tensor | np.ndarray | slice) -> Tensor:
+        """Return images by position, uint8 `[k, H, W, 3]` on the device."""
+        images = self.pixels[self._rows(chosen)]
+        if images.device == self.device:
+            return images
+        # Pinned, the copy goes on while the GPU is still at the batch before.
+        return images.pin_memory().to(self.device, non_blocking=True)
+
+    def some(self, chosen: Tensor | np.ndarray | slice) -> Self:
+        """Return some of the images by position, still to be read."""
+        return type(self)(self.pixels, self._rows(chosen), self.device)
+
+    def _rows(self, chosen: Tensor | np.ndarray | slice) -> Tensor:
+        if not isinstance(chosen, slice):
+            chosen = torch.as_tensor(chosen, device=self.rows.device)
+        return self.rows[chosen]
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """What training reads: the training and validation splits and their pairs, nothing of test.
 
     Attributes:
-        images: uint8 `[n, H, W, 3]`, the training samples, on the device.
-        labels: int64 `[n]`, their fine labels, on the device.
+        images: n of them, the training samples.
+        labels: int64 `[n]`, their classes numbered anew: 0…C-1 for the C classes that training has,
+            in label order. On the device.
         batches: int64 `[epochs, batches, pairs, 2]`, positions in `images`, in manifest order.
         same: bool `[epochs, batches, pairs]`.
-        validation_images: uint8 `[v, H, W, 3]`, the validation samples, on the device.
-        validation_labels: int64 `[v]`.
+        validation_images: v of them, the validation samples.
+        validation_labels: int64 `[v]`, numbered likewise; classes that training has not from C on.
         validation_pairs: int64 `[p, 2]`, positions in `validation_images`.
         validation_same: bool `[p]`.
         classes: the names of the labels.
@@ -31,11 +94,11 @@ class TrainingData:
         channel_std: standard deviation of each channel, likewise.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     batches: np.ndarray
     same: np.ndarray
-    validation_images: Tensor
+    validation_images: Images
     validation_labels: np.ndarray
     validation_pairs: np.ndarray
     validation_same: np.ndarray
@@ -50,7 +113,7 @@ class TrainingData:
         Args:
             prepared: the folder of the data set.
             pairs: the folder of the manifests.
-            device: where the images are kept, as uint8.
+            device: what trains.
 
         Raises:
             InputError: a file is missing or damaged, or a manifest does not belong to the data set.
@@ -70,13 +133,13 @@ class TrainingData:
         validation_pairs: pd.DataFrame,
         device: torch.device,
     ) -> Self:
-        """Put the two splits on the device and translate sample numbers into positions there.
+        """Lay out the two splits, and translate sample numbers into positions.
 
         Args:
             dataset: the prepared data set.
             train_pairs: `epoch`, `batch`, `left`, `right`, `same`, in batch order.
             validation_pairs: `left`, `right`, `same`.
-            device: where the images are kept, as uint8.
+            device: what trains.
         """
         train, validation = dataset.rows("train"), dataset.rows("validation")
         position = np.full(len(dataset.images), -1)
@@ -85,15 +148,14 @@ class TrainingData:
         epochs = int(train_pairs["epoch"].max()) + 1
         batches = int(train_pairs["batch"].max()) + 1
         ends = position[train_pairs[["left", "right"]].to_numpy()]
-        labels = dataset.fine()
-        train_images = dataset.images[train]
-        mean, std = channel_statistics(train_images)
+        labels = _numbered_anew(dataset.fine(), train, validation)
+        mean, std = channel_statistics(dataset.images_of(train))
         return cls(
-            images=torch.from_numpy(train_images).to(device),
+            images=Images.of(dataset.images, train, device),
             labels=torch.from_numpy(labels[train]).to(device),
             batches=ends.reshape(epochs, batches, -1, 2),
             same=train_pairs["same"].to_numpy().reshape(epochs, batches, -1),
-            validation_images=torch.from_numpy(dataset.images[validation]).to(device),
+            validation_images=Images.of(dataset.images, validation, device),
             validation_labels=labels[validation],
             validation_pairs=position[validation_pairs[["left", "right"]].to_numpy()],
             validation_same=validation_pairs["same"].to_numpy(),
@@ -101,3 +163,31 @@ class TrainingData:
             channel_mean=mean,
             channel_std=std,
         )
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes training has."""
+        return int(self.labels.max()) + 1
+
+
+def room_on(device: torch.device) -> int:
+    """Return the bytes of a GPU's memory that images may take: half of what is free."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free // 2
+
+
+def _as_tensor(pixels: np.ndarray) -> Tensor:
+    """Return a tensor over the same memory, or the same file."""
+    with warnings.catch_warnings():
+        # PyTorch knows no read-only tensors; nobody writes to this one.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(pixels)
+
+
+def _numbered_anew(fine: np.ndarray, train: np.ndarray, validation: np.ndarray) -> np.ndarray:
+    """Number the classes of training from 0, then those that only validation has; int64 `[N]`."""
+    trained = np.unique(fine[train])
+    others = np.setdiff1d(fine[validation], trained)
+    number = np.full(fine.max() + 1, -1)
+    number[np.concatenate([trained, others])] = np.arange(len(trained) + len(others))
+    return number[fine]

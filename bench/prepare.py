@@ -1,0 +1,133 @@
+"""How fast a folder of images is prepared, with one thread and with all cores, and watched by DVC.
+
+`make bench-prepare` makes up a folder of JPEG files in `.bench/`, prepares it, and asks DVC in a
+repository of its own what has changed in it, which is nothing. Each figure is the median of the
+rounds, one thread and all cores in turns. Writes `bench/prepare.json`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from machine import machine
+from PIL import Image
+from tqdm import tqdm
+
+from siamese.data.dataset import load_dataset
+from siamese.data.folder import list_images
+from siamese.data.images import iter_images
+from siamese.data.near_duplicates import find_near_duplicates
+from siamese.data.prepare import FolderImages, prepare
+from siamese.data.splits import PrepareParams
+from siamese.params import read_sections
+
+FOLDER, OUTPUT = Path(".bench/photos"), Path("bench/prepare.json")
+CLASSES = 100
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--side", type=int, default=300, help="of the JPEG files, in pixels")
+    parser.add_argument("--size", type=int, default=64, help="to bring them to, in pixels")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    options = parser.parse_args()
+
+    folder = make_folder(FOLDER, options.images, options.side)
+    files = sorted(folder.rglob("*.jpg"))
+    seconds: dict[str, list[float]] = {"one thread": [], "all cores": [], "prepare": []}
+    near_duplicates = []
+    for _ in range(options.rounds):
+        for name, workers in (("one thread", 1), ("all cores", None)):
+            started = time.perf_counter()
+            for image in iter_images(files, options.size, workers=workers):
+                assert isinstance(image, np.ndarray)
+            seconds[name].append(time.perf_counter() - started)
+        with tempfile.TemporaryDirectory(dir=".bench") as target:
+            params = read_sections(prepare=PrepareParams).prepare
+            started = time.perf_counter()
+            source = FolderImages(list_images(folder))
+            prepare(source, Path(target), params, image_size=options.size)
+            seconds["prepare"].append(time.perf_counter() - started)
+            started = time.perf_counter()
+            find_near_duplicates(load_dataset(Path(target)), params.near_duplicate)
+            near_duplicates.append(time.perf_counter() - started)
+    found = {
+        "machine": machine(),
+        "images": options.images,
+        "side": options.side,
+        "size": options.size,
+        "rounds": options.rounds,
+        "read_one_thread_s": round(median(seconds["one thread"]), 1),
+        "read_all_cores_s": round(median(seconds["all cores"]), 1),
+        "prepare_s": round(median(seconds["prepare"]), 1),
+        "near_duplicates_s": round(median(near_duplicates), 1),
+        **watch(folder, options.rounds),
+    }
+    options.output.write_text(json.dumps(found, indent=2) + "\n")
+    print(json.dumps(found, indent=2))
+
+
+def make_folder(folder: Path, count: int, side: int) -> Path:
+    """Make up JPEG files that, as photographs, vary slowly and in detail, unless they are there."""
+    marker = folder / "made.json"
+    made = {"count": count, "side": side}
+    if marker.exists() and json.loads(marker.read_text()) == made:
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    rng = np.random.default_rng(0)
+    for number in tqdm(range(count), desc="making images", unit="image"):
+        picture = np.zeros((side, side, 3))
+        for cells, weight in ((3, 0.5), (12, 0.3), (60, 0.2)):
+            small = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+            picture += weight * np.asarray(small.resize((side, side), Image.Resampling.BICUBIC))
+        file = folder / f"class-{number % CLASSES:03}" / f"{number:06}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.astype(np.uint8)).save(file, quality=90)
+    marker.write_text(json.dumps(made))
+    return folder
+
+
+def watch(folder: Path, rounds: int) -> dict[str, float]:
+    """Time `dvc status` of a stage that depends on the folder, and of one that does not."""
+    with tempfile.TemporaryDirectory() as name:
+        repository = Path(name)
+        dvc = [sys.executable, "-m", "dvc"]
+        environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
+
+        def run(*arguments: str) -> float:
+            started = time.perf_counter()
+            subprocess.run(
+                [*dvc, *arguments], cwd=repository, env=environment, check=True, capture_output=True
+            )
+            return time.perf_counter() - started
+
+        run("init", "--no-scm", "-q")
+        (repository / "one.txt").write_text("one file\n")
+        stage = "  {}:\n    cmd: echo done > {}\n    deps: [{}]\n    outs: [{}]\n"
+        (repository / "dvc.yaml").write_text(
+            "stages:\n"
+            + stage.format("folder", "a", folder.resolve(), "a")
+            + stage.format("file", "b", "one.txt", "b")
+        )
+        first = run("repro")
+        unchanged = median(run("status", "folder") for _ in range(rounds))
+        without = median(run("status", "file") for _ in range(rounds))
+    return {
+        "dvc_first_look_s": round(first, 1),
+        "dvc_unchanged_s": round(unchanged - without, 2),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Setting `params.yaml` to a data set of one's own, by a look at which files there are.
+
+The pairs that can be drawn depend on how many images there are of how many classes. What is set
+here are the defaults for CIFAR-100, cut down to what the data gives; comments stay.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from ruamel.yaml import YAML
+
+from siamese.data.data_params import NONE
+from siamese.data.folder import Listing, check_place, list_images, untracked_note
+from siamese.data.splits import PrepareParams, check_splits, cut_splits
+from siamese.errors import InputError
+from siamese.files import new_file
+from siamese.params import PARAMS_FILE, read_sections
+
+CLASSES_PER_BATCH, BATCH_SIZE, FEWEST_BATCHES = 32, 128, 16
+VALIDATION_PAIRS, TEST_PAIRS = 10_000, 20_000
+K, CURVE_K, SHEET_NEIGHBOURS = (1, 5, 20), (1, 2, 5, 10, 20, 50, 100), 9
+# Of the like pairs that a split has: some may turn out to be of exact copies.
+SHARE_OF_LIKE_PAIRS = 0.8
+OPENED = 50  # images whose size is looked at
+
+Changes = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What was found, and what was set.
+
+    Attributes:
+        found: sentences on the data.
+        changes: by dotted name of a parameter its old and its new value.
+        notes: sentences on what is worth knowing.
+    """
+
+    found: list[str]
+    changes: dict[str, tuple[Any, Any]]
+    notes: list[str]
+
+
+def adopt(
+    path: Path,
+    images: Path | None = None,
+    wanted: Changes | None = None,
+    workspace: Path = Path(),
+) -> Adopted:
+    """Set `params.yaml` to a folder of images, or a table of them.
+
+    Args:
+        path: class folders or a table; see `siamese.data.folder`.
+        images: with a table, the folder that its file names start from.
+        wanted: further parameters to set, by dotted name.
+        workspace: the folder that holds `params.yaml`.
+
+    Raises:
+        InputError: the images cannot be listed or split, or lie where the pipeline cannot have
+            them. Nothing is changed then.
+    """
+    path, images = _within(path, workspace), _within(images or Path(NONE), workspace)
+    notes = []
+    places = {"data.path": path} | ({} if images == Path(NONE) else {"data.images": images})
+    for key, place in places.items():
+        check_place(place, key, workspace)
+        if note := untracked_note(place, key, workspace):
+            notes.append(note)
+    listing = list_images(workspace / path, None if images == Path(NONE) else workspace / images)
+    file = workspace / PARAMS_FILE
+    yaml = YAML()
+    yaml.width = 1000
+    document = yaml.load(file.read_text(encoding="utf-8"))
+    values = {
+        "data.name": "folder",
+        "data.path": str(path),
+        "data.images": str(images),
+        **(wanted or {}),
+    }
+    changes = _set(document, values, {})
+    prepare: PrepareParams = read_sections(file, prepare=PrepareParams).prepare
+    prepare = prepare.model_copy(update={"split_by": document["prepare"]["split_by"]})
+    novel = document["data"]["novel_classes"]
+    cut = cut_splits(listing.samples, listing.classes, novel, prepare)
+    notes += check_splits(cut, listing.classes, prepare.split_by)
+    changes = _set(document, fitting(cut), changes)
+    with new_file(file) as partial:
+        yaml.dump(document, partial)
+    counts = cut["split"].value_counts()
+    found = [
+        _described(path, listing),
+        ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test"))
+        + (" (the splits it came with)" if listing.samples["split"].notna().all() else ""),
+        _sizes(listing, document["data"]["image_size"]),
+    ]
+    return Adopted(found, changes, notes)
+
+
+def fitting(samples: pd.DataFrame) -> Changes:
+    """Return parameters that the data can fill, by dotted name.
+
+    Args:
+        samples: with `split`, `fine` and, with novel classes, `enrolled`.
+
+    Raises:
+        InputError: validation or test has no two images of one class.
+    """
+    enrolled = samples.get("enrolled", pd.Series(False, index=samples.index))
+    train = samples.loc[samples["split"] == "train", "fine"]
+    queries = samples[(samples["split"] == "test") & ~enrolled]
+    n_classes = train.nunique()
+    classes_per_batch = min(CLASSES_PER_BATCH, n_classes)
+    batch_size = max(2 * classes_per_batch, min(BATCH_SIZE, len(train) // 4 * 2))
+    gallery = len(samples) - len(queries)
+    k = [k for k in K if k <= gallery]
+    is_mixed = 0 < queries["fine"].isin(train).sum() < len(queries)
+    halves = [queries]
+    if is_mixed:  # never-seen classes among others: half of the test pairs each
+        is_seen = queries["fine"].isin(train)
+        halves = [queries[is_seen], queries[~is_seen]]
+    test = min(_n_pairs(half["fine"], TEST_PAIRS // len(halves), "test") for half in halves)
+    validation = samples.loc[samples["split"] == "validation", "fine"]
+    return {
+        "pairs.batch_size": batch_size,
+        "pairs.classes_per_batch": classes_per_batch,
+        "pairs.batches_per_epoch": max(FEWEST_BATCHES, round(len(train) / (2 * batch_size))),
+        "pairs.validation": _n_pairs(validation, VALIDATION_PAIRS, "validation"),
+        "pairs.test": test * len(halves),
+        "floor.k": k[-1],
+        "evaluate.k": k,
+        "evaluate.vote_k": k[-1],
+        "evaluate.curve_k": [k for k in CURVE_K if k <= gallery],
+        "evaluate.sheet_neighbours": min(SHEET_NEIGHBOURS, gallery),
+    }
+
+
+def _n_pairs(labels: pd.Series, most: int, split: str) -> int:
+    """Return how many fixed pairs to draw: half of them like ones, which are the scarcer."""
+    counts = labels.value_counts().to_numpy()
+    like = int((counts * (counts - 1) // 2).sum())
+    unlike = int((len(labels) ** 2 - (counts**2).sum()) // 2)
+    if not like or not unlike:
+        raise InputError(
+            f"the split `{split}` has {len(labels)} images of {len(counts)} classes, and so no pair"
+            f" of {'one class' if not like else 'two classes'}; add images, or raise"
+            f" `prepare.{split}`"
+        )
+    half = min(most // 2, max(1, int(like * SHARE_OF_LIKE_PAIRS)), unlike)
+    return 2 * half
+
+
+def _within(path: Path, workspace: Path) -> Path:
+    """Return a path relative to the workspace, if it lies in it."""
+    place, root = (workspace / path).resolve(), workspace.resolve()
+    return place.relative_to(root) if place.is_relative_to(root) else path
+
+
+def _set(
+    document: Any, values: Changes, changes: dict[str, tuple[Any, Any]]
+) -> dict[str, tuple[Any, Any]]:
+    """Set parameters by dotted name; return all changes made so far."""
+    for name, value in values.items():
+        section, _, key = name.partition(".")
+        if key not in document.get(section, {}):
+            raise InputError(f"{PARAMS_FILE}: key `{name}` is missing")
+        old = document[section][key]
+        if old == value:
+            continue
+        changes[name] = (changes.get(name, (old,))[0], value)
+        if isinstance(value, list):  # in place: it stays on one line, if it was
+            old[:] = value
+        else:
+            document[section][key] = value
+    return changes
+
+
+def _described(path: Path, listing: Listing) -> str:
+    counts = listing.samples["fine"].value_counts()
+    names = listing.classes.fine
+    groups = ""
+    if "group" in listing.samples:
+        groups = f", {listing.samples['group'].nunique():,} groups"
+    superclasses = ""
+    if listing.classes.coarse:
+        superclasses = f" in {len(listing.classes.coarse)} superclasses"
+    return (
+        f"{path}: {len(listing.samples):,} images of {len(names)} classes{superclasses}{groups}"
+        f" (`{names[counts.index[-1]]}` {counts.iloc[-1]:,} to `{names[counts.index[0]]}`"
+        f" {counts.iloc[0]:,})"
+    )
+
+
+def _sizes(listing: Listing, image_size: int) -> str:
+    chosen = np.unique(np.linspace(0, len(listing.samples) - 1, OPENED).round().astype(int))
+    sides = []
+    for name in listing.samples["file"].iloc[chosen]:
+        try:
+            with Image.open(listing.root / name) as image:
+                sides.append(image.size)
+        except OSError:
+            continue  # `prepare` says it
+    if not sides:
+        return f"to be brought to {image_size} x {image_size} pixels"
+    width, height = np.median(sides, axis=0).astype(int)
+    return (
+        f"{width} x {height} pixels by the median of {len(sides)} looked at, to be brought to"
+        f" {image_size} x {image_size} (data.image_size)"
+    )

@@ -1,0 +1,263 @@
+"""A folder of one's own images: which files there are, and what is said of them.
+
+Either *class folders*, `path/label/…/file`, all images below a class folder being of that class; or
+below two such folders named `train` and `test` (and `validation`, if there is one), which then are
+the splits. Or a *table*, CSV or Parquet, with the columns `file` and `label`, and, as far as known,
+`split`, `group` (a writer, a patient, a product: see `siamese.data.splits`) and `coarse` (the
+superclass). No image is opened here.
+"""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from siamese.data.data_params import NONE
+from siamese.data.dataset import SPLITS, Classes
+from siamese.data.images import IMAGE_SUFFIXES, images_in
+from siamese.errors import InputError
+from siamese.params import nearest_name
+
+REQUIRED, OPTIONAL = ("file", "label"), ("split", "group", "coarse")
+TABLES = (".csv", ".parquet")
+# Other names that people give a validation split.
+SPLIT_NAMES = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
+# What the pipeline writes; DVC removes these folders before it runs a stage.
+OUTPUTS = ("raw", "prepared", "pairs", "model", "embeddings", "pictures", "gallery", "downloads")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images that are there.
+
+    Attributes:
+        root: the folder that their names start from.
+        samples: one row an image, by `file` in ascending order: `file` (str, with slashes, relative
+            to the root), `fine` (int64), `coarse` (Int64, null where there is none), `split` (str),
+            or null in all rows) and, if there are groups, `group` (str).
+        classes: the names of the labels, in ascending order.
+    """
+
+    root: Path
+    samples: pd.DataFrame
+    classes: Classes
+
+
+def list_images(path: Path, images: Path | None = None) -> Listing:
+    """List the images of a folder or a table.
+
+    Args:
+        path: class folders, or a table.
+        images: with a table, the folder that its file names start from.
+
+    Raises:
+        InputError: there is no such path, no image in it, or something in it cannot be understood.
+            The message names the file, or the row of the table.
+    """
+    if path.is_dir():
+        return _class_folders(path)
+    if not path.is_file():
+        raise InputError(f"data.path: {path}: no such folder or file")
+    if path.suffix.lower() not in TABLES:
+        raise InputError(
+            f"data.path: {path}: expected a folder of class folders, or a table whose name ends in"
+            f" {' or '.join(TABLES)}"
+        )
+    if images is None or images == Path(NONE):
+        raise InputError(
+            f"data.path is a table, {path}: set data.images to the folder that its file names start"
+            f" from, {path.parent} perhaps; DVC watches that folder for changed images"
+        )
+    if not images.is_dir():
+        raise InputError(f"data.images: {images}: no such folder")
+    return _table(path, images)
+
+
+def check_place(path: Path, key: str, workspace: Path) -> None:
+    """Refuse a place for images that DVC could not watch, or would empty.
+
+    Args:
+        path: as the parameter has it, relative to the workspace or absolute.
+        key: the parameter's name.
+        workspace: the folder that holds dvc.yaml.
+
+    Raises:
+        InputError: the path leads out of the workspace without being absolute, or is part of what
+            the pipeline writes, or holds it.
+    """
+    workspace, place = workspace.resolve(), (workspace / path).resolve()
+    if not path.is_absolute() and not place.is_relative_to(workspace):
+        raise InputError(
+            f"{key} is {path}, which leads out of the repository: a temporary copy, as `dvc exp run"
+            f" --temp` makes it, would look elsewhere. Write it as an absolute path, {place}; or"
+            " bring the folder into the repository and `dvc add` it, so that others have it too"
+        )
+    outputs = [workspace / "data" / name for name in OUTPUTS] + [workspace / "metrics"]
+    for output in outputs:
+        if place.is_relative_to(output) or output.is_relative_to(place):
+            raise InputError(
+                f"{key} is {path}, but {output.relative_to(workspace)} is what the pipeline itself"
+                " writes; move the images to a folder of their own, data/images perhaps"
+            )
+
+
+def untracked_note(path: Path, key: str, workspace: Path) -> str | None:
+    """Return a warning if a folder of the workspace is known neither to DVC nor to Git.
+
+    Args:
+        path: as the parameter has it.
+        key: the parameter's name.
+        workspace: the folder that holds dvc.yaml.
+    """
+    if path.is_absolute():
+        return (
+            f"note: {key} is {path}, outside the repository: this machine alone can run `prepare`."
+            " `dvc add` a folder inside, and others can pull it"
+        )
+    if any((workspace / f"{place}.dvc").is_file() for place in (path, *path.parents)):
+        return None
+    command = ["git", "ls-files", "--cached", "--", str(path)]
+    try:
+        found = subprocess.run(command, cwd=workspace, capture_output=True, text=True)
+    except OSError:
+        return None
+    if found.returncode or found.stdout:  # not a Git repository, or Git has the folder
+        return None
+    return (
+        f"note: neither DVC nor Git tracks {path} ({key}): `dvc exp run --temp`, `--queue` and"
+        f" other machines will not find it; `dvc add {path}` makes it known"
+    )
+
+
+def _class_folders(path: Path) -> Listing:
+    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+    for name in names:
+        if (path / name).is_symlink():
+            raise InputError(
+                f"data.path: {path / name} is a link to a folder; links are not followed, and DVC"
+                " would not see what changes behind it: copy or move the folder"
+            )
+    names = [name for name in names if not name.startswith(".")]
+    has_splits = {"train", "test"} <= set(names) <= set(SPLIT_NAMES)
+    rows = []
+    for file in images_in(path):
+        name = file.relative_to(path).as_posix()
+        *folders, _ = name.split("/")
+        split = SPLIT_NAMES[folders.pop(0)] if has_splits and folders else None
+        if not folders:
+            raise InputError(
+                f"data.path: {path / name} lies in no class folder; expected"
+                f" {path}/{'split/' if has_splits else ''}label/file"
+            )
+        rows.append((name, folders[0], split))
+    if not rows:
+        raise InputError(
+            f"data.path: {path}: no image in it; expected a folder a class, with files whose names"
+            f" end in one of {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    return _listing(path, pd.DataFrame(rows, columns=["file", "label", "split"]))
+
+
+def _table(path: Path, images: Path) -> Listing:
+    try:
+        if path.suffix.lower() == ".csv":
+            # As text throughout: a label 007 is no 7, and one called NA is a name.
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        else:
+            table = pd.read_parquet(path)
+    except Exception as error:  # pandas and Arrow have many ways to refuse a file
+        raise InputError(f"{path}: cannot be read as a table ({error})") from None
+    for name in REQUIRED:
+        if name not in table:
+            raise InputError(
+                f"{path}: it lacks the column `{name}`{nearest_name(name, map(str, table.columns))}"
+            )
+    if not len(table):
+        raise InputError(f"{path}: no row in it; expected one an image")
+    table = table[[name for name in (*REQUIRED, *OPTIONAL) if name in table]]
+    table = table.apply(_as_text)
+    for name in table.columns:
+        if (is_empty := table[name] == "").any():
+            raise InputError(
+                f"{path}: row {_first(is_empty)} has no `{name}`; fill it in, or leave the row out"
+            )
+    _check_files(path, table["file"])
+    if "split" in table:
+        table["split"] = _splits(path, table["split"])
+    return _listing(images, table, path)
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    return column.astype("string").fillna("").str.strip().astype(object)
+
+
+def _check_files(path: Path, files: pd.Series) -> None:
+    """Refuse files outside the folder, which DVC does not watch, and files named twice."""
+    parts = [PurePosixPath(file.replace(os.sep, "/")) for file in files]
+    for row, part in enumerate(parts, start=1):
+        if part.is_absolute() or ".." in part.parts:
+            raise InputError(
+                f"{path}: row {row}: `file` is {str(part)!r}; expected a path below data.images,"
+                " relative to it"
+            )
+    names = pd.Series([str(part) for part in parts])
+    if (again := names.duplicated()).any():
+        name = names[again].iloc[0]
+        raise InputError(f"{path}: row {_first(again)}: {name} stands there a second time")
+
+
+def _splits(path: Path, column: pd.Series) -> pd.Series:
+    splits = column.map(SPLIT_NAMES)
+    if (is_unknown := splits.isna()).any():
+        row = _first(is_unknown)
+        raise InputError(
+            f"{path}: row {row}: `split` is {column.iloc[row - 1]!r}; expected one of"
+            f" {', '.join(SPLITS)}"
+        )
+    for name in ("train", "test"):
+        if name not in set(splits):
+            raise InputError(
+                f"{path}: no row has the split `{name}`; give `train` and `test` (`validation` is"
+                " cut from `train` if it is not given), or leave the column out: then all are cut"
+            )
+    return splits
+
+
+def _listing(root: Path, table: pd.DataFrame, source: Path | None = None) -> Listing:
+    """Number the labels, and check what is said of them."""
+    table = table.sort_values("file", ignore_index=True)
+    names = sorted(set(table["label"]))
+    if len(names) < 2:
+        raise InputError(
+            f"{source or root}: all {len(table)} images are of one class, `{names[0]}`; expected"
+            " two classes or more"
+        )
+    fine = {name: number for number, name in enumerate(names)}
+    coarse_names = sorted(set(table["coarse"])) if "coarse" in table else []
+    coarse = {name: number for number, name in enumerate(coarse_names)}
+    if coarse:
+        for label, found in table.groupby("label")["coarse"].unique().items():
+            if len(found) > 1:
+                raise InputError(
+                    f"{source}: the label `{label}` has the superclasses (`coarse`)"
+                    f" `{found[0]}` and `{found[1]}`; expected one a label"
+                )
+    samples = pd.DataFrame(
+        {
+            "split": table.get("split"),
+            "fine": table["label"].map(fine).astype("int64"),
+            "coarse": (table["coarse"].map(coarse) if coarse else pd.Series([None] * len(table))),
+            "file": table["file"],
+        }
+    )
+    samples["coarse"] = samples["coarse"].astype("Int64")
+    if "group" in table:
+        samples["group"] = table["group"]
+    return Listing(root, samples, Classes(tuple(names), tuple(coarse_names)))
+
+
+def _first(where: pd.Series) -> int:
+    """Return the first row that is marked, counted from 1."""
+    return int(where.to_numpy().argmax()) + 1

@@ -1,0 +1,180 @@
+"""Listing folders and tables of images, with every fault that people make in them."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from siamese.data.folder import check_place, list_images, untracked_note
+from siamese.errors import InputError
+
+
+def draw(file: Path, shade: int = 0, size: tuple[int, int] = (6, 4)) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (shade, 2 * shade, 100)).save(file)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("owl/1.png", "owl/2.PNG", "owl/deep/er/3.jpg", "cat/1.png", "cat/b.gif"):
+        draw(tmp_path / "photos" / name)
+    for name in ("cat/notes.txt", "README", ".hidden/1.png", "owl/.2.png"):
+        file = tmp_path / "photos" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("no image")
+    return tmp_path / "photos"
+
+
+def test_class_folders(photos: Path) -> None:
+    listing = list_images(photos)
+    assert listing.classes.fine == ("cat", "owl")
+    assert listing.classes.coarse == ()
+    files = ["cat/1.png", "cat/b.gif", "owl/1.png", "owl/2.PNG", "owl/deep/er/3.jpg"]
+    assert listing.samples["file"].tolist() == files
+    assert listing.samples["fine"].tolist() == [0, 0, 1, 1, 1]
+    assert listing.samples["split"].isna().all()
+    assert listing.samples["coarse"].isna().all()
+    assert "group" not in listing.samples
+
+
+def test_folders_of_splits(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        for label in "ab":
+            draw(tmp_path / split / label / "1.png")
+    samples = list_images(tmp_path).samples
+    assert samples["split"].tolist() == ["test"] * 2 + ["train"] * 2 + ["validation"] * 2
+    assert samples["fine"].tolist() == [0, 1] * 3
+
+
+def test_classes_that_are_called_like_a_split_stay_classes(tmp_path: Path) -> None:
+    for label in ("train", "bus"):
+        draw(tmp_path / label / "1.png")
+    assert list_images(tmp_path).classes.fine == ("bus", "train")
+
+
+def save(table: pd.DataFrame, file: Path) -> Path:
+    if file.suffix == ".csv":
+        table.to_csv(file, index=False)
+    else:
+        table.to_parquet(file, index=False)
+    return file
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_tables(photos: Path, suffix: str) -> None:
+    table = pd.DataFrame(
+        {
+            "taken": ["2020", "2021", "2022", "2023"],
+            "file": ["owl/2.PNG", "cat/1.png", "owl/1.png", "cat/b.gif"],
+            "label": ["007", "NA", "007", "NA"],
+            "split": ["test", "train", "train", "test"],
+            "group": [3, 1, 3, 2],
+            "coarse": ["bird", "pet", "bird", "pet"],
+        }
+    )
+    listing = list_images(save(table, photos.parent / f"table{suffix}"), photos)
+    assert listing.root == photos
+    assert listing.classes.fine == ("007", "NA")
+    assert listing.classes.coarse == ("bird", "pet")
+    assert listing.samples["file"].tolist() == ["cat/1.png", "cat/b.gif", "owl/1.png", "owl/2.PNG"]
+    assert listing.samples["fine"].tolist() == [1, 1, 0, 0]
+    assert listing.samples["coarse"].tolist() == [1, 1, 0, 0]
+    assert listing.samples["split"].tolist() == ["train", "test", "train", "test"]
+    assert listing.samples["group"].tolist() == ["1", "2", "3", "3"]
+
+
+GOOD = {"file": ["a", "b", "c"], "label": ["x", "y", "x"]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"file": GOOD["file"], "lable": GOOD["label"]}, "lacks the column `label`; did you mean"),
+        ({"file": ["a", "b", ""]}, "row 3 has no `file`"),
+        ({"label": ["x", " ", "y"]}, "row 2 has no `label`"),
+        ({"file": ["a", "../b", "c"]}, r"row 2: `file` is '\.\./b'; expected a path below"),
+        ({"file": ["a", "b", "/c"]}, "row 3: `file` is '/c'"),
+        ({"file": ["a", "b", "a"]}, "row 3: a stands there a second time"),
+        ({"file": ["a", "b", "./a"]}, "row 3: a stands there a second time"),
+        ({"label": ["x", "x", "x"]}, "all 3 images are of one class, `x`"),
+        ({"split": ["train", "tset", "test"]}, "row 2: `split` is 'tset'; expected one of"),
+        ({"split": ["train", "train", "train"]}, "no row has the split `test`"),
+        ({"split": ["train", "", "test"]}, "row 2 has no `split`"),
+        ({"coarse": ["p", "p", "q"]}, "the label `x` has the superclasses .* `p` and `q`"),
+        ({"file": [], "label": []}, "no row in it"),
+    ],
+)
+def test_faults_in_a_table_are_named(
+    tmp_path: Path, columns: dict[str, list[str]], message: str
+) -> None:
+    content = columns if "lable" in columns or columns.get("file") == [] else GOOD | columns
+    file = save(pd.DataFrame(content), tmp_path / "table.csv")
+    with pytest.raises(InputError, match=message):
+        list_images(file, tmp_path)
+
+
+def test_places_that_hold_no_data_set_are_refused(photos: Path) -> None:
+    with pytest.raises(InputError, match="no such folder or file"):
+        list_images(photos / "bat")
+    with pytest.raises(InputError, match="expected a folder of class folders, or a table"):
+        list_images(photos / "README")
+    (photos.parent / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no image in it; expected .*\.png"):
+        list_images(photos.parent / "empty")
+    draw(photos / "stray.png")
+    with pytest.raises(InputError, match=r"stray\.png lies in no class folder"):
+        list_images(photos)
+    table = save(pd.DataFrame(GOOD), photos.parent / "table.csv")
+    with pytest.raises(InputError, match=r"set data\.images to the folder"):
+        list_images(table, Path("data/none"))
+    table.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"table\.csv: cannot be read as a table"):
+        list_images(table, photos)
+
+
+def test_a_link_to_a_class_folder_is_refused(photos: Path) -> None:
+    (photos / "bat").symlink_to(photos / "owl")
+    with pytest.raises(InputError, match="bat is a link to a folder"):
+        list_images(photos)
+
+
+def test_places_that_dvc_could_not_watch_are_refused(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "work", tmp_path / "photos"
+    (inside / "photos").mkdir(parents=True)
+    outside.mkdir()
+    for allowed in (Path("photos"), Path("data/images"), outside, inside / "photos"):
+        check_place(allowed, "data.path", inside)
+    with pytest.raises(InputError, match=rf"leads out of the repository.*{outside}"):
+        check_place(Path("../photos"), "data.path", inside)
+    for forbidden in (".", "data", "data/raw", "data/raw/x", str(inside)):
+        with pytest.raises(InputError, match=r"is what the pipeline itself writes"):
+            check_place(Path(forbidden), "data.path", inside)
+
+
+def test_a_folder_that_nobody_tracks_is_noted(tmp_path: Path) -> None:
+    path = Path("some/photos")
+    draw(tmp_path / path / "a/1.png")
+    assert untracked_note(path, "data.path", tmp_path) is None  # no repository at all
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    note = untracked_note(path, "data.path", tmp_path)
+    assert note is not None
+    assert "`dvc add some/photos`" in note
+    (tmp_path / "some/photos.dvc").touch()
+    assert untracked_note(path, "data.path", tmp_path) is None
+    (tmp_path / "some/photos.dvc").unlink()
+    subprocess.run(["git", "add", "some"], cwd=tmp_path, check=True)
+    assert untracked_note(path, "data.path", tmp_path) is None
+    note = untracked_note(tmp_path / path, "data.path", tmp_path / "some")
+    assert note is not None
+    assert "outside the repository" in note
+
+
+def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"{label}/{number}.png" for label in "ba" for number in rng.permutation(12)]
+    for name in names:
+        draw(tmp_path / name)
+    assert list_images(tmp_path).samples["file"].tolist() == sorted(names)

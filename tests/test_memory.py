@@ -1,0 +1,95 @@
+"""Peak memory of the stages does not grow with the number of images, on a made-up folder of them.
+
+What counts is anonymous memory: pages of the memory-mapped file are the system's to take back.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from siamese.adopt import adopt
+from tests.conftest import Workspace, new_workspace
+
+pytestmark = pytest.mark.slow
+
+SIDE, CLASSES = 96, 20
+FEW, MANY = 400, 3200
+SMALL = {
+    "data": {"image_size": SIDE},
+    "pairs": {
+        "batch_size": 20,
+        "classes_per_batch": 10,
+        "batches_per_epoch": 4,
+        "epochs": 1,
+        "validation": 100,
+        "test": 100,
+    },
+    "network": {"width": 2},
+    "train": {"monitor_gallery": 200},
+    "embed": {"batch_size": 20},
+}
+
+
+def folder_of_images(folder: Path, count: int) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        small = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8))
+        file = folder / f"{number % CLASSES:02}" / f"{number:05}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        small.resize((SIDE + 8, SIDE), Image.Resampling.BICUBIC).save(file)
+
+
+def anonymous_memory(process: psutil.Process) -> int:
+    """Bytes of a process and its children that are backed by no file."""
+    total = 0
+    for one in (process, *process.children(recursive=True)):
+        memory = one.memory_info()
+        total += memory.rss - memory.shared
+    return total
+
+
+def peak_of(workspace: Workspace, stage: str) -> float:
+    """Run a stage without DVC; return its peak of anonymous memory in megabytes."""
+    command = [sys.executable, str(workspace.path / f"stages/{stage}.py")]
+    process = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    peak = 0
+    while process.poll() is None:
+        try:
+            peak = max(peak, anonymous_memory(process))
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(0.005)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output.decode()
+    return peak / 1e6
+
+
+@pytest.fixture(scope="module")
+def workspaces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Workspace]:
+    """Two folders, the second of eight times as many images; their stages run in turns."""
+    made = []
+    for count in (FEW, MANY):
+        workspace = new_workspace(tmp_path_factory.mktemp("memory") / "repository")
+        folder_of_images(workspace.path / "photos", count)
+        adopt(Path("photos"), workspace=workspace.path)
+        workspace.change_params(SMALL)
+        made.append(workspace)
+    return made[0], made[1]
+
+
+# In the order of the pipeline: each reads what the one before has written.
+@pytest.mark.parametrize("stage", ["download", "prepare", "pairs", "train", "embed"])
+def test_eight_times_the_images_take_no_more_memory(
+    workspaces: tuple[Workspace, Workspace], stage: str
+) -> None:
+    few, many = (peak_of(workspace, stage) for workspace in workspaces)
+    all_images = (MANY - FEW) * SIDE * SIDE * 3 / 1e6
+    assert all_images > 75
+    # Something is kept of each image: labels, digests, 96 numbers to find copies by, embeddings.
+    assert many - few < all_images / 4, f"{few:.0f} MB for {FEW} images, {many:.0f} MB for {MANY}"

@@ -1,0 +1,272 @@
+"""The splits: their promises on made-up tables, against plain loops."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siamese.data.dataset import Classes
+from siamese.data.splits import PrepareParams, check_splits, cut_splits
+from siamese.errors import InputError
+
+
+def params(**changes: Any) -> PrepareParams:
+    values: dict[str, Any] = {
+        "split_by": "sample",
+        "test": 0.2,
+        "validation": 0.1,
+        "enrolled": 0.5,
+        "near_duplicate": 0.4,
+        "seed": 0,
+    }
+    return PrepareParams(**(values | changes))
+
+
+def table(
+    counts: list[int],
+    groups: int | None = None,
+    coarse: int | None = None,
+    split: list[str] | None = None,
+) -> tuple[pd.DataFrame, Classes]:
+    """`counts[c]` samples of class c, in one mixed order; groups by chance, of any class."""
+    rng = np.random.default_rng(0)
+    fine = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    samples = pd.DataFrame(
+        {
+            "split": split,
+            "fine": fine,
+            "coarse": pd.array(fine % coarse if coarse else [None] * len(fine), dtype="Int64"),
+            "file": [f"{row}.png" for row in range(len(fine))],
+        }
+    )
+    if groups:
+        samples["group"] = [f"g{group}" for group in rng.integers(groups, size=len(fine))]
+    names = tuple(f"c{c}" for c in range(len(counts)))
+    return samples, Classes(names, tuple(f"s{s}" for s in range(coarse or 0)))
+
+
+def counts_of(cut: pd.DataFrame) -> dict:
+    return cut.groupby(["split", "fine"]).size().to_dict()
+
+
+def test_each_class_gives_its_share() -> None:
+    cut = cut_splits(*table([100, 50]), 0, params())
+    assert counts_of(cut) == {
+        ("train", 0): 72,
+        ("validation", 0): 8,
+        ("test", 0): 20,
+        ("train", 1): 36,
+        ("validation", 1): 4,
+        ("test", 1): 10,
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(2, 40), min_size=2, max_size=6),
+    share=st.floats(0.05, 0.5),
+    seed=st.integers(0, 3),
+)
+def test_unbalanced_classes_keep_two_samples_for_training(
+    counts: list[int], share: float, seed: int
+) -> None:
+    samples, classes = table(counts)
+    cut = cut_splits(samples, classes, 0, params(test=share, validation=share, seed=seed))
+    assert cut.index.tolist() == samples.index.tolist()
+    found = counts_of(cut)
+    for label, count in enumerate(counts):
+        train, validation, test = (
+            found.get((split, label), 0) for split in ("train", "validation", "test")
+        )
+        assert train + validation + test == count
+        assert train >= 2
+        if count >= 3:
+            assert test >= 1
+            assert abs(test - share * count) <= 1
+        if count >= 4 and test < count - 2:
+            assert validation >= 1
+
+
+def test_small_classes_are_named_in_a_note_and_single_ones_refused() -> None:
+    samples, classes = table([50, 2, 3])
+    cut = cut_splits(samples, classes, 0, params())
+    notes = check_splits(cut, classes, "sample")
+    assert notes == [
+        "note: 2 classes (`c1`, `c2`) absent from the split `validation`: too few images",
+        "note: 1 class (`c1`) absent from the split `test`: too few images",
+    ]
+    samples, classes = table([50, 50, 1])
+    cut = cut_splits(samples, classes, 0, params())
+    file = samples.loc[samples["fine"] == 2, "file"].item()
+    with pytest.raises(InputError, match=rf"1 class \(`c2`\) with a single image .*{file}"):
+        check_splits(cut, classes, "sample")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    counts=st.lists(st.integers(5, 60), min_size=2, max_size=5),
+    groups=st.integers(10, 40),
+    seed=st.integers(0, 3),
+)
+def test_no_group_stands_on_both_sides(counts: list[int], groups: int, seed: int) -> None:
+    samples, classes = table(counts, groups)
+    how = params(split_by="group", test=0.25, validation=0.25, seed=seed)
+    if samples["group"].nunique() < 8:
+        return
+    cut = cut_splits(samples, classes, 0, how)
+    assert (cut.groupby("group")["split"].nunique() == 1).all()
+    assert set(cut["split"]) == {"train", "validation", "test"}
+    share = (cut["split"] == "test").mean()
+    assert 0.05 < share < 0.6
+
+
+def test_groups_follow_the_share_of_each_class() -> None:
+    samples, classes = table([400, 400], groups=100)
+    cut = cut_splits(samples, classes, 0, params(split_by="group", test=0.2, validation=0.25))
+    for label in (0, 1):
+        own = cut[cut["fine"] == label]["split"].value_counts(normalize=True)
+        assert own["test"] == pytest.approx(0.2, abs=0.03)
+        assert own["validation"] == pytest.approx(0.2, abs=0.03)
+
+
+@settings(max_examples=30, deadline=None)
+@given(classes=st.integers(6, 30), share=st.floats(0.1, 0.5), seed=st.integers(0, 3))
+def test_by_class_every_split_has_classes_of_its_own(classes: int, share: float, seed: int) -> None:
+    samples, names = table([4] * classes)
+    how = params(split_by="class", test=share, validation=0.2, seed=seed)
+    n_test = max(2, round(share * classes))
+    n_validation = max(2, round(0.2 * (classes - n_test)))
+    if classes - n_test - n_validation < 2:
+        with pytest.raises(InputError, match="two at least must stay"):
+            cut_splits(samples, names, 0, how)
+        return
+    cut = cut_splits(samples, names, 0, how)
+    assert (cut.groupby("fine")["split"].nunique() == 1).all()
+    assert cut[cut["split"] == "test"]["fine"].nunique() == n_test
+    assert check_splits(cut, names, "class") == []
+
+
+def given_splits(pattern: str, count: int) -> list[str]:
+    names = {"t": "train", "v": "validation", "e": "test"}
+    return [names[letter] for letter in (pattern * count)[:count]]
+
+
+@pytest.mark.parametrize("split_by", ["sample", "group"])
+def test_given_splits_are_kept(split_by: str) -> None:
+    samples, classes = table([40, 40], split=given_splits("ttve", 80))
+    if split_by == "group":
+        samples["group"] = samples["split"] + [str(row % 3) for row in range(80)]
+    cut = cut_splits(samples, classes, 0, params(split_by=split_by))
+    assert cut["split"].tolist() == samples["split"].tolist()
+
+
+def test_a_given_test_split_is_kept_and_validation_cut_from_training() -> None:
+    samples, classes = table([40, 40], split=given_splits("ttte", 80))
+    cut = cut_splits(samples, classes, 0, params())
+    was_test = samples["split"] == "test"
+    assert ((cut["split"] == "test") == was_test).all()
+    assert set(cut["split"][~was_test]) == {"train", "validation"}
+
+
+def test_given_splits_that_cut_through_a_group_are_refused() -> None:
+    samples, classes = table([40, 40], groups=5, split=given_splits("ttte", 80))
+    with pytest.raises(InputError, match=r"the group `g\d` stands in the splits"):
+        cut_splits(samples, classes, 0, params(split_by="group"))
+
+
+def test_given_splits_that_share_classes_are_refused_by_class() -> None:
+    samples, classes = table([40, 40], split=given_splits("ttte", 80))
+    with pytest.raises(InputError, match=r"2 classes \(`c0`, `c1`\).*data\.novel_classes"):
+        cut_splits(samples, classes, 0, params(split_by="class"))
+
+
+def test_groups_are_asked_for_where_there_are_none() -> None:
+    with pytest.raises(InputError, match=r"'group', but the data set has no groups"):
+        cut_splits(*table([40, 40]), 0, params(split_by="group"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n_novel=st.integers(1, 6),
+    is_given=st.booleans(),
+    enrolled=st.floats(0.01, 0.99),
+    seed=st.integers(0, 3),
+)
+def test_novel_classes_are_in_the_test_split_alone_and_partly_enrolled(
+    n_novel: int, is_given: bool, enrolled: float, seed: int
+) -> None:
+    split = given_splits("tttve", 400) if is_given else None
+    samples, classes = table([50] * 8, split=split)
+    how = params(enrolled=enrolled, seed=seed)
+    cut = cut_splits(samples, classes, n_novel, how)
+    trained = set(cut[cut["split"] != "test"]["fine"])
+    novel = set(range(8)) - trained
+    assert len(novel) == n_novel
+    is_novel = cut["fine"].isin(novel)
+    assert not cut.loc[~is_novel, "enrolled"].any()
+    for label in novel:
+        own = cut[cut["fine"] == label]
+        there = (samples["fine"] == label) & (samples["split"].isin(["test"]) if is_given else True)
+        assert len(own) == there.sum()
+        assert 1 <= own["enrolled"].sum() <= len(own) - 1
+        assert abs(own["enrolled"].sum() - enrolled * len(own)) <= 1
+    assert check_splits(cut, classes, "sample") == []
+
+
+@pytest.mark.parametrize("n_novel", [1, 3, 4, 6])
+def test_novel_classes_are_spread_over_superclasses(n_novel: int) -> None:
+    samples, classes = table([10] * 12, coarse=4)
+    cut = cut_splits(samples, classes, n_novel, params())
+    novel = set(range(12)) - set(cut[cut["split"] == "train"]["fine"])
+    per_superclass = np.bincount([label % 4 for label in novel], minlength=4)
+    assert per_superclass.max() - per_superclass.min() <= 1
+    assert len(novel) == n_novel
+
+
+def test_no_group_is_both_enrolled_and_asked_about() -> None:
+    samples, classes = table([40] * 5)
+    samples["group"] = [f"{fine}-{row % 8}" for row, fine in enumerate(samples["fine"])]
+    cut = cut_splits(samples, classes, 2, params(split_by="group", test=0.25, validation=0.25))
+    novel = cut[cut["fine"].isin(set(range(5)) - set(cut[cut["split"] == "train"]["fine"]))]
+    assert (novel.groupby("group")["enrolled"].nunique() == 1).all()
+    assert (novel.groupby("fine")["enrolled"].nunique() == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("n_novel", "split_by", "message"),
+    [
+        (4, "sample", r"`data\.novel_classes` is 4, but of 5 classes"),
+        (1, "class", r"`data\.novel_classes` is 1, but with `prepare\.split_by: class`"),
+    ],
+)
+def test_impossible_numbers_of_novel_classes_are_refused(
+    n_novel: int, split_by: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        cut_splits(*table([10] * 5), n_novel, params(split_by=split_by))
+
+
+def test_a_tested_class_without_training_images_is_named() -> None:
+    samples, classes = table([20, 20, 20], split=given_splits("tvte", 60))
+    samples.loc[samples["fine"] == 1, "split"] = "test"
+    file = samples.loc[samples["fine"] == 1, "file"].iloc[0]
+    cut = cut_splits(samples, classes, 0, params())
+    with pytest.raises(InputError, match=rf"`c1`\) in the split `test` but not .*{file}.*class"):
+        check_splits(cut, classes, "sample")
+
+
+def test_the_seed_decides() -> None:
+    samples, classes = table([30] * 4, groups=30)
+    for split_by in ("sample", "group", "class"):
+        how = {"split_by": split_by, "test": 0.25, "validation": 0.25}
+        if split_by == "class":
+            samples, classes = table([5] * 20)
+        one, again, other = (
+            cut_splits(samples, classes, 0, params(seed=seed, **how))["split"].tolist()
+            for seed in (0, 0, 1)
+        )
+        assert one == again
+        assert one != other
