@@ -1,10 +1,12 @@
 """The promises of the manifests, checked pair by pair on small made-up data sets."""
 
 import itertools
+import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,43 +19,52 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from siamese.data.class_matching import keep_within_supply, match_classes
 from siamese.data.dataset import Classes, Dataset, save_dataset
+from siamese.data.dealing import DeadEnd, deal, share_out
 from siamese.data.manifest import check_manifest, read_manifest
-from siamese.data.pairs import (
-    PairsParams,
-    _DeadEnd,
-    _deal,
-    _Plan,
-    draw_fixed,
-    draw_training,
-)
+from siamese.data.pair_pool import pool_of
+from siamese.data.pairs import PairsParams, draw_fixed, draw_training
 from siamese.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 
 
 def made_up(
-    sizes: list[int], splits: tuple[str, ...] = SPLITS, copies: dict[int, int] | None = None
+    sizes: list[int],
+    splits: tuple[str, ...] = SPLITS,
+    copies: dict[int, int] | None = None,
+    novel: tuple[int, ...] = (),
 ) -> Dataset:
-    """Make a data set with `sizes[c]` samples of class c in each split, some of them copies."""
+    """Make a data set with `sizes[c]` samples of class c in each split, some of them copies.
+
+    Of `novel` classes there are only test samples, every other one enrolled.
+    """
     fine = np.concatenate([np.repeat(np.arange(len(sizes)), sizes)] * len(splits))
     # Interleaved, so that no function gets away with taking labels to be sorted.
     order = np.random.default_rng(len(fine)).permutation(len(fine))
+    split = np.repeat(splits, sum(sizes))[order]
     duplicate_of = pd.array([pd.NA] * len(fine), dtype="Int64")
     for copy, original in (copies or {}).items():
         duplicate_of[copy] = original
     samples = pd.DataFrame(
         {
             "sample": np.arange(len(fine)),
-            "split": np.repeat(splits, sum(sizes))[order],
+            "split": split,
             "fine": fine[order],
             "coarse": pd.array([pd.NA] * len(fine), dtype="Int64"),
             "file": "made-up",
             "duplicate_of": duplicate_of,
         }
     )
+    if novel:
+        is_novel = samples["fine"].isin(novel)
+        nth = samples[is_novel & (split == "test")].groupby("fine").cumcount()
+        samples["enrolled"] = (nth % 2 == 1).reindex(samples.index, fill_value=False)
+        samples = samples[~is_novel | (split == "test")].reset_index(drop=True)
+        samples["sample"] = np.arange(len(samples))
     names = tuple(f"class-{c}" for c in range(len(sizes)))
-    return Dataset(np.zeros((len(fine), 1, 1, 3), np.uint8), samples, Classes(names))
+    return Dataset(np.zeros((len(samples), 1, 1, 3), np.uint8), samples, Classes(names))
 
 
 def made_params(**changes: int) -> PairsParams:
@@ -69,37 +80,97 @@ def made_params(**changes: int) -> PairsParams:
     return PairsParams(**(small | changes))
 
 
-def assert_promises(
-    pairs: pd.DataFrame, dataset: Dataset, split: str, batch_size: int, classes_per_batch: int
-) -> None:
+def different_pairs(dataset: Dataset, numbers: list[int]) -> dict[frozenset[int], set[frozenset]]:
+    """List all pairs of some samples that are no exact copies, by their one or two classes."""
+    fine = dataset.samples["fine"].tolist()
+    group = dataset.samples["duplicate_of"].fillna(dataset.samples["sample"]).tolist()
+    pairs: dict[frozenset[int], set[frozenset]] = defaultdict(set)
+    for one, two in itertools.combinations(numbers, 2):
+        if group[one] != group[two]:
+            pairs[frozenset((fine[one], fine[two]))].add(frozenset((one, two)))
+    return pairs
+
+
+def assert_within_one(counts: Iterable[int]) -> None:
+    counts = list(counts)
+    assert max(counts) - min(counts) <= 1, counts
+
+
+def assert_epoch(pairs: pd.DataFrame, dataset: Dataset, params: PairsParams) -> None:
     """Check one epoch in plain loops; `pairs` are in batch order."""
-    samples = dataset.samples
-    fine, where = samples["fine"].tolist(), samples["split"].tolist()
-    group = samples["duplicate_of"].fillna(samples["sample"]).tolist()
-    present = {label for label, its_split in zip(fine, where, strict=True) if its_split == split}
-    seen = set()
+    fine = dataset.samples["fine"].tolist()
+    numbers = [n for n, split in enumerate(dataset.samples["split"]) if split == "train"]
+    present = {fine[number] for number in numbers}
     like, unlike = Counter(dict.fromkeys(present, 0)), Counter(dict.fromkeys(present, 0))
+    drawn: dict[frozenset[int], Counter[frozenset]] = defaultdict(Counter)
     rows = list(zip(pairs["left"], pairs["right"], pairs["same"], strict=True))
-    assert len(rows) % batch_size == 0
-    for start in range(0, len(rows), batch_size):
-        batch = rows[start : start + batch_size]
-        assert sum(same for _, _, same in batch) * 2 == batch_size
+    assert len(rows) == params.batches_per_epoch * params.batch_size
+    for start in range(0, len(rows), params.batch_size):
+        batch = rows[start : start + params.batch_size]
+        assert sum(same for _, _, same in batch) * 2 == params.batch_size
         in_like = {fine[left] for left, _, same in batch if same}
         in_unlike = {fine[end] for left, right, same in batch if not same for end in (left, right)}
         assert in_like == in_unlike
-        assert len(in_like) == classes_per_batch
+        assert len(in_like) == params.classes_per_batch
         for left, right, same in batch:
-            assert where[left] == where[right] == split
             assert same == (fine[left] == fine[right])
-            assert group[left] != group[right], "a sample with itself or its exact copy"
-            assert frozenset((left, right)) not in seen
-            seen.add(frozenset((left, right)))
+            drawn[frozenset((fine[left], fine[right]))][frozenset((left, right))] += 1
             if same:
                 like[fine[left]] += 1
             else:
                 unlike.update((fine[left], fine[right]))
-    assert max(like.values()) - min(like.values()) <= 1
-    assert max(unlike.values()) - min(unlike.values()) <= 1
+    assert_within_one(like.values())
+    assert_within_one(unlike.values())
+
+    there_are = different_pairs(dataset, numbers)
+    for classes, times in drawn.items():
+        assert set(times) <= there_are[classes], "of another split, or a sample with its exact copy"
+        assert_within_one(times[pair] for pair in there_are[classes])
+
+
+def assert_fixed(pairs: pd.DataFrame, dataset: Dataset, numbers: list[int], size: int) -> None:
+    """Check fixed pairs of some samples in plain loops."""
+    fine = dataset.samples["fine"].tolist()
+    there_are = different_pairs(dataset, numbers)
+    present = sorted({fine[number] for number in numbers})
+    seen = set()
+    met, places = Counter[frozenset[int]](), Counter(dict.fromkeys(present, 0))
+    for left, right, same in zip(pairs["left"], pairs["right"], pairs["same"], strict=True):
+        pair, classes = frozenset((left, right)), frozenset((fine[left], fine[right]))
+        assert pair in there_are[classes]
+        assert pair not in seen
+        seen.add(pair)
+        assert same == (len(classes) == 1)
+        met[classes] += 1
+        if not same:
+            places.update(classes)
+    assert len(seen) == size
+    assert places.total() == size
+    singles = [frozenset((label,)) for label in present]
+    assert_poured(
+        [met[one] for one in singles], [len(there_are[one]) for one in singles], size // 2
+    )
+
+    # No class could take a place from one that has two more.
+    for (one, two), label in itertools.product(itertools.permutations(present, 2), present):
+        if met[frozenset((one, two))] and label != two and places[label] + 2 <= places[one]:
+            instead = frozenset((label, two))
+            assert met[instead] == len(there_are[instead])
+    couples = map(frozenset, itertools.combinations(present, 2))
+    if all(len(there_are[couple]) >= size // 2 for couple in couples):
+        assert_within_one(places.values())
+
+
+def assert_poured(items: list[int], supply: list[int], total: int) -> None:
+    """Compare with a loop that hands out single items, to the one with fewest that can take it."""
+    poured = [0] * len(supply)
+    for _ in range(total):
+        able = [c for c in range(len(supply)) if poured[c] < supply[c]]
+        poured[min(able, key=lambda c: poured[c])] += 1
+    assert sorted(items) == sorted(poured)
+    # Who has more than another has not more by two, or the other has no more to give.
+    for one, two in itertools.permutations(range(len(supply)), 2):
+        assert items[one] <= items[two] + 1 or items[two] == supply[two]
 
 
 def assert_training(pairs: pd.DataFrame, dataset: Dataset, params: PairsParams) -> None:
@@ -109,7 +180,7 @@ def assert_training(pairs: pd.DataFrame, dataset: Dataset, params: PairsParams) 
     keys = list(zip(pairs["epoch"], pairs["batch"], strict=True))
     assert keys == [(epoch, batch) for epoch, batch, _ in numbering]
     for _, epoch in pairs.groupby("epoch"):
-        assert_promises(epoch, dataset, "train", params.batch_size, params.classes_per_batch)
+        assert_epoch(epoch, dataset, params)
     check_manifest(pairs, dataset.samples, "train", "here")
 
 
@@ -121,10 +192,15 @@ def use_by_class(pairs: pd.DataFrame, dataset: Dataset, split: str = "train") ->
     return [[use[int(row)] for row in rows[fine == label]] for label in np.unique(fine)]
 
 
+UNBALANCED = st.lists(
+    st.one_of(st.integers(1, 4), st.integers(2, 12), st.just(30)), min_size=2, max_size=6
+)
+
+
 @st.composite
 def tasks(draw: st.DrawFn) -> tuple[Dataset, PairsParams]:
     """Unequal classes, copies (across classes and splits too), settings that may not fit."""
-    sizes = draw(st.lists(st.integers(2, 12), min_size=2, max_size=6))
+    sizes = draw(UNBALANCED)
     n_samples = sum(sizes) * 3
     ends = st.lists(st.integers(0, n_samples - 1), min_size=2, max_size=4, unique=True)
     groups = draw(st.lists(ends, max_size=3))
@@ -135,10 +211,11 @@ def tasks(draw: st.DrawFn) -> tuple[Dataset, PairsParams]:
             copies.update(dict.fromkeys(others, original))
     classes = draw(st.integers(2, len(sizes)))
     params = made_params(
-        batch_size=2 * draw(st.integers(classes, 3 * classes)),
+        batch_size=2 * draw(st.integers(classes, 8 * classes)),
         classes_per_batch=classes,
         batches_per_epoch=draw(st.integers(1, 6)),
-        validation=2 * draw(st.integers(len(sizes), 2 * len(sizes))),
+        validation=2 * draw(st.integers(1, 40)),
+        test=2 * draw(st.integers(1, 40)),
         seed=draw(st.integers(0, 9)),
     )
     return made_up(sizes, copies=copies), params
@@ -155,6 +232,17 @@ def test_a_manifest_keeps_its_promises_or_is_refused(task: tuple[Dataset, PairsP
         return
     event("drawn")
     assert_training(pairs, dataset, params)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from([2, 3, 5, 40]), min_size=2, max_size=5), st.integers(0, 99))
+def test_classes_however_unequal_are_never_refused(sizes: list[int], seed: int) -> None:
+    """Every class has a like pair, and comes up in every batch: training gets what it asks for."""
+    dataset = made_up(sizes, splits=("train",))
+    params = made_params(
+        classes_per_batch=len(sizes), batch_size=32, batches_per_epoch=4, epochs=1, seed=seed
+    )
+    assert_training(draw_training(dataset, params), dataset, params)
 
 
 @settings(deadline=None, max_examples=100)
@@ -188,11 +276,8 @@ def test_items_are_dealt_exactly_when_there_is_a_solution(data: Any) -> None:
     width = data.draw(st.integers(2, 3))
     half = data.draw(st.integers(width, 5 * width))
     per_batch = data.draw(st.sampled_from([half, 2 * half]))
-    # The draw has made sure before that every class has an equal part, rounded down.
     low, odd = divmod(n_batches * per_batch, n_classes)
-    supplies = st.lists(st.sampled_from([low + 2, low]), min_size=n_classes, max_size=n_classes)
-    supply = np.array(data.draw(supplies))
-    high = np.minimum(low + (odd > 0), supply)
+    high = low + (odd > 0)
     rng = np.random.default_rng(data.draw(st.integers(0, 9999)))
     present = np.zeros((n_batches, n_classes), dtype=bool)
     for row in present:
@@ -211,10 +296,9 @@ def test_items_are_dealt_exactly_when_there_is_a_solution(data: Any) -> None:
     ).success
     event(f"solvable: {solvable}")
 
-    plan = _Plan(n_batches, 2 * half, width, "made up")
     try:
-        items = _deal(present, plan, per_batch, supply, rng)
-    except _DeadEnd:
+        items = deal(present, per_batch, half, rng)
+    except DeadEnd:
         assert not solvable
         return
     assert solvable
@@ -224,21 +308,141 @@ def test_items_are_dealt_exactly_when_there_is_a_solution(data: Any) -> None:
     assert ((low <= items.sum(axis=0)) & (items.sum(axis=0) <= high)).all()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=8), st.data())
+def test_what_is_shared_out_is_poured_like_water(supply: list[int], data: Any) -> None:
+    total = data.draw(st.integers(0, sum(supply)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    items = share_out(total, np.array(supply), rng)
+    assert_poured(items.tolist(), supply, total)
+
+
+@settings(deadline=None, max_examples=200)
 @given(tasks(), st.sampled_from(["validation", "test"]))
-def test_fixed_pairs_keep_the_same_promises(task: tuple[Dataset, PairsParams], split: str) -> None:
+def test_fixed_pairs_keep_their_promises_or_are_refused_rightly(
+    task: tuple[Dataset, PairsParams], split: str
+) -> None:
     dataset, params = task
     size = getattr(params, split)
-    try:
-        pairs = draw_fixed(dataset, split, params)
-    except InputError as refusal:
-        event(f"refused: {str(refusal)[:20]}")
+    numbers = dataset.rows(split).tolist()
+    there_are = different_pairs(dataset, numbers)
+    like = sum(len(pairs) for classes, pairs in there_are.items() if len(classes) == 1)
+    unlike = sum(len(pairs) for classes, pairs in there_are.items() if len(classes) == 2)
+    if size > 2 * min(like, unlike):
+        event("refused")
+        with pytest.raises(InputError, match=rf"`pairs.{split}` is {size}, .* {like} like and"):
+            draw_fixed(dataset, split, params)
         return
-    event("drawn")
-    n_classes = len(dataset.classes.fine)
-    assert len(pairs) == size
-    assert_promises(pairs, dataset, split, size, n_classes)
+    pairs = draw_fixed(dataset, split, params)
     check_manifest(pairs, dataset.samples, split, "here")
+    assert_fixed(pairs, dataset, numbers, size)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.integers(1, 4), min_size=2, max_size=5).filter(lambda sizes: sum(sizes) <= 8),
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=2),
+    st.data(),
+)
+def test_no_other_choice_of_couples_is_more_equal(
+    sizes: list[int], copies: list[tuple[int, int]], data: Any
+) -> None:
+    """Even to the last unlike pair there is: compared with all ways in which classes can meet."""
+    doubles = {max(pair): min(pair) for pair in copies if max(pair) < sum(sizes)}
+    doubles = {two: one for two, one in doubles.items() if one not in doubles and one != two}
+    dataset = made_up(sizes, ("test",), doubles)
+    pool = pool_of(dataset, dataset.rows("test"), "made up")
+    there_are = different_pairs(dataset, dataset.rows("test").tolist())
+    supply = {tuple(classes): len(p) for classes, p in there_are.items() if len(classes) == 2}
+    if not supply:
+        return
+    # Near the end of the supply, where it matters, more often than not.
+    all_there_are = sum(supply.values())
+    half = all_there_are - data.draw(st.integers(0, all_there_are - 1))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    places = share_out(2 * half, np.minimum(pool.unlike_supply, half), rng)
+    couples = match_classes(places[None], rng)[0]
+    kept = keep_within_supply(couples, pool, rng)
+    event(f"changed: {kept is not couples}")
+    met = Counter(frozenset(couple) for couple in kept.tolist())
+    assert met.total() == half
+    assert all(n <= len(there_are[classes]) for classes, n in met.items())
+    assert all(len(classes) == 2 for classes in met)
+
+    reached = {(0,) * len(sizes)}  # the places of each class, for every choice among some couples
+    for couple, most in supply.items():
+        reached = {
+            tuple(n + (label in couple) * times for label, n in enumerate(places))
+            for places in reached
+            for times in range(most + 1)
+            if sum(places) + 2 * times <= 2 * half
+        }
+    best = max(sorted(places) for places in reached if sum(places) == 2 * half)
+    assert sorted(np.bincount(kept.ravel(), minlength=len(sizes)).tolist()) == best
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_novel_and_known_classes_have_half_of_the_test_pairs_each(data: Any) -> None:
+    sizes = data.draw(st.lists(st.integers(4, 12), min_size=4, max_size=7))
+    novel = tuple(range(data.draw(st.integers(2, len(sizes) - 2))))
+    dataset = made_up(sizes, novel=novel)
+    size = 4 * data.draw(st.integers(1, 4))
+    params = made_params(test=size, seed=data.draw(st.integers(0, 9)))
+    try:
+        pairs = draw_fixed(dataset, "test", params)
+    except InputError as refusal:
+        event("refused")
+        (most,) = re.findall(r"of the novel part of .* ask for at most (\d+) pairs", str(refusal))
+        assert int(most) < size
+        pairs = draw_fixed(dataset, "test", made_params(test=int(most)))
+        size = int(most)
+    event("drawn")
+    check_manifest(pairs, dataset.samples, "test", "here")
+    fine, queries = dataset.fine(), dataset.queries()
+    for half, is_novel in ((pairs[: size // 2], False), (pairs[size // 2 :], True)):
+        numbers = queries[np.isin(fine[queries], novel) == is_novel].tolist()
+        assert_fixed(half, dataset, numbers, size // 2)
+
+
+def test_the_two_halves_are_drawn_independently() -> None:
+    """Known and novel classes with as many queries: the same stream would draw the same places."""
+    dataset = made_up([9, 9, 17, 17], novel=(2, 3))
+    pairs = draw_fixed(dataset, "test", made_params(test=24))
+    fine, queries = dataset.fine(), dataset.queries()
+    nth = np.zeros(len(fine), dtype=np.int64)
+    for label in range(4):
+        of_label = queries[fine[queries] == label]
+        assert len(of_label) == 9
+        nth[of_label] = np.arange(9) + 9 * (label % 2)
+    known, novel = nth[pairs[["left", "right"]].to_numpy()].reshape(2, 12, 2)
+    assert (known != novel).any()
+    with pytest.raises(InputError, match=r"`pairs.test` is 10, .* expected a multiple of 4"):
+        draw_fixed(dataset, "test", made_params(test=10))
+    draw_fixed(made_up([9] * 4), "test", made_params(test=10))
+
+
+def test_where_all_test_classes_are_novel_there_is_one_draw() -> None:
+    dataset = made_up([9] * 4, splits=("test",))
+    assert len(dataset.novel_classes()) == 4
+    pairs = draw_fixed(dataset, "test", made_params(test=10))
+    assert_fixed(pairs, dataset, dataset.queries().tolist(), 10)
+
+
+def test_one_novel_class_makes_no_unlike_pair() -> None:
+    dataset = made_up([9] * 4, novel=(3,))
+    message = r"`pairs.test` is 12, .* two classes or more, and the novel part .* `test` has 1"
+    with pytest.raises(InputError, match=message):
+        draw_fixed(dataset, "test", made_params())
+
+
+def test_a_class_with_one_sample_stands_in_unlike_pairs_alone() -> None:
+    dataset = made_up([1, 1, 9, 9], splits=("validation",))
+    pairs = draw_fixed(dataset, "validation", made_params(validation=40))
+    left, right = (dataset.fine()[pairs[side].to_numpy()] for side in ("left", "right"))
+    assert Counter(left[pairs["same"]].tolist()) == {2: 10, 3: 10}
+    # 40 places; both singles have a pair with each of 19 others, so all classes have an equal part.
+    assert Counter([*left[~pairs["same"]], *right[~pairs["same"]]]) == dict.fromkeys(range(4), 10)
 
 
 def test_an_epoch_of_as_many_places_as_samples_shows_every_image_once() -> None:
@@ -272,14 +476,22 @@ def test_classes_of_a_batch_have_nearly_equal_shares() -> None:
     assert (like == 2).mean() > 0.9
 
 
-def test_every_like_pair_there_is_can_be_drawn() -> None:
-    """5 samples have 10 pairs: when all are asked for, all come, each once."""
-    dataset = made_up([5, 5], splits=("train",))
-    params = made_params(batch_size=40, classes_per_batch=2, batches_per_epoch=1)
-    pairs = draw_training(dataset, params)
-    assert_training(pairs, dataset, params)
-    with pytest.raises(InputError, match=r"up to 11 like pairs a class.*only 10; .* at most 40"):
-        draw_training(dataset, made_params(batch_size=42, classes_per_batch=2, batches_per_epoch=1))
+def test_a_class_repeats_like_pairs_only_when_it_has_no_other() -> None:
+    """5 samples have 10 pairs: 10 asked are each once, of 25 asked half are two, half are three."""
+    dataset = made_up([5, 60], splits=("train",))
+    for batch_size, times in ((40, {1: 10}), (42, {1: 9, 2: 1}), (100, {2: 5, 3: 5})):
+        params = made_params(batch_size=batch_size, classes_per_batch=2, batches_per_epoch=1)
+        pairs = draw_training(dataset, params)
+        assert_training(pairs, dataset, params)
+        like = pairs[(pairs["epoch"] == 0) & pairs["same"]]
+        ends = np.sort(like[["left", "right"]].to_numpy(), axis=1)
+        drawn = Counter(map(tuple, ends[dataset.fine()[ends[:, 0]] == 0].tolist()))
+        found = Counter(drawn.values())
+        assert sum(found.values()) == 10
+        if batch_size != 42:  # 21 like pairs: either class may have the eleventh
+            assert found == times
+        else:
+            assert found in ({1: 10}, times)
 
 
 def test_copies_in_other_classes_make_no_unlike_pair() -> None:
@@ -304,20 +516,21 @@ def test_copies_in_a_class_make_no_like_pair() -> None:
     dataset = made_up([6, 8], ("train",), copies=dict.fromkeys(same[1:], same[0]))
     params = made_params(batch_size=48, classes_per_batch=2, batches_per_epoch=1)
     assert_training(draw_training(dataset, params), dataset, params)
-    with pytest.raises(InputError, match=r"`class-0` with 6 samples.*has only 12"):
-        draw_training(dataset, made_params(batch_size=52, classes_per_batch=2, batches_per_epoch=1))
+    params = made_params(batch_size=96, classes_per_batch=2, batches_per_epoch=1)
+    assert_training(draw_training(dataset, params), dataset, params)
 
 
 def test_a_class_that_copies_another_split_counts_its_copies_as_one() -> None:
-    # Samples of `validation` that are all copies of one of `train`.
+    # Samples of `train` that are all copies of one of `validation`.
     dataset = made_up([4, 4])
     fine, split = dataset.fine(), dataset.samples["split"].to_numpy()
-    original = int(np.flatnonzero((fine == 0) & (split == "train"))[0])
-    copies = dict.fromkeys(np.flatnonzero((fine == 0) & (split == "validation")).tolist(), original)
+    original = int(np.flatnonzero((fine == 0) & (split == "validation"))[0])
+    copies = dict.fromkeys(np.flatnonzero((fine == 0) & (split == "train")).tolist(), original)
     dataset = made_up([4, 4], copies=copies)
-    with pytest.raises(InputError, match=r"`class-0` with 4 samples .* `validation` has no like"):
-        draw_fixed(dataset, "validation", made_params())
-    draw_fixed(dataset, "test", made_params())
+    params = made_params(classes_per_batch=2)
+    with pytest.raises(InputError, match=r"`class-0` with 4 samples .* `train` has no like pair"):
+        draw_training(dataset, params)
+    draw_fixed(dataset, "validation", params)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +540,6 @@ def test_a_class_that_copies_another_split_counts_its_copies_as_one() -> None:
         ([5, 5], {}, r"`pairs.classes_per_batch` is 3, but the split `train` has only 2 classes"),
         ([9], {"classes_per_batch": 2}, r"has only 1 classes"),
         ([], {}, r"has only 0 classes"),
-        ([9, 9, 3], {"batches_per_epoch": 9}, r"`pairs.batches_per_epoch` 9 x .* `class-2` with 3"),
         (
             [9] * 7,
             {"batches_per_epoch": 2},
@@ -350,13 +562,15 @@ def no_samples() -> Dataset:
 @pytest.mark.parametrize(
     ("sizes", "validation", "message"),
     [
-        ([5, 5, 5], 4, r"`pairs.validation` is 4 and .* 3 classes; .* at least two pairs a class"),
-        ([5], 4, r"1 classes; expected two classes or more"),
+        ([5], 4, r"`pairs.validation` is 4, .* two classes or more, .* `validation` has 1"),
         (
             [5, 5, 2],
-            12,
-            r"`pairs.validation` 12 needs up to 2 like .* `class-2` .* at most 6 pairs",
+            44,
+            r"`pairs.validation` is 44, but the 12 samples of the split `validation` give only 21"
+            r" like and 45 unlike pairs, .*; ask for at most 42 pairs, or add .*`prepare.valid",
         ),
+        ([1, 9], 20, r"give only 36 like and 9 unlike pairs, .* at most 18 pairs"),
+        ([1, 1, 1], 2, r"give only 0 like and 3 unlike pairs, .*; add samples"),
     ],
 )
 def test_what_cannot_be_drawn_once_is_refused(

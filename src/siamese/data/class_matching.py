@@ -42,46 +42,6 @@ def match_classes(n_places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack([left, right], axis=2)
 
 
-def keep_within_supply(couples: np.ndarray, pool: Pool, rng: np.random.Generator) -> np.ndarray:
-    """Exchange couples that meet more often than they have different pairs for others.
-
-    The other couples stay as they are, but for those that must give way so that the places in
-    unlike pairs are as equal between classes as supplies allow.
-
-    Args:
-        couples: two different columns each, int64 `[n, 2]`; `pool` has at least n unlike pairs.
-        pool: the samples.
-        rng: the source of chance.
-
-    Returns:
-        int64 `[n, 2]`; `couples` itself where nothing had to change.
-    """
-    surplus = _surplus(couples, pool)
-    if len(surplus) == 0:
-        return couples
-    couples = couples.copy()
-    places = np.bincount(couples.ravel(), minlength=pool.n_classes)
-    for index in surplus:
-        # As long as it stands here, its couple is in surplus, so it is not found again below.
-        places[couples[index]] -= 1
-        couples[index] = _emptiest_couple(couples, places, pool, rng)
-        places[couples[index]] += 1
-    moved = True
-    while moved:
-        moved = False
-        for column in np.lexsort((rng.random(len(places)), places)):
-            while _take_place(int(column), couples, places, pool, rng):
-                moved = True
-    return couples
-
-
-def _surplus(couples: np.ndarray, pool: Pool) -> np.ndarray:
-    """Find the indices of couples that are one too many of their kind."""
-    distinct, kind, _ = count_couples(couples)
-    nth = pd.Series(kind).groupby(kind).cumcount().to_numpy()
-    return np.flatnonzero(nth >= pool.couple_supply(distinct)[kind])
-
-
 def count_couples(couples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tell couples apart, whichever class is on the left.
 
@@ -97,66 +57,118 @@ def count_couples(couples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return np.stack(np.divmod(distinct, width), axis=1), kind, count
 
 
-def _emptiest_couple(
-    couples: np.ndarray, places: np.ndarray, pool: Pool, rng: np.random.Generator
-) -> tuple[int, int]:
-    """Find a couple that has a pair left, of classes with few places."""
-    order = np.lexsort((rng.random(len(places)), places))
-    for one in order[places[order] < pool.unlike_supply[order]].tolist():
-        room = _room(one, couples, pool)[order] > 0
-        if room.any():
-            return one, int(order[room.argmax()])
-    raise ValueError("the pool has fewer unlike pairs than couples")
+def keep_within_supply(couples: np.ndarray, pool: Pool, rng: np.random.Generator) -> np.ndarray:
+    """Exchange couples that meet more often than they have different pairs for others.
 
+    The other couples stay as they are, but for those that must give way so that the places in
+    unlike pairs are as equal between classes as supplies allow.
 
-def _take_place(
-    column: int, couples: np.ndarray, places: np.ndarray, pool: Pool, rng: np.random.Generator
-) -> bool:
-    """Let a class gain a place, in place, from one that has two more or still more; if it can.
-
-    It takes that class's part in a couple; or a third class does, and gives up a part of its own.
-    (Longer chains were not needed in any comparison with all solutions there are.)
-    """
-    rich = places >= places[column] + 2
-    if not rich.any() or places[column] >= pool.unlike_supply[column]:
-        return False
-    parts, owners = _parts_to_take(column, couples, pool, rng)
-    if rich[owners].any():
-        taken = places[owners].argmax()
-        owner = owners[taken]
-        couples[tuple(parts[taken])] = column
-    else:
-        for third, first in zip(*np.unique(owners, return_index=True), strict=True):
-            thirds_parts, thirds_owners = _parts_to_take(third, couples, pool, rng)
-            if rich[thirds_owners].any():
-                taken = places[thirds_owners].argmax()
-                owner = thirds_owners[taken]
-                couples[tuple(thirds_parts[taken])] = third
-                couples[tuple(parts[first])] = column
-                break
-        else:
-            return False
-    places[[owner, column]] += [-1, 1]
-    return True
-
-
-def _parts_to_take(
-    column: int, couples: np.ndarray, pool: Pool, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find where a class could stand instead of another, in random order.
+    Args:
+        couples: two different columns each, int64 `[n, 2]`; `pool` has at least n unlike pairs.
+        pool: the samples.
+        rng: the source of chance.
 
     Returns:
-        Indices into `couples` `[k, 2]` and the classes that stand there `[k]`.
+        int64 `[n, 2]`; `couples` itself where nothing had to change.
     """
-    partner_has_room = _room(column, couples, pool)[couples[:, ::-1]] > 0
-    parts = rng.permutation(np.argwhere(partner_has_room & (couples != column)))
-    return parts, couples[tuple(parts.T)]
+    distinct, kind, _ = count_couples(couples)
+    nth = pd.Series(kind).groupby(kind).cumcount().to_numpy()
+    surplus = np.flatnonzero(nth >= pool.couple_supply(distinct)[kind])
+    if len(surplus) == 0:
+        return couples
+    exchange = _Exchange(couples, pool, rng)
+    for row in surplus.tolist():
+        exchange.replace(row)
+    moved = True
+    while moved:
+        moved = False
+        for column in np.lexsort((rng.random(pool.n_classes), exchange.places)).tolist():
+            while exchange.raise_one(column):
+                moved = True
+    return exchange.couples
 
 
-def _room(column: int, couples: np.ndarray, pool: Pool) -> np.ndarray:
-    """Count the pairs that a class has left with each class, int64 `[C]`; none with itself."""
-    others = np.arange(pool.n_classes)
-    supply = pool.couple_supply(np.stack([np.full_like(others, column), others], axis=1))
-    supply[column] = 0
-    met = couples[:, ::-1][couples == column]
-    return supply - np.bincount(met, minlength=pool.n_classes)
+class _Exchange:
+    """Couples on their way to what supplies allow.
+
+    Attributes:
+        couples: int64 `[n, 2]`, changed in place.
+        places: how many of these each class has, int64 `[C]`.
+    """
+
+    def __init__(self, couples: np.ndarray, pool: Pool, rng: np.random.Generator) -> None:
+        self.couples = couples.copy()
+        self.places = np.bincount(couples.ravel(), minlength=pool.n_classes)
+        self._pool = pool
+        self._rng = rng
+        # All of it would be C², too much for thousands of classes.
+        self._room_of: dict[int, np.ndarray] = {}
+
+    def replace(self, row: int) -> None:
+        """Put a couple that has a pair left, of classes with few places, into a row of another."""
+        places = self.places.copy()
+        places[self.couples[row]] -= 1
+        order = np.lexsort((self._rng.random(len(places)), places))
+        # While its couple stands in the row, it has no room, so something else is found.
+        for first in order[places[order] < self._pool.unlike_supply[order]].tolist():
+            has_room = self._room(first)[order] > 0
+            if has_room.any():
+                self._put(row, first, int(order[has_room.argmax()]))
+                return
+        raise ValueError("the pool has fewer unlike pairs than couples")
+
+    def raise_one(self, column: int) -> bool:
+        """Let a class gain a place from one that has two more or still more; False if it cannot.
+
+        It takes that class's part in a couple; or a third class does, and gives up a part of its
+        own. (Longer chains were not needed in any comparison with all solutions there are.)
+        """
+        is_rich = self.places >= self.places[column] + 2
+        if not is_rich.any() or self.places[column] >= self._pool.unlike_supply[column]:
+            return False
+        if self._take(column, is_rich):
+            return True
+        meets_rich = np.zeros_like(is_rich)
+        meets_rich[self.couples[:, ::-1][is_rich[self.couples]]] = True
+        parts = self.couples[self._parts(column)]
+        for third in self._rng.permutation(np.unique(parts)).tolist():
+            if (self._room(third)[meets_rich] > 0).any():
+                self._take(third, is_rich)
+                return self._take(column, np.arange(len(is_rich)) == third)
+        return False
+
+    def _take(self, column: int, owners: np.ndarray) -> bool:
+        """Let a class take a part from the one with most places of `owners`, bool `[C]`."""
+        rows, sides = np.nonzero(self._parts(column) & owners[self.couples])
+        if len(rows) == 0:
+            return False
+        owned = self.places[self.couples[rows, sides]]
+        taken = (owned + self._rng.random(len(owned))).argmax()
+        self._put(rows[taken], column, int(self.couples[rows[taken], 1 - sides[taken]]))
+        return True
+
+    def _parts(self, column: int) -> np.ndarray:
+        """Tell where a class could stand instead of another, bool `[n, 2]`."""
+        return (self._room(column)[self.couples[:, ::-1]] > 0) & (self.couples != column)
+
+    def _room(self, column: int) -> np.ndarray:
+        """Count the pairs that a class has left with each class, int64 `[C]`; none with itself."""
+        if column not in self._room_of:
+            others = np.arange(self._pool.n_classes)
+            couples = np.stack([np.full_like(others, column), others], axis=1)
+            room = self._pool.couple_supply(couples)
+            room[column] = 0
+            met = self.couples[:, ::-1][self.couples == column]
+            self._room_of[column] = room - np.bincount(met, minlength=len(room))
+        return self._room_of[column]
+
+    def _put(self, row: int, one: int, two: int) -> None:
+        """Let another couple, `one` and `two`, stand in a row."""
+        old_one, old_two = self.couples[row].tolist()
+        for change, here, there in ((1, old_one, old_two), (-1, one, two)):
+            self.places[[here, there]] -= change
+            if here in self._room_of:
+                self._room_of[here][there] += change
+            if there in self._room_of:
+                self._room_of[there][here] += change
+        self.couples[row] = one, two
