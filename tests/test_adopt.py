@@ -1,0 +1,139 @@
+"""`siamese adopt`: what it sets can be drawn, comments stay, and nothing is changed in error."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siamese.adopt import adopt, fitting
+from siamese.cli import main
+from siamese.data.dataset import Classes, Dataset
+from siamese.data.pairs import PairsParams, draw_fixed, draw_training
+from siamese.data.splits import check_splits, cut_splits
+from siamese.errors import InputError
+from siamese.schema import check_params
+from tests.conftest import ROOT
+from tests.test_folder import draw
+from tests.test_splits import params
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    for label, count in (("cat", 12), ("owl", 30), ("bat", 8)):
+        for number in range(count):
+            draw(tmp_path / "photos" / label / f"{number}.png", number)
+    return tmp_path
+
+
+def test_the_folder_and_what_depends_on_it_are_set(workspace: Path) -> None:
+    adopted = adopt(Path("photos"), wanted={"data.image_size": 48}, workspace=workspace)
+    content = yaml.safe_load((workspace / "params.yaml").read_text())
+    for name, (_, new) in adopted.changes.items():
+        section, _, key = name.partition(".")
+        assert content[section][key] == new
+    assert content["data"]["name"] == "folder"
+    assert content["data"]["path"] == "photos"
+    assert content["data"]["image_size"] == 48
+    assert content["pairs"]["classes_per_batch"] == 3
+    assert "50 images of 3 classes (`bat` 8 to `owl` 30)" in adopted.found[0]
+    assert "6 x 4 pixels" in adopted.found[2]
+    check_params(workspace / "params.yaml")
+
+
+def test_comments_and_all_other_lines_stay(workspace: Path) -> None:
+    before = (workspace / "params.yaml").read_text().splitlines()
+    adopted = adopt(Path("photos"), workspace=workspace)
+    after = (workspace / "params.yaml").read_text().splitlines()
+    assert len(before) == len(after)
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert len(changed) == len(adopted.changes)
+    for old, new in changed:
+        assert old.partition("#")[2] == new.partition("#")[2]
+        assert old.partition(":")[0] == new.partition(":")[0]
+
+
+def test_adopting_again_changes_nothing(workspace: Path) -> None:
+    adopt(Path("photos"), workspace=workspace)
+    before = (workspace / "params.yaml").read_bytes()
+    assert adopt(workspace / "photos", workspace=workspace).changes == {}
+    assert (workspace / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted", "message"),
+    [
+        ("nowhere", {}, "no such folder or file"),
+        ("data/raw", {}, "the pipeline itself writes"),
+        ("photos", {"prepare.split_by": "group"}, "has no groups"),
+        ("photos", {"prepare.split_by": "class"}, "two at least must stay"),
+        ("photos", {"data.novel_classes": 2}, "two classes at least"),
+    ],
+)
+def test_an_error_changes_nothing(
+    workspace: Path, path: str, wanted: dict[str, Any], message: str
+) -> None:
+    before = (workspace / "params.yaml").read_bytes()
+    with pytest.raises(InputError, match=message):
+        adopt(Path(path), wanted=wanted, workspace=workspace)
+    assert (workspace / "params.yaml").read_bytes() == before
+    assert {file.name for file in workspace.iterdir()} == {"params.yaml", "photos"}
+
+
+def test_the_command_says_what_it_did(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workspace)
+    assert main(["adopt", "photos", "--image-size", "64"]) == 0
+    out = capsys.readouterr().out
+    assert "data.name                 cifar100 -> folder" in out
+    assert "data.image_size           32 -> 64" in out
+    assert "Next: dvc repro" in out
+    assert main(["adopt", "elsewhere"]) == 1
+    assert "siamese: data.path: elsewhere: no such folder" in capsys.readouterr().err
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    counts=st.lists(st.integers(2, 60), min_size=2, max_size=40),
+    novel=st.sampled_from([0, 0, 2, 3]),
+    split_by=st.sampled_from(["sample", "sample", "class"]),
+    seed=st.integers(0, 3),
+)
+def test_what_is_set_can_be_drawn(counts: list[int], novel: int, split_by: str, seed: int) -> None:
+    """Of any classes that can be split at all, every pair that is asked for can be drawn."""
+    fine = np.repeat(np.arange(len(counts)), counts)
+    samples = pd.DataFrame(
+        {
+            "split": None,
+            "fine": fine,
+            "coarse": pd.array([None] * len(fine), dtype="Int64"),
+            "file": [f"{row}.png" for row in range(len(fine))],
+        }
+    )
+    classes = Classes(tuple(map(str, range(len(counts)))))
+    try:
+        cut = cut_splits(
+            samples, classes, novel, params(split_by=split_by, seed=seed, validation=0.2)
+        ).reset_index(drop=True)
+        check_splits(cut, classes, split_by)
+        found = fitting(cut)
+    except InputError:
+        return  # said before anything is drawn
+    cut["sample"] = np.arange(len(cut))
+    cut["duplicate_of"] = pd.array([None] * len(cut), dtype="Int64")
+    dataset = Dataset(np.zeros((len(cut), 1, 1, 3), np.uint8), cut, classes)
+    asked = {name.partition(".")[2]: v for name, v in found.items() if name.startswith("pairs.")}
+    how = PairsParams(epochs=1, seed=0, **asked)
+    training = draw_training(dataset, how)
+    assert len(training) == how.batches_per_epoch * how.batch_size
+    for split in ("validation", "test"):
+        fixed = draw_fixed(dataset, split, how)
+        assert len(fixed) == asked[split]
+        assert not fixed.duplicated(["left", "right"]).any()
