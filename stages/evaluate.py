@@ -19,11 +19,11 @@ from siamese.evaluation.class_table import (
     confusion_counts,
 )
 from siamese.evaluation.evaluate import (
-    EvaluateParams,
     Evaluation,
     evaluate,
     hardest_pairs,
 )
+from siamese.evaluation.evaluate_params import EvaluateParams
 from siamese.evaluation.evaluation_files import save_per_pair, save_per_query
 from siamese.evaluation.pictures import (
     draw_confusion,

@@ -20,8 +20,9 @@ from siamese.data.near_duplicates import save_near_duplicates
 from siamese.embedding_file import Embeddings, save_embeddings
 from siamese.errors import InputError
 from siamese.evaluation.all_pairs import pair_histogram
-from siamese.evaluation.evaluate import EvaluateParams, Evaluation
+from siamese.evaluation.evaluate import Evaluation
 from siamese.evaluation.evaluate import evaluate as evaluate_queries
+from siamese.evaluation.evaluate_params import EvaluateParams
 from siamese.evaluation.pictures import (
     RIGHT,
     WRONG,

@@ -18,11 +18,11 @@ from siamese.data.near_duplicates import save_near_duplicates
 from siamese.embedding_file import Embeddings, save_embeddings
 from siamese.errors import InputError
 from siamese.evaluation.evaluate import (
-    EvaluateParams,
     Evaluation,
     evaluate,
     hardest_pairs,
 )
+from siamese.evaluation.evaluate_params import EvaluateParams
 from siamese.evaluation.results import results_table
 from siamese.files import write_json
 from siamese.knn import nearest_others

@@ -13,7 +13,7 @@ from siamese.data.pairs import PairsParams
 from siamese.data.splits import PrepareParams, check_novel
 from siamese.embedding import EmbedParams
 from siamese.errors import InputError
-from siamese.evaluation.evaluate import EvaluateParams
+from siamese.evaluation.evaluate_params import EvaluateParams
 from siamese.evaluation.floor import FloorParams
 from siamese.network import NetworkParams, check_image_size
 from siamese.params import PARAMS_FILE, Section, nearest_name, read_document, read_sections

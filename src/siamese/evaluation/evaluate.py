@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, field_validator
 
 from siamese.embedding_file import Embeddings
 from siamese.errors import InputError
 from siamese.evaluation.all_pairs import PairHistogram, pair_histogram
 from siamese.evaluation.bootstrap import CONFIDENCE, Figures, intervals, weighted_means
-from siamese.evaluation.retrieval import precision_at_r, relevant_counts
+from siamese.evaluation.classification import classify, nothing_classified, votes_alone
+from siamese.evaluation.evaluate_params import EvaluateParams, round_figure
 from siamese.evaluation.weighted_verification import WeightedPairs
-from siamese.knn import class_ranking, nearest
-from siamese.params import Section
 from siamese.verification import (
     Calibration,
     auc,
@@ -28,33 +26,11 @@ from siamese.verification import (
     pair_distances,
 )
 
-# Of all queries, kept while their retrieval is judged.
-NEIGHBOURS_AT_ONCE = 2**24
 # Rates of false accepts that the rate of true accepts is given at, by the name of its figure.
 LOW_RATES = {"tar_at_far_1%": 0.01, "tar_at_far_0.1%": 0.001}
 # The order of the groups in `metrics/evaluation.json`.
 GROUPS = ("knn", "retrieval", "verification", "seen", "novel")
 PAIR_FIGURES = ("auc", "eer", "accuracy")
-
-
-class EvaluateParams(Section):
-    """The `evaluate` section of `params.yaml`."""
-
-    k: list[int] = Field(min_length=1)
-    vote_k: int = Field(ge=1)
-    temperature: float = Field(gt=0)
-    curve_k: list[int] = Field(min_length=1)
-    sheet_queries: int = Field(ge=1, le=100)
-    sheet_neighbours: int = Field(ge=1, le=50)
-    resamples: int = Field(ge=100, le=100_000)
-    seed: int = Field(ge=0, lt=2**32)
-
-    @field_validator("k", "curve_k")
-    @classmethod
-    def _positive(cls, value: list[int]) -> list[int]:
-        if min(value) < 1 or sorted(set(value)) != value:
-            raise ValueError("expected whole numbers from 1 up, ascending, none twice")
-        return value
 
 
 @dataclass(frozen=True)
@@ -94,25 +70,6 @@ class Evaluation:
         return "predicted" in self.per_query
 
 
-@dataclass(frozen=True)
-class _Classification:
-    """What became of the queries in the gallery; see `Evaluation`.
-
-    Attributes:
-        outcomes: of each query, the columns of `per_query` from the votes to R-precision.
-        predicted: int64 `[Q]`.
-        accuracy_by_k: columns `k`, `top1`.
-        neighbours: int64 `[Q, K]`.
-        mistakes: int64 `[M]`.
-    """
-
-    outcomes: pd.DataFrame
-    predicted: np.ndarray
-    accuracy_by_k: pd.DataFrame
-    neighbours: np.ndarray
-    mistakes: np.ndarray
-
-
 def evaluate(
     gallery: Embeddings,
     queries: Embeddings,
@@ -145,10 +102,10 @@ def evaluate(
     )
     pairs = pair_histogram(queries.vectors, queries.fine)
     per_query = pd.DataFrame({"sample": queries.samples})
-    classification = _nothing_classified(len(queries.samples))
+    classification = nothing_classified(len(queries.samples))
     is_classified = bool(np.isin(queries.fine, gallery.fine).any())
     if is_classified:
-        classification = _classify(gallery, queries, params)
+        classification = classify(gallery, queries, params)
         per_query = pd.concat([per_query, classification.outcomes], axis=1)
     per_query["near_duplicate"] = near_duplicate
     counts: dict[str, Any] = {}
@@ -160,7 +117,7 @@ def evaluate(
         if novel.any() and not novel.all():
             enrolled = np.isin(gallery.fine, queries.fine[novel])
             per_query["novel"] = novel
-            for k, is_right in _votes_alone(gallery, queries, novel, enrolled, params).items():
+            for k, is_right in votes_alone(gallery, queries, novel, enrolled, params).items():
                 per_query[f"alone_k{k}"] = is_right
             counts["novel"] = {
                 "classes": len(np.unique(queries.fine[novel])),
@@ -181,7 +138,7 @@ def evaluate(
         },
     }
     if is_classified:
-        details["retrieval"] = {"r_precision": _round(per_query["r_precision"].mean())}
+        details["retrieval"] = {"r_precision": round_figure(per_query["r_precision"].mean())}
     details["verification"] = {"threshold": threshold} | _low_rates(pairs)
     return Evaluation(
         metrics=_metrics(per_query, per_pair, position, threshold, params),
@@ -224,129 +181,6 @@ def _positions(test_pairs: pd.DataFrame, samples: np.ndarray) -> np.ndarray:
             " embeddings up to date"
         )
     return np.searchsorted(samples, members)
-
-
-def _nothing_classified(n_queries: int) -> _Classification:
-    return _Classification(
-        outcomes=pd.DataFrame(),
-        predicted=np.zeros(0, dtype=np.int64),
-        accuracy_by_k=pd.DataFrame(columns=["k", "top1"]),
-        neighbours=np.zeros((n_queries, 0), dtype=np.int64),
-        mistakes=np.zeros(0, dtype=np.int64),
-    )
-
-
-def _classify(gallery: Embeddings, queries: Embeddings, params: EvaluateParams) -> _Classification:
-    """Ask the neighbours of every query.
-
-    Raises:
-        InputError: a k is larger than the gallery.
-    """
-    ks = sorted({*params.k, *params.curve_k, params.vote_k, params.sheet_neighbours})
-    if ks[-1] > len(gallery.samples):
-        raise InputError(
-            f"params.yaml: `evaluate` asks for {ks[-1]} neighbours, but the gallery has only"
-            f" {len(gallery.samples)} samples"
-        )
-    relevant = relevant_counts(gallery.fine, queries.fine)
-    wanted = max(ks[-1], int(relevant.max()))
-    n_queries = len(queries.samples)
-    rows = np.empty((n_queries, ks[-1]), dtype=np.int64)
-    of_nearest, average_precision, r_precision = np.empty((3, n_queries))
-    # R may be half of the gallery, where there are few classes: not for all queries at once.
-    at_once = max(1, NEIGHBOURS_AT_ONCE // wanted)
-    for start in range(0, n_queries, at_once):
-        part = slice(start, start + at_once)
-        found, distances = nearest(gallery.vectors, queries.vectors[part], wanted, progress=True)
-        rows[part], of_nearest[part] = found[:, : ks[-1]], distances[:, 0]
-        average_precision[part], r_precision[part] = precision_at_r(
-            gallery.fine[found], queries.fine[part], relevant[part]
-        )
-    labels = gallery.fine[rows]  # (Q, K)
-    predicted = {k: class_ranking(labels[:, :k], top=1)[:, 0] for k in ks}
-
-    outcomes = pd.DataFrame()
-    for k in sorted({*params.k, params.vote_k}):
-        outcomes[f"k{k}"] = predicted[k] == queries.fine
-    for name, is_right in _other_votes(
-        gallery, queries, rows[:, : params.vote_k], predicted[params.vote_k], params.temperature
-    ).items():
-        outcomes[name] = is_right
-    outcomes["average_precision"], outcomes["r_precision"] = average_precision, r_precision
-
-    votes = (labels[:, : params.vote_k] == predicted[params.vote_k][:, None]).sum(axis=1)
-    by_confidence = np.lexsort((of_nearest, -votes))
-    is_wrong = predicted[params.vote_k] != queries.fine
-    top1 = [_round(np.mean(predicted[k] == queries.fine)) for k in params.curve_k]
-    return _Classification(
-        outcomes=outcomes,
-        predicted=predicted[params.vote_k],
-        accuracy_by_k=pd.DataFrame({"k": params.curve_k, "top1": top1}),
-        neighbours=rows,
-        mistakes=by_confidence[is_wrong[by_confidence]],
-    )
-
-
-def _votes_alone(
-    gallery: Embeddings,
-    queries: Embeddings,
-    novel: np.ndarray,
-    enrolled: np.ndarray,
-    params: EvaluateParams,
-) -> dict[int, np.ndarray]:
-    """Return by k where novel queries are right in a gallery of the enrolled samples alone.
-
-    Args:
-        gallery: all labelled embeddings.
-        queries: all queries.
-        novel: bool `[Q]`, which of them are novel.
-        enrolled: bool `[G]`, gallery samples of their classes.
-        params: the `evaluate` section.
-
-    Returns:
-        bool `[Q]` for 1 and `vote_k`, false for the others; none for a k of more than are enrolled.
-    """
-    ks = [k for k in sorted({1, params.vote_k}) if k <= enrolled.sum()]
-    right = {k: np.zeros(len(novel), dtype=bool) for k in ks}
-    if ks:
-        rows, _ = nearest(gallery.vectors[enrolled], queries.vectors[novel], ks[-1], progress=True)
-        labels = gallery.fine[enrolled][rows]  # (n, k)
-        for k in ks:
-            right[k][novel] = class_ranking(labels[:, :k], top=1)[:, 0] == queries.fine[novel]
-    return right
-
-
-def _other_votes(
-    gallery: Embeddings,
-    queries: Embeddings,
-    rows: np.ndarray,
-    predicted: np.ndarray,
-    temperature: float,
-) -> dict[str, np.ndarray]:
-    """Return by the name of the figure where other ways to count the votes are right, bool `[Q]`.
-
-    Args:
-        gallery: of the voters.
-        queries: that the vote is about.
-        rows: gallery rows of the voters, int64 `[Q, k]`, nearest first.
-        predicted: the class of the plain vote, int64 `[Q]`.
-        temperature: of the weighted vote.
-    """
-    voters = gallery.fine[rows]
-    similarity = _cosine(queries.vectors, gallery.vectors, rows)
-    # Taken relative to the nearest, which changes no vote and cannot overflow.
-    closeness = similarity - similarity.max(axis=1, keepdims=True)
-    weighted = class_ranking(voters, top=1, weights=np.exp(closeness / temperature))[:, 0]
-    ranking = class_ranking(voters, top=5)
-    right = {
-        "weighted": weighted == queries.fine,
-        "top5": (ranking == queries.fine[:, None]).any(axis=1),
-    }
-    if gallery.coarse is not None and queries.coarse is not None:
-        superclass = np.zeros(gallery.fine.max() + 1, dtype=np.int64)
-        superclass[gallery.fine] = gallery.coarse
-        right["coarse"] = superclass[predicted] == queries.coarse
-    return right
 
 
 def _means(per_query: pd.DataFrame, params: EvaluateParams) -> dict[str, str]:
@@ -414,7 +248,7 @@ def _metrics(
     metrics: dict[str, dict[str, float]] = {group: {} for group in GROUPS}
     for figure, value in figures.items():
         group, _, name = figure.partition(".")
-        metrics[group][name] = _round(value)
+        metrics[group][name] = round_figure(value)
     return {group: named for group, named in metrics.items() if named}
 
 
@@ -480,20 +314,6 @@ def _intervals(
 
 def _low_rates(pairs: PairHistogram) -> dict[str, float | int]:
     """Return the true-accept rates at low rates of false accepts, and what they rest on."""
-    rates = {name: _round(pairs.operating_point(far)[2]) for name, far in LOW_RATES.items()}
+    rates = {name: round_figure(pairs.operating_point(far)[2]) for name, far in LOW_RATES.items()}
     counts = {"like_pairs": int(pairs.like.sum()), "unlike_pairs": int(pairs.unlike.sum())}
     return rates | counts
-
-
-def _round(value: Any) -> float:
-    # Ten thousand queries carry four decimals.
-    return round(float(value), 4)
-
-
-def _cosine(queries: np.ndarray, gallery: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the cosine similarity of each query with its neighbours, float64 `[Q, K]`."""
-    queries, gallery = (
-        vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        for vectors in (queries.astype(np.float64), gallery.astype(np.float64))
-    )
-    return np.einsum("qd,qkd->qk", queries, gallery[rows])

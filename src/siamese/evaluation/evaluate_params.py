@@ -1,0 +1,33 @@
+"""The `evaluate` section of `params.yaml`, and how figures are rounded."""
+
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from siamese.params import Section
+
+
+class EvaluateParams(Section):
+    """The `evaluate` section of `params.yaml`."""
+
+    k: list[int] = Field(min_length=1)
+    vote_k: int = Field(ge=1)
+    temperature: float = Field(gt=0)
+    curve_k: list[int] = Field(min_length=1)
+    sheet_queries: int = Field(ge=1, le=100)
+    sheet_neighbours: int = Field(ge=1, le=50)
+    resamples: int = Field(ge=100, le=100_000)
+    seed: int = Field(ge=0, lt=2**32)
+
+    @field_validator("k", "curve_k")
+    @classmethod
+    def _positive(cls, value: list[int]) -> list[int]:
+        if min(value) < 1 or sorted(set(value)) != value:
+            raise ValueError("expected whole numbers from 1 up, ascending, none twice")
+        return value
+
+
+def round_figure(value: Any) -> float:
+    """Return a figure as it is written."""
+    # Ten thousand queries carry four decimals.
+    return round(float(value), 4)
