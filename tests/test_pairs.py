@@ -96,11 +96,14 @@ def assert_within_one(counts: Iterable[int]) -> None:
     assert max(counts) - min(counts) <= 1, counts
 
 
-def assert_epoch(pairs: pd.DataFrame, dataset: Dataset, params: PairsParams) -> None:
+def assert_epoch(
+    pairs: pd.DataFrame,
+    fine: list[int],
+    there_are: dict[frozenset[int], set[frozenset]],
+    params: PairsParams,
+) -> None:
     """Check one epoch in plain loops; `pairs` are in batch order."""
-    fine = dataset.samples["fine"].tolist()
-    numbers = [n for n, split in enumerate(dataset.samples["split"]) if split == "train"]
-    present = {fine[number] for number in numbers}
+    present = {label for classes in there_are for label in classes}
     like, unlike = Counter(dict.fromkeys(present, 0)), Counter(dict.fromkeys(present, 0))
     drawn: dict[frozenset[int], Counter[frozenset]] = defaultdict(Counter)
     rows = list(zip(pairs["left"], pairs["right"], pairs["same"], strict=True))
@@ -122,7 +125,6 @@ def assert_epoch(pairs: pd.DataFrame, dataset: Dataset, params: PairsParams) -> 
     assert_within_one(like.values())
     assert_within_one(unlike.values())
 
-    there_are = different_pairs(dataset, numbers)
     for classes, times in drawn.items():
         assert set(times) <= there_are[classes], "of another split, or a sample with its exact copy"
         assert_within_one(times[pair] for pair in there_are[classes])
@@ -179,8 +181,9 @@ def assert_training(pairs: pd.DataFrame, dataset: Dataset, params: PairsParams) 
     )
     keys = list(zip(pairs["epoch"], pairs["batch"], strict=True))
     assert keys == [(epoch, batch) for epoch, batch, _ in numbering]
+    there_are = different_pairs(dataset, dataset.rows("train").tolist())
     for _, epoch in pairs.groupby("epoch"):
-        assert_epoch(epoch, dataset, params)
+        assert_epoch(epoch, dataset.samples["fine"].tolist(), there_are, params)
     check_manifest(pairs, dataset.samples, "train", "here")
 
 
@@ -193,7 +196,7 @@ def use_by_class(pairs: pd.DataFrame, dataset: Dataset, split: str = "train") ->
 
 
 UNBALANCED = st.lists(
-    st.one_of(st.integers(1, 4), st.integers(2, 12), st.just(30)), min_size=2, max_size=6
+    st.one_of(st.integers(1, 4), st.integers(2, 12), st.just(20)), min_size=2, max_size=6
 )
 
 
@@ -221,7 +224,7 @@ def tasks(draw: st.DrawFn) -> tuple[Dataset, PairsParams]:
     return made_up(sizes, copies=copies), params
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(tasks())
 def test_a_manifest_keeps_its_promises_or_is_refused(task: tuple[Dataset, PairsParams]) -> None:
     dataset, params = task
@@ -308,7 +311,7 @@ def test_items_are_dealt_exactly_when_there_is_a_solution(data: Any) -> None:
     assert ((low <= items.sum(axis=0)) & (items.sum(axis=0) <= high)).all()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=8), st.data())
 def test_what_is_shared_out_is_poured_like_water(supply: list[int], data: Any) -> None:
     total = data.draw(st.integers(0, sum(supply)))
@@ -317,7 +320,7 @@ def test_what_is_shared_out_is_poured_like_water(supply: list[int], data: Any) -
     assert_poured(items.tolist(), supply, total)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(tasks(), st.sampled_from(["validation", "test"]))
 def test_fixed_pairs_keep_their_promises_or_are_refused_rightly(
     task: tuple[Dataset, PairsParams], split: str
@@ -338,9 +341,12 @@ def test_fixed_pairs_keep_their_promises_or_are_refused_rightly(
     assert_fixed(pairs, dataset, numbers, size)
 
 
-@settings(deadline=None, max_examples=150)
+FEW = [[1, 1, 1, 1, 1], [1, 1, 1, 4], [1, 1, 4], [1, 2, 2, 3], [1, 2, 3], [1, 5], [2, 2, 2]]
+
+
+@settings(deadline=None, max_examples=100)
 @given(
-    st.lists(st.integers(1, 4), min_size=2, max_size=5).filter(lambda sizes: sum(sizes) <= 8),
+    st.sampled_from(FEW),
     st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=2),
     st.data(),
 )
@@ -356,9 +362,8 @@ def test_no_other_choice_of_couples_is_more_equal(
     supply = {tuple(classes): len(p) for classes, p in there_are.items() if len(classes) == 2}
     if not supply:
         return
-    # Near the end of the supply, where it matters, more often than not.
     all_there_are = sum(supply.values())
-    half = all_there_are - data.draw(st.integers(0, all_there_are - 1))
+    half = max(1, all_there_are - data.draw(st.integers(0, 5) | st.integers(6, all_there_are + 6)))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     places = share_out(2 * half, np.minimum(pool.unlike_supply, half), rng)
     couples = match_classes(places[None], rng)[0]
@@ -381,7 +386,7 @@ def test_no_other_choice_of_couples_is_more_equal(
     assert sorted(np.bincount(kept.ravel(), minlength=len(sizes)).tolist()) == best
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_novel_and_known_classes_have_half_of_the_test_pairs_each(data: Any) -> None:
     sizes = data.draw(st.lists(st.integers(4, 12), min_size=4, max_size=7))
