@@ -386,6 +386,16 @@ def test_no_other_choice_of_couples_is_more_equal(
     assert sorted(np.bincount(kept.ravel(), minlength=len(sizes)).tolist()) == best
 
 
+def test_a_class_gains_a_place_through_a_third_where_it_must() -> None:
+    """Of 29 couples 16 give every class 8 places; exchanging two classes is not always enough."""
+    dataset = made_up([1, 3, 2, 3], ("test",))
+    pool = pool_of(dataset, dataset.rows("test"), "made up")
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        kept = keep_within_supply(match_classes(np.full((1, 4), 8), rng)[0], pool, rng)
+        assert np.bincount(kept.ravel()).tolist() == [8, 8, 8, 8]
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_novel_and_known_classes_have_half_of_the_test_pairs_each(data: Any) -> None:
