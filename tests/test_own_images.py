@@ -142,12 +142,12 @@ def test_another_machine_pulls_the_folder(own: Workspace, tmp_path: Path) -> Non
 def test_a_folder_outside_the_repository(own: Workspace, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     shutil.copytree(own.path / "photos", outside)
+    before = (own.path / "data/prepared/images.npy").read_bytes()
     own.change_params({"data": {"path": "../outside"}})
     output = own.dvc("repro", "prepare", fails=True)
     assert "data.path is ../outside, which leads out of the repository" in output
     assert "Traceback" not in output
     own.change_params({"data": {"path": str(outside)}})
-    before = (own.path / "data/prepared/images.npy").read_bytes()
     output = own.dvc("repro", "prepare")
     assert stages_run(output) == {"prepare"}
     assert "outside the repository" in output
@@ -189,7 +189,7 @@ def test_a_table_with_splits_and_groups(own: Workspace) -> None:
     table.loc[0, "coarse"] = "low"
     table.to_csv(own.path / "labels.csv", index=False)
     assert "prepare" in stages_changed(own.dvc("status"))
-    own.dvc("repro", "pairs")
+    own.dvc("repro", "prepare")
     next((own.path / "photos/2").iterdir()).unlink()
     output = own.dvc("repro", "prepare", fails=True)
     assert "no such file or directory" in output
