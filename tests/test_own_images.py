@@ -73,7 +73,15 @@ def test_nothing_runs_again_on_an_unchanged_folder(own: Workspace) -> None:
     assert not own.git("status", "--porcelain")
 
 
-@pytest.mark.parametrize("change", ["changed", "added", "removed", "moved"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "changed",
+        pytest.param("added", marks=pytest.mark.slow),
+        pytest.param("removed", marks=pytest.mark.slow),
+        pytest.param("moved", marks=pytest.mark.slow),
+    ],
+)
 def test_another_image_runs_prepare_and_what_follows(own: Workspace, change: str) -> None:
     file = sorted((own.path / "photos/3").iterdir())[0]
     match change:
@@ -98,6 +106,7 @@ def test_another_image_runs_prepare_and_what_follows(own: Workspace, change: str
     assert AFTER_PREPARE - {"pairs"} <= stages_changed(own.dvc("status"))
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_image_changes_nothing_further_down(own: Workspace) -> None:
     (own.path / "photos/3/notes.txt").write_text("a remark")
     assert stages_run(own.dvc("repro")) == {"prepare"}
@@ -127,6 +136,7 @@ def test_a_folder_that_nobody_tracks_is_noted_and_refused_in_a_copy(own: Workspa
     )
 
 
+@pytest.mark.slow
 def test_another_machine_pulls_the_folder(own: Workspace, tmp_path: Path) -> None:
     own.dvc("remote", "add", "--default", "store", str(tmp_path / "remote"))
     own.commit("a remote")
