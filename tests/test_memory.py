@@ -94,6 +94,6 @@ def test_six_times_the_images_take_no_more_memory(
     assert all_images > 100
     if stage == "train":
         return  # run for `embed` alone: the allocator keeps freed memory, in steps of 64 MB
-    # Something is kept of each image: labels, digests, 96 numbers to find copies by, embeddings. And
-    # `prepare` looks for near-duplicates among up to 65,536 images at once, as 16 x 16 pixels.
+    # Something is kept of each image: labels, digests, 96 numbers to find copies by, embeddings.
+    # And `prepare` looks for near-duplicates among up to 65,536 images at once, as 16 x 16 pixels.
     assert many - few < all_images / 2, f"{few:.0f} MB for {FEW} images, {many:.0f} MB for {MANY}"

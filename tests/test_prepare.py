@@ -11,19 +11,7 @@ from PIL import Image
 from siamese.data.dataset import Classes, Dataset, load_dataset
 from siamese.data.prepare import RawImages, identical_pairs, prepare
 from siamese.data.splits import PrepareParams
-
-
-def params(**changes: Any) -> PrepareParams:
-    values: dict[str, Any] = {
-        "split_by": "sample",
-        "test": 0.2,
-        "validation": 0.1,
-        "enrolled": 0.5,
-        "near_duplicate": 0.4,
-        "seed": 0,
-    }
-    return PrepareParams(**(values | changes))
-
+from tests.test_splits import params
 
 TENTH = params()
 
