@@ -9,7 +9,7 @@ import torch
 from siamese.comparison.comparison import Comparison, compare
 from siamese.comparison.revisions import find_revisions
 from siamese.comparison.words import conclusions
-from siamese.data.dataset import channel_statistics, load_dataset
+from siamese.data.dataset import load_dataset
 from siamese.data.pairs import draw_fixed, draw_training
 from siamese.embedding import embed_images
 from siamese.embedding_file import Embeddings
@@ -37,8 +37,7 @@ def measure(workspace: Workspace, folder: Path, margin: float, seed: int) -> dic
 
     validation = draw_fixed(dataset, "validation", pairs)
     data = TrainingData.of(dataset, draw_training(dataset, pairs), validation, CPU)
-    statistics = channel_statistics(dataset.images[dataset.rows("train")])
-    network = build_network(network_params, dataset.images.shape[1], *statistics)
+    network = build_network(network_params, data.images.size, data.channel_mean, data.channel_std)
     train_network(data, network, train, ResumeFile(folder, f"{margin}-{seed}"))
 
     vectors = embed_images(network, data.validation_images, 500)

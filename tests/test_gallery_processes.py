@@ -71,9 +71,9 @@ import numpy as np
 from siamese.gallery.table import GalleryTable
 from siamese.gallery.search import Searcher
 address = sys.argv[1]
+held = GalleryTable.open(address)  # while nobody writes yet
 print("ready", flush=True)
 sys.stdin.readline()
-held, n_held = GalleryTable.open(address), None
 seen, most = set(), 0
 while True:
     table = GalleryTable.open(address)
