@@ -53,15 +53,19 @@ def points(rng: np.random.Generator, n: int, dimensions: int, kind: str) -> NDAr
             values = rng.integers(0, 2, (n, 1)) * np.full(shape, 0.3)
         case "far away":  # exact in float32 and float64, hopeless through dot products
             values = 2.0**23 + rng.integers(0, 3, shape)
+        case "minute" | "subnormal" | "vast":  # squares leave float32's range, below or above
+            scale = {"minute": 1e-20, "subnormal": 1e-43, "vast": 1e37}[kind]
+            values = rng.integers(0, 3, shape) * scale
         case _:
             values = rng.normal(size=shape)
     return values.astype(np.float32)
 
 
 KINDS = ["small integers", "pixels", "collapsed", "a few places", "far away", "normal"]
+KINDS += ["minute", "subnormal", "vast"]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=120)
 @given(st.data())
 def test_nearest_agrees_with_a_loop(data: Any) -> None:
     kind = data.draw(st.sampled_from(KINDS))
@@ -103,10 +107,14 @@ def test_ties_beyond_the_candidates_go_to_the_lowest_rows() -> None:
     assert (distances == math.sqrt(8)).all()
 
 
-def test_candidates_are_not_trusted_beyond_their_rounding() -> None:
-    """Far from the origin dot products lose the small differences between these vectors."""
+@pytest.mark.parametrize("scale", [2.0**-149, 2.0**-90, 1.0, 2.0**90])
+def test_candidates_are_not_trusted_beyond_their_rounding(scale: float) -> None:
+    """Far from the origin dot products lose the small differences between these vectors.
+
+    With the other scales squares of float32 underflow or overflow; 2⁻¹⁴⁹ makes subnormal numbers.
+    """
     rng = np.random.default_rng(6)
-    gallery, queries = points(rng, 400, 256, "far away"), points(rng, 20, 256, "far away")
+    gallery, queries = (points(rng, n, 256, "far away") * np.float32(scale) for n in (400, 20))
     rows, distances = nearest(gallery, queries, 5)
     proposed = NearestNeighbors(algorithm="brute").fit(gallery).kneighbors(queries, 13)[1]
     assert any(set(mine) - set(theirs) for mine, theirs in zip(rows, proposed, strict=True))

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 from tqdm import tqdm
 
+from siamese.blocks import blocks
 from siamese.network import SiameseNetwork
 from siamese.params import Section
 
@@ -55,16 +56,16 @@ def embed_images(
     device = network.channel_mean.device
     was_training = network.training
     network.eval()
-    embeddings = []
-    starts = range(0, len(images), batch_size)
+    embeddings = np.empty((len(images), network.embedding_dim), dtype=np.float32)
+    parts = list(blocks(len(images), batch_size))
     try:
-        for start in tqdm(starts, desc=progress, unit="batch", disable=None if progress else True):
-            chunk = images[start : start + batch_size]
+        for part in tqdm(parts, desc=progress, unit="batch", disable=None if progress else True):
+            chunk = images[part]
             if isinstance(chunk, np.ndarray):
                 chunk = torch.from_numpy(np.array(chunk))  # a copy: memory maps are read-only
             planes = chunk.to(device).permute(0, 3, 1, 2)  # (B, 3, H, W)
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                embeddings.append(network.encode(planes).cpu())
+                embeddings[part] = network.encode(planes).cpu().numpy()
     finally:
         network.train(was_training)
-    return torch.cat(embeddings).numpy()
+    return embeddings

@@ -5,11 +5,10 @@ at equal distance by number (of the gallery row, or of the sample), the lower fi
 rule. `nearest` finds the candidates that `rank` needs.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from tqdm import tqdm
 
+from siamese.blocks import blocks
 from siamese.errors import InputError
 
 # Candidates beyond k: with that many to spare, rounding seldom leaves it open which k are nearest.
@@ -70,25 +69,27 @@ def nearest(
     gallery = np.ascontiguousarray(gallery, dtype=np.float32)
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     _check(gallery, queries, k)
+    lengths, longest = _lengths(queries), _lengths(gallery).max()
+    exponent = _exponent(max(longest, lengths.max(initial=0)))
+    lengths, longest = np.ldexp(lengths, -exponent), np.ldexp(longest, -exponent)
     n_candidates = min(k + SPARE, len(gallery))
     index = NearestNeighbors(n_neighbors=n_candidates, algorithm="brute", metric="euclidean")
-    index.fit(gallery)
-    longest = np.sqrt(np.square(gallery).sum(axis=1).max())
+    index.fit(_scaled(gallery, -exponent))
 
     rows = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float64)
     is_open = np.zeros(len(queries), dtype=bool)
     hide = None if progress else True
     with tqdm(total=len(queries), desc="neighbours", unit="query", disable=hide) as bar:
-        for chunk in _slices(len(queries), QUERIES_AT_ONCE):
-            approximate, candidates = index.kneighbors(queries[chunk])  # (q, C)
+        for chunk in blocks(len(queries), QUERIES_AT_ONCE):
+            approximate, candidates = index.kneighbors(_scaled(queries[chunk], -exponent))  # (q, C)
             found, exact = _rank_rows(gallery, queries[chunk], candidates)
             rows[chunk], distances[chunk] = found[:, :k], exact[:, :k]
             if n_candidates < len(gallery):
                 # No row left out is nearer than the last candidate, but for rounding.
-                farthest = approximate[:, -1] ** 2
-                error = _rounding_error(queries[chunk], longest, farthest)
-                is_open[chunk] = exact[:, k - 1] ** 2 >= farthest - error
+                farthest = approximate[:, -1].astype(np.float64) ** 2
+                error = _rounding_error(lengths[chunk] + longest, farthest, gallery.shape[1])
+                is_open[chunk] = np.ldexp(exact[:, k - 1], -exponent) ** 2 >= farthest - error
             bar.update(len(candidates))
 
     # A collapsed network gives many equal queries: each of them is answered once.
@@ -186,7 +187,7 @@ def _rank_rows(
     at_once = max(1, VALUES_AT_ONCE // (candidates.shape[1] * gallery.shape[1]))
     parts = [
         rank(queries[part], gallery[candidates[part]], candidates[part])
-        for part in _slices(len(queries), at_once)
+        for part in blocks(len(queries), at_once)
     ]
     rows, distances = zip(*parts, strict=True)
     return np.concatenate(rows), np.concatenate(distances)
@@ -196,22 +197,42 @@ def _among_all(gallery: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarr
     """Return the k nearest of all gallery rows to one query `[D]`, and their distances."""
     at_once = max(1, VALUES_AT_ONCE // len(query))
     distances = np.concatenate(
-        [_distances(query[None], gallery[None, part])[0] for part in _slices(len(gallery), at_once)]
+        [_distances(query[None], gallery[None, part])[0] for part in blocks(len(gallery), at_once)]
     )
     rows = distances.argsort(kind="stable")[:k]
     return rows, distances[rows]
 
 
-def _rounding_error(queries: np.ndarray, longest: float, squared: np.ndarray) -> np.ndarray:
+def _exponent(longest: float) -> int:
+    """Return e so that vectors divided by 2ᵉ have squared distances well within float32's range.
+
+    scikit-learn rounds these to float32. 0, unless it has to be something else: a power of two
+    rounds nothing away that counts beside the longest vector, but the scaled gallery is a copy.
+    """
+    exponent = int(np.frexp(longest)[1])
+    return exponent if abs(exponent) > 40 else 0
+
+
+def _scaled(vectors: np.ndarray, exponent: int) -> np.ndarray:
+    """Return vectors times 2 to the power of `exponent`, float32."""
+    return np.ldexp(vectors, exponent) if exponent else vectors
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return the length of each vector, float64 `[n]`: in float32 its square might be 0."""
+    return np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+
+
+def _rounding_error(reach: np.ndarray, squared: np.ndarray, dimensions: int) -> np.ndarray:
     """Bound the error of scikit-learn's squared distances, float64 `[Q]`.
 
     It expands |q - g|² into |q|² - 2 q·g + |g|², in float64: an error of up to D roundings of
-    (|q| + |g|)². The second term is for versions that round the result to float32.
+    (|q| + |g|)². Then it rounds to float32.
+
+    Args:
+        reach: |q| + |g| for the longest g, `[Q]`.
+        squared: what scikit-learn found, `[Q]`.
+        dimensions: D.
     """
-    lengths = np.sqrt(np.square(queries).sum(axis=1)).astype(np.float64)
-    dot_products = 2 * (queries.shape[1] + 8) * np.finfo(np.float64).eps * (lengths + longest) ** 2
+    dot_products = 2 * (dimensions + 8) * np.finfo(np.float64).eps * reach**2
     return dot_products + 8 * np.finfo(np.float32).eps * squared
-
-
-def _slices(total: int, step: int) -> Iterator[slice]:
-    return (slice(start, start + step) for start in range(0, total, step))

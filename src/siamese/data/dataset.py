@@ -15,6 +15,7 @@ import numpy as np
 if TYPE_CHECKING:  # it takes half a second, and whoever only uses a model need not wait for it
     import pandas as pd
 
+from siamese.blocks import blocks
 from siamese.errors import InputError
 from siamese.files import reading, write_json
 
@@ -105,8 +106,8 @@ class ImageRows:
     def parts(self) -> Iterator[np.ndarray]:
         """Read all, some 16 MB at a time."""
         at_once = max(1, PART_BYTES // max(1, self.images[:1].nbytes))
-        for start in range(0, len(self), at_once):
-            yield self[start : start + at_once]
+        for part in blocks(len(self), at_once):
+            yield self[part]
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:

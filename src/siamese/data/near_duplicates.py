@@ -33,6 +33,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from siamese.blocks import blocks
 from siamese.data.dataset import Dataset, ImageRows
 from siamese.errors import InputError
 from siamese.files import reading
@@ -82,7 +83,7 @@ def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
     at_once = min(QUERIES_AT_ONCE, max(1, SIMILARITIES_AT_ONCE // len(gallery)))
     hide = None if len(queries) > QUERIES_AT_ONCE else True
     with tqdm(total=len(queries), desc="near-duplicates", unit="image", disable=hide) as bar:
-        for chunk in _slices(len(queries), at_once):
+        for chunk in blocks(len(queries), at_once):
             small = _averaged(dataset.images_of(queries[chunk]))  # (q, S, S, 3)
             found = _similarities(small, whitening, features)  # (q, G)
             similarity[chunk] = best = found.max(axis=1)
@@ -132,26 +133,26 @@ def read_near_duplicates(file: Path, queries: np.ndarray) -> np.ndarray:
 
 def _whitened(gallery: ImageRows) -> tuple[np.ndarray, np.ndarray]:
     """Return what whitens the gallery, float32 `[F, C]`, and its features, float32 `[C, G]`."""
-    blocks = list(_slices(len(gallery), GALLERY_AT_ONCE))
+    parts = list(blocks(len(gallery), GALLERY_AT_ONCE))
     values = 3 * np.prod([min(SIDE, pixels) for pixels in gallery.images.shape[1:3]])
     room = np.empty((min(GALLERY_AT_ONCE, len(gallery)), values), dtype=np.float32)
     moments = np.zeros((values, values))
-    for block in blocks:
-        vectors = _standardised_images(gallery, block, room)  # (b, F)
+    for part in parts:
+        vectors = _standardised_images(gallery, part, room)  # (b, F)
         moments += vectors.T @ vectors
     whitening = _whitening(moments / len(gallery))
     features = np.empty((len(gallery), whitening.shape[1]), dtype=np.float32)
-    for block in reversed(blocks):
-        if block != blocks[-1]:  # which is still there
-            vectors = _standardised_images(gallery, block, room)
-        features[block] = _unit(vectors @ whitening)
+    for part in reversed(parts):
+        if part != parts[-1]:  # which is still there
+            vectors = _standardised_images(gallery, part, room)
+        features[part] = _unit(vectors @ whitening)
     return whitening, features.T
 
 
 def _standardised_images(images: ImageRows, block: slice, room: np.ndarray) -> np.ndarray:
     """Read, average and standardise a block of images into `room`; return what it fills there."""
     rows = images.rows[block]
-    for part in _slices(len(rows), IMAGES_AT_ONCE):
+    for part in blocks(len(rows), IMAGES_AT_ONCE):
         room[part] = _standardised(_averaged(ImageRows(images.images, rows[part])))
     return room[: len(rows)]
 
@@ -173,7 +174,7 @@ def _averaged(images: ImageRows) -> np.ndarray:
     columns = _box_weights(width, min(SIDE, width))
     small = np.empty((len(images), len(rows), len(columns), 3), dtype=np.float32)
     at_once = min(IMAGES_AT_ONCE, max(1, PIXELS_AT_ONCE // (height * width * 3)))
-    for part in _slices(len(images), at_once):
+    for part in blocks(len(images), at_once):
         values = images[part].astype(np.float32)
         small[part] = np.einsum("rh,nhwc,kw->nrkc", rows, values, columns, optimize=True)
     return small
@@ -220,7 +221,3 @@ def _variants(small: np.ndarray) -> Iterator[np.ndarray]:
         padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
         for y, x in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)):
             yield padded[:, y : y + height, x : x + width]
-
-
-def _slices(total: int, step: int) -> Iterator[slice]:
-    return (slice(start, min(start + step, total)) for start in range(0, total, step))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from siamese.blocks import blocks
 from siamese.embedding_file import Embeddings
 from siamese.errors import InputError
 from siamese.evaluation.evaluate_params import EvaluateParams, round_figure
@@ -64,8 +65,7 @@ def classify(gallery: Embeddings, queries: Embeddings, params: EvaluateParams) -
     of_nearest, average_precision, r_precision = np.empty((3, n_queries))
     # R may be half of the gallery, where there are few classes: not for all queries at once.
     at_once = max(1, NEIGHBOURS_AT_ONCE // wanted)
-    for start in range(0, n_queries, at_once):
-        part = slice(start, start + at_once)
+    for part in blocks(n_queries, at_once):
         found, distances = nearest(gallery.vectors, queries.vectors[part], wanted, progress=True)
         rows[part], of_nearest[part] = found[:, : ks[-1]], distances[:, 0]
         average_precision[part], r_precision[part] = precision_at_r(

@@ -3,7 +3,7 @@
 Pixels are compared by blocks of images, so that no more than a few blocks are in memory.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 from tqdm import tqdm
 
+from siamese.blocks import blocks
 from siamese.data.dataset import Dataset, ImageRows
 from siamese.data.manifest import read_manifest
 from siamese.errors import InputError
@@ -100,26 +101,25 @@ def nearest_images(
             " to that"
         )
     at_once = max(1, VALUES_AT_ONCE // gallery.images[:1].size)
-    parts, blocks = list(_slices(len(queries), at_once)), list(_slices(len(gallery), at_once))
+    asked_parts, parts = (list(blocks(len(images), at_once)) for images in (queries, gallery))
     rows = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float64)
     hide = None if progress else True
-    with tqdm(total=len(parts) * len(blocks), desc="pixels", unit="block", disable=hide) as bar:
-        for part in parts:
-            asked = _pixels(queries[part])  # (q, D)
+    total = len(asked_parts) * len(parts)
+    with tqdm(total=total, desc="pixels", unit="block", disable=hide) as bar:
+        for asked_part in asked_parts:
+            asked = _pixels(queries[asked_part])  # (q, D)
             best = np.empty((len(asked), 0), dtype=np.int64)
             best_distances = np.empty((len(asked), 0), dtype=np.float64)
-            for block in blocks:
-                found, gaps = nearest(
-                    _pixels(gallery[block]), asked, min(k, block.stop - block.start)
-                )
-                best = np.concatenate([best, found + block.start], axis=1)
+            for part in parts:
+                found, gaps = nearest(_pixels(gallery[part]), asked, min(k, part.stop - part.start))
+                best = np.concatenate([best, found + part.start], axis=1)
                 best_distances = np.concatenate([best_distances, gaps], axis=1)
                 order = np.lexsort((best, best_distances), axis=-1)[:, :k]
                 best = np.take_along_axis(best, order, 1)
                 best_distances = np.take_along_axis(best_distances, order, 1)
                 bar.update()
-            rows[part], distances[part] = best, best_distances
+            rows[asked_part], distances[asked_part] = best, best_distances
     return rows, distances
 
 
@@ -133,7 +133,7 @@ def image_distances(images: np.ndarray, left: np.ndarray, right: np.ndarray) -> 
     """
     distances = np.empty(len(left), dtype=np.float64)
     at_once = max(1, PAIR_VALUES_AT_ONCE // images[:1].size)
-    for part in _slices(len(left), at_once):
+    for part in blocks(len(left), at_once):
         pixels = _pixels(images[np.concatenate([left[part], right[part]])])  # (2·p, D)
         first, second = np.arange(len(pixels)).reshape(2, -1)
         distances[part] = pair_distances(pixels, first, second)
@@ -162,7 +162,3 @@ def _is_right(gallery_labels: np.ndarray, rows: np.ndarray, query_labels: np.nda
 def _pixels(images: np.ndarray) -> np.ndarray:
     """Return images as rows of numbers, float32 `[n, H·W·3]`."""
     return images.reshape(len(images), -1).astype(np.float32)
-
-
-def _slices(total: int, step: int) -> Iterator[slice]:
-    return (slice(start, min(start + step, total)) for start in range(0, total, step))

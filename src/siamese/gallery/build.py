@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from siamese.blocks import blocks
 from siamese.data.dataset import FILES, Dataset, load_dataset
 from siamese.data.images import fit_image
 from siamese.embedding_file import Embeddings, load_embeddings
@@ -143,8 +144,7 @@ def _pipeline_rows(embeddings: Embeddings, dataset: Dataset) -> Iterator[Rows]:
     fine_names = np.array(dataset.classes.fine, dtype=object)
     coarse_names = np.array(dataset.classes.coarse, dtype=object)
     files = dataset.samples["file"].to_numpy()
-    for start in range(0, len(embeddings.samples), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
+    for part in blocks(len(embeddings.samples), AT_ONCE):
         samples = embeddings.samples[part]
         n = len(samples)
         superclasses = (

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from siamese.blocks import blocks
 from siamese.errors import InputError
 from siamese.gallery.index import index_of
 from siamese.gallery.table import GalleryTable, vectors_of
@@ -108,7 +109,10 @@ class Searcher:
         # No row left out is nearer than the last candidate, but for rounding.
         last = squared.max(axis=1)
         edge = distances[:, k - 1] ** 2
-        is_open = (wanted < n_rows) & (edge >= last - rounding_error(last, queries.shape[1]))
+        # Infinite squares, beyond float32, leave everything open: their difference is not a number.
+        with np.errstate(invalid="ignore"):
+            is_closed = edge < last - rounding_error(last, queries.shape[1])
+        is_open = ~is_closed & (wanted < n_rows)
         return ranked[:, :k], distances[:, :k], is_open
 
     def by_index(self, queries: np.ndarray, k: int, probes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -126,8 +130,7 @@ class Searcher:
         numbers = np.empty((len(queries), k), dtype=np.int64)
         distances = np.empty((len(queries), k), dtype=np.float64)
         wanted = min(k + SPARE, len(self.table))
-        for start in range(0, len(queries), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
+        for part in blocks(len(queries), AT_ONCE):
             candidates = self._candidates(queries[part], wanted, probes)
             if candidates is None:
                 numbers[part], distances[part] = self.nearest(queries[part], k)
