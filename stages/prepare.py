@@ -71,7 +71,10 @@ def open_source(params: Any) -> Source:
         check_place(Path(place), key, workspace.ROOT)
         if note := untracked_note(Path(place), key, workspace.ROOT):
             print(note)
-    return FolderImages(list_images(Path(params.data.path), Path(params.data.images)))
+    listing = list_images(Path(params.data.path), Path(params.data.images))
+    for note in listing.notes:
+        print(note)
+    return FolderImages(listing)
 
 
 if __name__ == "__main__":

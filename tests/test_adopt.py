@@ -1,6 +1,8 @@
 """`siamese adopt`: what it sets can be drawn, comments stay, and nothing is changed in error."""
 
 import shutil
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,11 @@ def workspace(tmp_path: Path) -> Path:
 def test_the_folder_and_what_depends_on_it_are_set(workspace: Path) -> None:
     adopted = adopt(Path("photos"), wanted={"data.image_size": 48}, workspace=workspace)
     content = yaml.safe_load((workspace / "params.yaml").read_text())
-    for name, (_, new) in adopted.changes.items():
+    before = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for name, (old, new) in adopted.changes.items():
         section, _, key = name.partition(".")
         assert content[section][key] == new
+        assert before[section][key] == old != new
     assert content["data"]["name"] == "folder"
     assert content["data"]["path"] == "photos"
     assert content["data"]["image_size"] == 48
@@ -74,6 +78,9 @@ def test_adopting_again_changes_nothing(workspace: Path) -> None:
         ("photos", {"prepare.split_by": "group"}, "has no groups"),
         ("photos", {"prepare.split_by": "class"}, "two at least must stay"),
         ("photos", {"data.novel_classes": 2}, "two classes at least"),
+        ("photos", {"data.novel_classes": -3}, r"/params\.yaml: `data\.novel_classes` is -3"),
+        ("photos", {"data.image_size": 0}, r"/params\.yaml: `data\.image_size` is 0"),
+        ("photos", {"network.architecture": "vgg"}, "`network.architecture` is 'vgg'"),
     ],
 )
 def test_an_error_changes_nothing(
@@ -84,6 +91,80 @@ def test_an_error_changes_nothing(
         adopt(Path(path), wanted=wanted, workspace=workspace)
     assert (workspace / "params.yaml").read_bytes() == before
     assert {file.name for file in workspace.iterdir()} == {"params.yaml", "photos"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file; run from the folder that holds"),
+        ("data: [", "cannot be parsed as YAML"),
+        ("", "expected one mapping a section"),
+        ("data: 5", "key `data.name` is missing"),
+    ],
+)
+def test_a_broken_parameter_file_is_named(
+    workspace: Path, content: str | None, message: str
+) -> None:
+    file = workspace / "params.yaml"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(InputError, match=message):
+        adopt(Path("photos"), workspace=workspace)
+
+
+@pytest.mark.parametrize("name", ["yes", "12:30", "1e3", "null", "#1", "a: b"])
+def test_a_folder_whose_name_means_something_to_yaml(workspace: Path, name: str) -> None:
+    (workspace / "photos").rename(workspace / name)
+    adopt(Path(name), workspace=workspace)
+    assert check_params(workspace / "params.yaml").data.path == name
+
+
+def test_a_table_with_groups_is_split_by_them(workspace: Path) -> None:
+    files = sorted((workspace / "photos").rglob("*.png"))
+    table = pd.DataFrame(
+        {
+            "file": [str(file.relative_to(workspace / "photos")) for file in files],
+            "label": [file.parent.name for file in files],
+            "group": [str(number // 2) for number in range(len(files))],
+        }
+    )
+    table.to_csv(workspace / "table.csv", index=False)
+
+    def split_by(**wanted: Any) -> tuple[str, list[str]]:
+        shutil.copyfile(ROOT / "params.yaml", workspace / "params.yaml")
+        found = adopt(Path("table.csv"), Path("photos"), wanted, workspace)
+        return check_params(workspace / "params.yaml").prepare.split_by, found.notes
+
+    chosen, notes = split_by()
+    assert chosen == "group"
+    assert not any("groups stand" in note for note in notes)
+    chosen, notes = split_by(**{"prepare.split_by": "sample"})
+    assert chosen == "sample"
+    assert any("groups stand in more than one split" in note for note in notes)
+    table["split"] = np.where(np.arange(len(files)) % 3, "train", "test")
+    table.to_csv(workspace / "table.csv", index=False)
+    chosen, notes = split_by()
+    assert chosen == "sample", "splits that are given are taken as they are"
+    assert any("groups stand in more than one split" in note for note in notes)
+
+
+def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> None:
+    names = ["a.png", "b.png"] * 40
+    files = [f"{number}-{name}" for number, name in enumerate(names)]
+    pd.DataFrame({"file": files, "label": [file[-5] for file in files]}).to_csv(
+        workspace / "table.csv", index=False
+    )
+    [note] = adopt(Path("table.csv"), Path("photos"), workspace=workspace).notes
+    assert "none of the images looked at can be opened, 0-a.png for one" in note
+    header = struct.pack(">II5B", 20_000, 20_000, 8, 2, 0, 0, 0)  # a decompression bomb
+    chunk = b"IHDR" + header
+    for file in files:
+        (workspace / "photos" / file).write_bytes(
+            b"\x89PNG\r\n\x1a\n"
+            + struct.pack(">I", len(header))
+            + chunk
+            + struct.pack(">I", zlib.crc32(chunk))
+        )
+    assert len(adopt(Path("table.csv"), Path("photos"), workspace=workspace).notes) == 1
 
 
 def test_the_command_says_what_it_did(

@@ -1,5 +1,6 @@
 """Listing folders and tables of images, with every fault that people make in them."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -47,6 +48,48 @@ def test_folders_of_splits(tmp_path: Path) -> None:
     samples = list_images(tmp_path).samples
     assert samples["split"].tolist() == ["test"] * 2 + ["train"] * 2 + ["validation"] * 2
     assert samples["fine"].tolist() == [0, 1] * 3
+
+
+def test_folders_of_splits_whatever_their_case(tmp_path: Path) -> None:
+    for name in ("Train/a/1.png", "Train/b/1.png", "TEST/a/1.png", "TEST/b/1.png"):
+        draw(tmp_path / name)
+    (tmp_path / "meta").mkdir()  # without an image: no class
+    listing = list_images(tmp_path)
+    assert listing.classes.fine == ("a", "b")
+    assert listing.samples["split"].tolist() == ["test"] * 2 + ["train"] * 2
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (["train", "val"], "`train`, `val`, which are names of splits, but none for `test`"),
+        (["test", "validation"], "names of splits, but none for `train`"),
+        (["train", "test", "more"], "names of splits, and `more` beside them"),
+    ],
+)
+def test_splits_that_are_not_complete_are_not_taken_for_classes(
+    tmp_path: Path, folders: list[str], message: str
+) -> None:
+    for folder in folders:
+        for label in "ab":
+            draw(tmp_path / folder / label / "1.png")
+    with pytest.raises(InputError, match=message):
+        list_images(tmp_path)
+
+
+def test_a_class_without_a_picture_that_can_be_read_is_noted(photos: Path) -> None:
+    assert list_images(photos).notes == ()  # files beside images are passed over in silence
+    (photos / "bat").mkdir()
+    (photos / "bat/1.heic").write_bytes(b"a picture")
+    [note] = list_images(photos).notes
+    assert f"{photos / 'bat'} has files, but no picture" in note
+
+
+def test_a_name_that_is_no_text_is_refused(photos: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")  # Latin-1, from an old archive
+    (photos / "owl/1.png").rename(photos / "owl" / name)
+    with pytest.raises(InputError, match=r"'owl/caf\\udce9\.png' is not UTF-8"):
+        list_images(photos)
 
 
 def test_classes_that_are_called_like_a_split_stay_classes(tmp_path: Path) -> None:
@@ -97,6 +140,7 @@ GOOD = {"file": ["a", "b", "c"], "label": ["x", "y", "x"]}
         ({"label": ["x", " ", "y"]}, "row 2 has no `label`"),
         ({"file": ["a", "../b", "c"]}, r"row 2: `file` is '\.\./b'; expected a path below"),
         ({"file": ["a", "b", "/c"]}, "row 3: `file` is '/c'"),
+        ({"file": ["a", "\0", "c"]}, "row 2: .*no name has a NUL"),
         ({"file": ["a", "b", "a"]}, "row 3: a stands there a second time"),
         ({"file": ["a", "b", "./a"]}, "row 3: a stands there a second time"),
         ({"label": ["x", "x", "x"]}, "all 3 images are of one class, `x`"),
@@ -135,10 +179,19 @@ def test_places_that_hold_no_data_set_are_refused(photos: Path) -> None:
         list_images(table, photos)
 
 
-def test_a_link_to_a_class_folder_is_refused(photos: Path) -> None:
-    (photos / "bat").symlink_to(photos / "owl")
-    with pytest.raises(InputError, match="bat is a link to a folder"):
+@pytest.mark.parametrize("name", ["bat", "cat/more", "owl/deep/er/more"])
+def test_a_link_to_a_folder_is_refused_at_any_depth(photos: Path, name: str) -> None:
+    (photos / name).symlink_to(photos / "owl")
+    with pytest.raises(InputError, match=f"{name} is a link to a folder"):
         list_images(photos)
+
+
+@pytest.mark.parametrize("end", [",", ",x"])
+def test_rows_with_more_fields_than_names_are_refused(tmp_path: Path, end: str) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text(f"file,label\na.png,owl{end}\nb.png,cat{end}\n")
+    with pytest.raises(InputError, match="more fields than its first line has names"):
+        list_images(table, tmp_path)
 
 
 def test_places_that_dvc_could_not_watch_are_refused(tmp_path: Path) -> None:
@@ -167,9 +220,12 @@ def test_a_folder_that_nobody_tracks_is_noted(tmp_path: Path) -> None:
     (tmp_path / "some/photos.dvc").unlink()
     subprocess.run(["git", "add", "some"], cwd=tmp_path, check=True)
     assert untracked_note(path, "data.path", tmp_path) is None
-    note = untracked_note(tmp_path / path, "data.path", tmp_path / "some")
+    note = untracked_note(tmp_path / path, "data.path", tmp_path / "elsewhere")
     assert note is not None
     assert "outside the repository" in note
+    note = untracked_note(tmp_path / path, "data.path", tmp_path)
+    assert note is not None
+    assert "an absolute path" in note
 
 
 def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from siamese.data.dataset import Classes, Dataset, load_dataset
-from siamese.data.prepare import RawImages, identical_pairs, prepare
+from siamese.data.folder import list_images
+from siamese.data.prepare import FolderImages, RawImages, identical_pairs, prepare
 from siamese.data.splits import PrepareParams
+from siamese.errors import InputError
 from tests.test_splits import params
 
 TENTH = params()
@@ -148,3 +150,15 @@ def test_the_files_have_the_documented_types_and_are_the_same_each_time(tmp_path
         "duplicate_of": "int64",
     }
     assert table["coarse"].null_count == len(table)
+
+
+def test_too_few_images_that_can_be_read_name_those_that_cannot(tmp_path: Path) -> None:
+    """As with `data.images` set to a wrong folder: no class, no split is at fault then."""
+    rows = [(f"{label}/{number}.png", label) for label in "ab" for number in range(10)]
+    pd.DataFrame(rows, columns=["file", "label"]).to_csv(tmp_path / "table.csv", index=False)
+    source = FolderImages(list_images(tmp_path / "table.csv", tmp_path))
+    with pytest.raises(InputError) as caught:
+        prepare(source, tmp_path, params(), image_size=4, unreadable="leave_out")
+    assert "the split `train` is empty" in str(caught.value)
+    assert "20 of 20 images cannot be read:\n  a/" in str(caught.value)
+    assert "no such file or directory" in str(caught.value)

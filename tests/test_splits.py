@@ -85,6 +85,7 @@ def test_unbalanced_classes_keep_two_samples_for_training(
         assert train >= 2
         if count >= 3:
             assert test >= 1
+            # The split as a whole is rounded up, by less than one; then each class, likewise.
             assert abs(test - share * count) < 2
         if count >= 4 and test < count - 2:
             assert validation >= 1
@@ -121,6 +122,42 @@ def test_no_group_stands_on_both_sides(counts: list[int], groups: int, seed: int
     assert set(cut["split"]) == {"train", "validation", "test"}
     share = (cut["split"] == "test").mean()
     assert 0.05 < share < 0.6
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02, 0.04])
+def test_by_group_a_small_share_is_the_smallest_part(share: float) -> None:
+    samples, classes = table([1000, 1000], groups=400)
+    cut = cut_splits(samples, classes, 0, params(split_by="group", test=share))
+    assert (cut["split"] == "test").mean() == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_large_group_does_not_make_a_small_share_large() -> None:
+    """Of 200 samples 100 are one group: a fifth without it can be had, with it at least half."""
+    samples, classes = table([100, 100])
+    samples["group"] = [f"g{0 if row < 100 else row // 5}" for row in range(200)]
+    for seed in range(10):
+        cut = cut_splits(samples, classes, 0, params(split_by="group", test=0.2, seed=seed))
+        assert (cut["split"] == "test").sum() <= 40
+
+
+def test_divided_groups_are_noted_unless_groups_are_kept_together() -> None:
+    samples, classes = table([30, 30], groups=20)
+    for split_by in ("sample", "group"):
+        cut = cut_splits(samples, classes, 0, params(split_by=split_by))
+        divided = sum(len(set(own["split"])) > 1 for _, own in cut.groupby("group"))
+        notes = check_splits(cut, classes, split_by)
+        assert bool(divided) == (split_by == "sample")
+        note = f"note: {divided} of {samples['group'].nunique()} groups stand in more than one"
+        assert any(one.startswith(note) for one in notes) == bool(divided)
+    samples["split"] = np.where(np.arange(60) % 2, "train", "test")  # of the data set's own
+    cut = cut_splits(samples, classes, 0, params())
+    assert "groups stand in more than one split" in check_splits(cut, classes, "sample")[0]
+
+
+def test_a_large_share_leaves_two_of_each_class() -> None:
+    cut = cut_splits(*table([19, 20, 4]), 0, params(test=0.9))
+    left = cut[cut["split"] != "test"].groupby("fine").size()
+    assert left.tolist() == [2, 2, 2]
 
 
 def test_groups_follow_the_share_of_each_class() -> None:

@@ -4,6 +4,9 @@ The pairs that can be drawn depend on how many images there are of how many clas
 here are the defaults for CIFAR-100, cut down to what the data gives; comments stay.
 """
 
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,16 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
+from yaml import safe_load
 
-from siamese.data.data_params import NONE
+from siamese.data.data_params import NONE, DataParams
 from siamese.data.folder import Listing, check_place, list_images, untracked_note
 from siamese.data.splits import PrepareParams, check_splits, cut_splits
 from siamese.errors import InputError
 from siamese.files import new_file
-from siamese.params import PARAMS_FILE, read_sections
+from siamese.params import PARAMS_FILE, read_document, read_sections
+from siamese.schema import check_params
 
 CLASSES_PER_BATCH, BATCH_SIZE, FEWEST_BATCHES = 32, 128, 16
 VALIDATION_PAIRS, TEST_PAIRS = 10_000, 20_000
@@ -64,40 +70,70 @@ def adopt(
             them. Nothing is changed then.
     """
     path, images = _within(path, workspace), _within(images or Path(NONE), workspace)
-    notes = []
+    notes: list[str] = []
     places = {"data.path": path} | ({} if images == Path(NONE) else {"data.images": images})
     for key, place in places.items():
         check_place(place, key, workspace)
         if note := untracked_note(place, key, workspace):
             notes.append(note)
     listing = list_images(workspace / path, None if images == Path(NONE) else workspace / images)
+    has_splits = bool(listing.samples["split"].notna().all())
+    values = {"data.name": "folder", "data.path": str(path), "data.images": str(images)}
+    if "group" in listing.samples and not has_splits:
+        values["prepare.split_by"] = "group"
+    values |= wanted or {}
     file = workspace / PARAMS_FILE
-    yaml = YAML()
-    yaml.width = 1000
-    document = yaml.load(file.read_text(encoding="utf-8"))
-    values = {
-        "data.name": "folder",
-        "data.path": str(path),
-        "data.images": str(images),
-        **(wanted or {}),
-    }
-    changes = _set(document, values, {})
-    prepare: PrepareParams = read_sections(file, prepare=PrepareParams).prepare
-    prepare = prepare.model_copy(update={"split_by": document["prepare"]["split_by"]})
-    novel = document["data"]["novel_classes"]
-    cut = cut_splits(listing.samples, listing.classes, novel, prepare)
-    notes += check_splits(cut, listing.classes, prepare.split_by)
-    changes = _set(document, fitting(cut), changes)
-    with new_file(file) as partial:
-        yaml.dump(document, partial)
+    with _rewriting(file) as (document, save):
+        changes = _set(document, values, {})
+        partial = save()
+        params = read_sections(partial, data=DataParams, prepare=PrepareParams)
+        novel, prepare = params.data.novel_classes, params.prepare
+        cut = cut_splits(listing.samples, listing.classes, novel, prepare)
+        notes += [*listing.notes, *check_splits(cut, listing.classes, prepare.split_by)]
+        changes = _set(document, fitting(cut), changes)
+        check_params(save())
+        sides = _sides(listing)
     counts = cut["split"].value_counts()
     found = [
         _described(path, listing),
         ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test"))
-        + (" (the splits it came with)" if listing.samples["split"].notna().all() else ""),
-        _sizes(listing, document["data"]["image_size"]),
+        + (" (the splits it came with)" if has_splits else f" (by {prepare.split_by})"),
     ]
+    size = f"{params.data.image_size} x {params.data.image_size} pixels (data.image_size)"
+    if sides:
+        width, height = np.median(sides, axis=0).astype(int)
+        found.append(
+            f"{width} x {height} pixels by the median of {len(sides)} looked at, to be brought to"
+            f" {size}"
+        )
+    else:
+        notes.append(
+            f"note: none of the images looked at can be opened, {listing.samples['file'].iloc[0]}"
+            f" for one{'; is data.images right?' if images != Path(NONE) else ''}"
+        )
     return Adopted(found, changes, notes)
+
+
+@contextmanager
+def _rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
+    """Yield the content of a parameter file, and what writes it to a file beside, for a check.
+
+    The last one written takes the file's place if the block succeeds.
+    """
+    read_document(file)  # says what is wrong with it, if anything is
+    yaml = YAML()
+    yaml.width = 1000
+    document = yaml.load(file.read_text(encoding="utf-8"))
+    with new_file(file) as partial:
+
+        def save() -> Path:
+            yaml.dump(document, partial)
+            return partial
+
+        try:
+            yield document, save
+        except InputError as error:
+            raise InputError(str(error).replace(str(partial), str(file))) from None
 
 
 def fitting(samples: pd.DataFrame) -> Changes:
@@ -165,16 +201,21 @@ def _set(
     """Set parameters by dotted name; return all changes made so far."""
     for name, value in values.items():
         section, _, key = name.partition(".")
-        if key not in document.get(section, {}):
+        content = document.get(section)
+        if not isinstance(content, dict) or key not in content:
             raise InputError(f"{PARAMS_FILE}: key `{name}` is missing")
-        old = document[section][key]
+        old = content[key]
         if old == value:
             continue
-        changes[name] = (changes.get(name, (old,))[0], value)
-        if isinstance(value, list):  # in place: it stays on one line, if it was
-            old[:] = value
+        before = list(old) if isinstance(old, list) else old
+        changes[name] = (changes.get(name, (before,))[0], value)
+        if isinstance(value, list) and isinstance(old, list):
+            old[:] = value  # in place: it stays on one line, if it was
+        elif isinstance(value, str) and safe_load(value) != value:
+            # Stages read by the rules of YAML 1.1, where `yes` without quotes is no text.
+            content[key] = SingleQuotedScalarString(value)
         else:
-            document[section][key] = value
+            content[key] = value
     return changes
 
 
@@ -194,19 +235,13 @@ def _described(path: Path, listing: Listing) -> str:
     )
 
 
-def _sizes(listing: Listing, image_size: int) -> str:
+def _sides(listing: Listing) -> list[tuple[int, int]]:
+    """Return width and height of some of the images, as far as they can be opened."""
     chosen = np.unique(np.linspace(0, len(listing.samples) - 1, OPENED).round().astype(int))
     sides = []
     for name in listing.samples["file"].iloc[chosen]:
-        try:
+        with suppress(Exception), warnings.catch_warnings():  # `prepare` says what is wrong
+            warnings.simplefilter("ignore")
             with Image.open(listing.root / name) as image:
                 sides.append(image.size)
-        except OSError:
-            continue  # `prepare` says it
-    if not sides:
-        return f"to be brought to {image_size} x {image_size} pixels"
-    width, height = np.median(sides, axis=0).astype(int)
-    return (
-        f"{width} x {height} pixels by the median of {len(sides)} looked at, to be brought to"
-        f" {image_size} x {image_size} (data.image_size)"
-    )
+    return sides

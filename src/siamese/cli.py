@@ -72,7 +72,6 @@ def _show(options: argparse.Namespace) -> None:
 
 def _adopt(options: argparse.Namespace) -> None:
     from siamese.adopt import adopt
-    from siamese.schema import check_params
 
     wanted = {
         "data.image_size": options.image_size,
@@ -87,7 +86,6 @@ def _adopt(options: argparse.Namespace) -> None:
         print(f"  {name:<26}{old} -> {new}")
     for note in adopted.notes:
         print(note)
-    check_params(Path("params.yaml"))
     print("Next: dvc repro, and siamese show")
 
 

@@ -9,6 +9,7 @@ superclass). No image is opened here.
 
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -38,11 +39,13 @@ class Listing:
             to the root), `fine` (int64), `coarse` (Int64, null where there is none), `split` (str),
             or null in all rows) and, if there are groups, `group` (str).
         classes: the names of the labels, in ascending order.
+        notes: sentences on what is worth knowing.
     """
 
     root: Path
     samples: pd.DataFrame
     classes: Classes
+    notes: tuple[str, ...] = ()
 
 
 def list_images(path: Path, images: Path | None = None) -> Listing:
@@ -112,9 +115,11 @@ def untracked_note(path: Path, key: str, workspace: Path) -> str | None:
         workspace: the folder that holds dvc.yaml.
     """
     if path.is_absolute():
+        is_inside = path.resolve().is_relative_to(workspace.resolve())
+        where = "an absolute path" if is_inside else "outside the repository"
         return (
-            f"note: {key} is {path}, outside the repository: this machine alone can run `prepare`."
-            " `dvc add` a folder inside, and others can pull it"
+            f"note: {key} is {path}, {where}: this machine alone can run `prepare`. `dvc add` a"
+            " folder of the repository, and others can pull it"
         )
     if any((workspace / f"{place}.dvc").is_file() for place in (path, *path.parents)):
         return None
@@ -132,32 +137,84 @@ def untracked_note(path: Path, key: str, workspace: Path) -> str | None:
 
 
 def _class_folders(path: Path) -> Listing:
-    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
-    for name in names:
-        if (path / name).is_symlink():
+    with_files = _folders_with_files(path)
+    files = [file.relative_to(path) for file in images_in(path)]
+    for file in files:
+        try:
+            str(file).encode()
+        except UnicodeEncodeError:
             raise InputError(
-                f"data.path: {path / name} is a link to a folder; links are not followed, and DVC"
-                " would not see what changes behind it: copy or move the folder"
-            )
-    names = [name for name in names if not name.startswith(".")]
-    has_splits = {"train", "test"} <= set(names) <= set(SPLIT_NAMES)
-    rows = []
-    for file in images_in(path):
-        name = file.relative_to(path).as_posix()
-        *folders, _ = name.split("/")
-        split = SPLIT_NAMES[folders.pop(0)] if has_splits and folders else None
-        if not folders:
-            raise InputError(
-                f"data.path: {path / name} lies in no class folder; expected"
-                f" {path}/{'split/' if has_splits else ''}label/file"
-            )
-        rows.append((name, folders[0], split))
-    if not rows:
+                f"data.path: {path}: the name {str(file)!r} is not UTF-8; rename it"
+            ) from None
+    if not files:
         raise InputError(
             f"data.path: {path}: no image in it; expected a folder a class, with files whose names"
             f" end in one of {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
-    return _listing(path, pd.DataFrame(rows, columns=["file", "label", "split"]))
+    splits = _split_folders(path, {file.parts[0] for file in files if len(file.parts) > 1})
+    rows = []
+    for file in files:
+        *folders, _ = file.parts
+        split = splits[folders.pop(0)] if splits and folders else None
+        if not folders:
+            raise InputError(
+                f"data.path: {path / file} lies in no class folder; expected"
+                f" {path}/{'split/' if splits else ''}label/file"
+            )
+        rows.append((file.as_posix(), folders[0], split))
+    used = {parent for file in files for parent in file.parents}
+    notes = [
+        f"note: {path / folder} has files, but no picture whose name ends in one of"
+        f" {', '.join(sorted(IMAGE_SUFFIXES))}; they are passed over"
+        for folder in with_files
+        if folder not in used
+    ]
+    return _listing(path, pd.DataFrame(rows, columns=["file", "label", "split"]), notes=notes)
+
+
+def _folders_with_files(path: Path) -> list[Path]:
+    """Return the folders that have files, relative to the path; refuse links, which hide some."""
+    found = []
+    for inner, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders:
+            if (folder := Path(inner, name)).is_symlink():
+                raise InputError(
+                    f"data.path: {folder} is a link to a folder; links are not followed, and DVC"
+                    " would not see what changes behind it: copy or move the folder"
+                )
+        if any(not name.startswith(".") for name in files):
+            found.append(Path(inner).relative_to(path))
+    return found
+
+
+def _split_folders(path: Path, names: set[str]) -> dict[str, str]:
+    """Return the split that each folder of the first level stands for; none, if they are classes.
+
+    Raises:
+        InputError: it cannot be told which they are.
+    """
+    splits = {
+        name: SPLIT_NAMES[name.lower()] for name in sorted(names) if name.lower() in SPLIT_NAMES
+    }
+    present, others = set(splits.values()), sorted(names - set(splits))
+    if not others and {"train", "test"} <= present:
+        return splits
+    named = ", ".join(f"`{name}`" for name in splits)
+    if splits and not others:
+        missing = "test" if "train" in present else "train"
+        raise InputError(
+            f"data.path: {path} has the folders {named}, which are names of splits, but none for"
+            f" `{missing}`; rename one (validation is cut from `train` if it is not given), or give"
+            " a table of files, labels and splits"
+        )
+    if {"train", "test"} <= present:
+        raise InputError(
+            f"data.path: {path} has the folders {named}, which are names of splits, and"
+            f" `{others[0]}` beside them; expected splits alone, with a folder a class in each, or"
+            " classes alone: move it away, or give a table of files and labels"
+        )
+    return {}
 
 
 def _table(path: Path, images: Path) -> Listing:
@@ -169,6 +226,12 @@ def _table(path: Path, images: Path) -> Listing:
             table = pd.read_parquet(path)
     except Exception as error:  # pandas and Arrow have many ways to refuse a file
         raise InputError(f"{path}: cannot be read as a table ({error})") from None
+    if path.suffix.lower() == ".csv" and not isinstance(table.index, pd.RangeIndex):
+        # pandas takes the first field of each row as the row's name then.
+        raise InputError(
+            f"{path}: its rows have more fields than its first line has names; put text that holds"
+            " a comma into double quotes"
+        )
     for name in REQUIRED:
         if name not in table:
             raise InputError(
@@ -202,6 +265,8 @@ def _check_files(path: Path, files: pd.Series) -> None:
                 f"{path}: row {row}: `file` is {str(part)!r}; expected a path below data.images,"
                 " relative to it"
             )
+        if "\0" in str(part):
+            raise InputError(f"{path}: row {row}: `file` is {str(part)!r}; no name has a NUL")
     names = pd.Series([str(part) for part in parts])
     if (again := names.duplicated()).any():
         name = names[again].iloc[0]
@@ -225,7 +290,9 @@ def _splits(path: Path, column: pd.Series) -> pd.Series:
     return splits
 
 
-def _listing(root: Path, table: pd.DataFrame, source: Path | None = None) -> Listing:
+def _listing(
+    root: Path, table: pd.DataFrame, source: Path | None = None, notes: Sequence[str] = ()
+) -> Listing:
     """Number the labels, and check what is said of them."""
     table = table.sort_values("file", ignore_index=True)
     names = sorted(set(table["label"]))
@@ -255,7 +322,7 @@ def _listing(root: Path, table: pd.DataFrame, source: Path | None = None) -> Lis
     samples["coarse"] = samples["coarse"].astype("Int64")
     if "group" in table:
         samples["group"] = table["group"]
-    return Listing(root, samples, Classes(tuple(names), tuple(coarse_names)))
+    return Listing(root, samples, Classes(tuple(names), tuple(coarse_names)), tuple(notes))
 
 
 def _first(where: pd.Series) -> int:

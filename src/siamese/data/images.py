@@ -306,8 +306,9 @@ def _check_file(file: Path) -> None:
     """Make sure, from outside, that there is a file, and one that may be opened."""
     try:
         status = file.stat()
-    except OSError as error:
-        raise InputError(f"{file}: {(error.strerror or str(error)).lower()}") from None
+    except (OSError, ValueError) as error:  # of a name with a NUL, ValueError
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{file}: {reason.lower()}") from None
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{file}: a folder; expected a picture file")
     if not stat.S_ISREG(status.st_mode):

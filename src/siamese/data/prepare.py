@@ -140,9 +140,17 @@ def prepare(
             is_read[position] = True
             writer.append(image)
     if faults and unreadable == "stop":
-        raise InputError(_unreadable(faults, len(cut)))
+        raise InputError(
+            f"{_unreadable(faults, len(cut))}\nMend or remove them, or set `data.unreadable:"
+            " leave_out`"
+        )
     samples = cut[is_read].reset_index(drop=True)
-    notes = check_splits(samples, source.classes, params.split_by)
+    try:
+        notes = check_splits(samples, source.classes, params.split_by)
+    except InputError as error:
+        if not faults:
+            raise
+        raise InputError(f"{error}\n{_unreadable(faults, len(cut))}") from None
     samples["sample"] = np.arange(len(samples))
     samples["duplicate_of"] = pd.array(copies, dtype="Int64")
     samples = samples[_columns(samples)]
@@ -168,7 +176,4 @@ def _unreadable(faults: list[tuple[str, str]], total: int) -> str:
     lines = [f"  {file}: {reason}" for file, reason in faults[:LISTED]]
     if len(faults) > LISTED:
         lines.append(f"  and {len(faults) - LISTED} more")
-    return (
-        f"{len(faults):,} of {total:,} images cannot be read. Mend or remove them, or set"
-        " `data.unreadable: leave_out`:\n" + "\n".join(lines)
-    )
+    return f"{len(faults):,} of {total:,} images cannot be read:\n" + "\n".join(lines)

@@ -134,8 +134,9 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
             f" ({_example(samples, single[0], 'train')}); a pair of a class takes two: add images,"
             " or leave the class out"
         )
+    notes = _divided_groups(samples)
     if split_by == "class":
-        return []
+        return notes
     is_allowed = counts["train"] > 0
     if "enrolled" in samples:
         is_allowed[samples.loc[samples["enrolled"], "fine"]] = True
@@ -147,10 +148,23 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
                 " Give them training images; or, to verify images of classes that training has"
                 " never seen, set `prepare.split_by: class`"
             )
-    return [
+    return notes + [
         f"note: {_classes(absent, classes)} absent from the split `{name}`: too few images"
         for name in ("validation", "test")
         if len(absent := np.flatnonzero((counts["train"] > 0) & (counts[name] == 0)))
+    ]
+
+
+def _divided_groups(samples: pd.DataFrame) -> list[str]:
+    """Return a note if groups stand in more than one split."""
+    if "group" not in samples:
+        return []
+    counts = samples.groupby("group")["split"].nunique()
+    if not (n_divided := int((counts > 1).sum())):
+        return []
+    return [
+        f"note: {n_divided:,} of {len(counts):,} groups stand in more than one split;"
+        " `prepare.split_by: group` keeps each on one side"
     ]
 
 
@@ -223,7 +237,7 @@ def _cut(
 
 
 def _by_sample(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Choose a share of the samples, int64: of large classes by scikit-learn, of others one."""
+    """Choose a share of the samples, int64; two of a class stay, and one of three leaves."""
     # Imported here, as below: it takes a second, and whoever wants the schema need not wait for it.
     from sklearn.model_selection import train_test_split
 
@@ -238,7 +252,8 @@ def _by_sample(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
         parts.append(chosen)
     rng = np.random.default_rng(seed)
     for label in np.flatnonzero(~is_large & (counts >= 3)):
-        parts.append(rng.choice(np.flatnonzero(labels == label), 1))
+        count = min(max(1, round(share * counts[label])), counts[label] - 2)
+        parts.append(rng.choice(np.flatnonzero(labels == label), count, replace=False))
     return np.concatenate([np.empty(0, dtype=np.int64), *parts])
 
 
@@ -248,8 +263,9 @@ def _by_group(
     """Choose the samples of whole groups, about a share of each class, int64."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    fraction = Fraction(share).limit_denominator(MOST_PARTS)
-    wanted, parts = max(1, fraction.numerator), max(2, fraction.denominator)
+    smallest = Fraction(1, MOST_PARTS)
+    fraction = min(max(Fraction(share).limit_denominator(MOST_PARTS), smallest), 1 - smallest)
+    wanted, parts = fraction.numerator, fraction.denominator
     n_groups = len(np.unique(groups))
     if n_groups < parts:
         raise InputError(
@@ -262,8 +278,10 @@ def _by_group(
     with warnings.catch_warnings():
         # Of classes with fewer samples than parts: `check_splits` says what comes of it.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        chosen = [test for _, test in folds.split(labels, labels, groups)][:wanted]
-    return np.concatenate(chosen)
+        found = [test for _, test in folds.split(labels, labels, groups)]
+    # A large group makes a large part: those come first that are as large as they should be.
+    found.sort(key=lambda part: abs(len(part) - len(labels) / parts))
+    return np.concatenate(found[:wanted])
 
 
 def _by_class(labels: np.ndarray, share: float, name: str, seed: int) -> np.ndarray:
