@@ -456,7 +456,7 @@ def test_classes_that_training_has_not_are_judged_among_themselves(tmp_path: Pat
     assert set(data.labels.tolist()) == {0, 1}
     assert set(data.validation_labels.tolist()) == {0, 1, 2}
     network = new_network()
-    found = Trainer(data, network, params(monitor_k=1)).validate()["validation_knn"]
+    found = Trainer(data, network, params()).validate()["validation_knn"]
     vectors = embed_images(network, data.validation_images, 10).astype(np.float64)
     right = 0
     for row, vector in enumerate(vectors):

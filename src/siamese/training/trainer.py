@@ -185,7 +185,8 @@ class Trainer:
 
         The validation samples are the queries, a fixed part of the training samples the gallery.
         Where training has not all of their classes (`prepare.split_by: class`), the gallery of each
-        is all other validation samples.
+        is all other validation samples, and the nearest alone decides: a class has one sample fewer
+        to vote for its own than for others, and would be outvoted where it has few.
         """
         queries = self._embed(self.data.validation_images)
         left, right = self.data.validation_pairs.T
@@ -198,7 +199,7 @@ class Trainer:
             rows, _ = nearest(gallery, queries, min(self.params.monitor_k, len(gallery)))
         else:
             gallery_labels = self.data.validation_labels
-            rows = nearest_others(queries, np.arange(len(queries)), self.params.monitor_k)
+            rows = nearest_others(queries, np.arange(len(queries)), 1)
         predicted = class_ranking(gallery_labels[rows], top=1)[:, 0]
         return {
             "validation_loss": float(loss),
