@@ -75,7 +75,7 @@ def main() -> None:
     details = evaluation.details
     if evaluation.is_classified:
         predicted = evaluation.per_query["predicted"].to_numpy()
-        counts = confusion_counts(queries.fine, predicted, len(names))
+        counts = confusion_counts(queries.fine, predicted)
         tables["classes"] = class_table(counts, names)
         details = details | {"confused": confused_pairs(counts, names, CONFUSED)}
     with new_folder(PICTURES) as folder:

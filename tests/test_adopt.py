@@ -167,6 +167,16 @@ def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> No
     assert len(adopt(Path("table.csv"), Path("photos"), workspace=workspace).notes) == 1
 
 
+@pytest.mark.parametrize(
+    ("n_classes", "n_images", "split_by"),
+    [(600, 14, "sample"), (1000, 5, "class"), (2000, 5, "class")],
+)
+def test_many_classes_of_few_images_can_be_drawn(
+    n_classes: int, n_images: int, split_by: str
+) -> None:
+    assert draw_what_is_set([n_images] * n_classes, 0, split_by, 0)
+
+
 def test_the_command_says_what_it_did(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +199,11 @@ def test_the_command_says_what_it_did(
 )
 def test_what_is_set_can_be_drawn(counts: list[int], novel: int, split_by: str, seed: int) -> None:
     """Of any classes that can be split at all, every pair that is asked for can be drawn."""
+    draw_what_is_set(counts, novel, split_by, seed)
+
+
+def draw_what_is_set(counts: list[int], novel: int, split_by: str, seed: int) -> bool:
+    """Draw all pairs; return False if it was said before that there are too few images."""
     fine = np.repeat(np.arange(len(counts)), counts)
     samples = pd.DataFrame(
         {
@@ -206,7 +221,7 @@ def test_what_is_set_can_be_drawn(counts: list[int], novel: int, split_by: str, 
         check_splits(cut, classes, split_by)
         found = fitting(cut)
     except InputError:
-        return  # said before anything is drawn
+        return False
     cut["sample"] = np.arange(len(cut))
     cut["duplicate_of"] = pd.array([None] * len(cut), dtype="Int64")
     dataset = Dataset(np.zeros((len(cut), 1, 1, 3), np.uint8), cut, classes)
@@ -218,3 +233,4 @@ def test_what_is_set_can_be_drawn(counts: list[int], novel: int, split_by: str, 
         fixed = draw_fixed(dataset, split, how)
         assert len(fixed) == asked[split]
         assert not fixed.duplicated(["left", "right"]).any()
+    return True

@@ -27,11 +27,12 @@ def listed(vectors: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 @pytest.mark.parametrize("unit", [True, False])
-@pytest.mark.parametrize("at_once", [1, 7, 512])
+@pytest.mark.parametrize(("rows", "at_once"), [(1, 2**23), (7, 2**23), (512, 2**23), (7, 1)])
 def test_every_pair_is_counted_once_where_it_lies(
-    monkeypatch: pytest.MonkeyPatch, at_once: int, unit: bool
+    monkeypatch: pytest.MonkeyPatch, rows: int, at_once: int, unit: bool
 ) -> None:
-    monkeypatch.setattr(all_pairs, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(all_pairs, "ROWS_AT_ONCE", rows)
+    monkeypatch.setattr(all_pairs, "DISTANCES_AT_ONCE", at_once)
     vectors, labels = made_up(30, 0, unit)
     found = pair_histogram(vectors, labels)
     distances, same = listed(vectors, labels)

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,18 @@ def test_sides_that_cannot_be_compared_are_refused(
 
 
 # What is refused.
+
+
+@pytest.mark.parametrize("odd", ["b1", "h0", "h1"])
+def test_among_several_runs_other_queries_are_refused(repository: Repository, odd: str) -> None:
+    """Seeds of a setting with novel classes against seeds of one without, say."""
+    for name in ("b0", "b1", "h0", "h1"):
+        seed = {"train.margin": 1.0 if name < "h" else 0.5, "train.seed": int(name[1])}
+        run = MadeUp(luck=ord(name[0]) + int(name[1]), params=seed)
+        repository.commit(replace(run, n_queries=320) if name == odd else run, name)
+    sides = [find_revisions(names, repository.root) for names in ("b0,b1", "h0,h1")]
+    with pytest.raises(InputError, match=rf"of {odd} \(.*\) about 320"):
+        compare(*sides)
 
 
 def test_other_queries_are_refused(repository: Repository) -> None:

@@ -282,7 +282,7 @@ def test_a_seed_out_of_range_is_refused() -> None:
 
 def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    names = ["one", "two_words"]
+    names = ["one", "two_$words$_$"]
     history = pd.DataFrame(
         {
             "epoch": [1, 2],
@@ -369,11 +369,13 @@ def test_a_headline_is_whole_however_few_the_columns(
 def test_a_confusion_picture_of_many_classes_is_no_larger_than_one_of_few(
     figures: list[Figure], tmp_path: Path
 ) -> None:
-    for n_classes in (60, 61, 500):
+    for n_classes in (60, 61, 500, 1001):
         labels = np.arange(n_classes)
         names = [f"class {label}" for label in labels]
         draw_confusion(labels, labels[::-1], names, tmp_path / "confusion.png")
-    named, *others = figures
+    named, *others, sentence = figures
+    assert not sentence.axes
+    assert "1,001 classes are too many to draw" in sentence.texts[0].get_text()
     assert len(named.axes[0].get_xticklabels()) == len(named.axes[0].texts) == 60
     for figure in others:
         assert not figure.axes[0].get_xticklabels()

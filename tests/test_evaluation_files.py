@@ -54,6 +54,13 @@ def test_the_types_are_those_promised_and_the_values_return(tmp_path: Path) -> N
     np.testing.assert_allclose(pairs["distance"], per_pair["distance"], atol=5.1e-5)
 
 
+def test_labels_of_very_many_classes_return(tmp_path: Path) -> None:
+    per_query, _ = made_up(300, 500)
+    per_query["fine"] = np.arange(300) + 32_600
+    save_per_query(per_query, tmp_path / "queries")
+    assert pd.read_parquet(tmp_path / "queries")["fine"].tolist() == per_query["fine"].tolist()
+
+
 def test_they_are_small_enough_for_git_and_equal_for_equal_outcomes(tmp_path: Path) -> None:
     per_query, per_pair = made_up()
     sizes = []

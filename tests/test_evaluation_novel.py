@@ -370,6 +370,8 @@ def test_the_stage_tells_seen_from_never_seen_classes_and_show_prints_both(tmp_p
     assert novel.startswith(f": {n_novel} of 2 classes, {n_enrolled} more of them enrolled")
     for line in ("gallery of such classes alone, k = 1 ", "pairs: equal error rate", "12.34%"):
         assert line in novel
+    with pytest.raises(InputError, match=r"floor\.json: of other splits than evaluation\.json"):
+        stage.shown({"verification": floors})
     # Without floors of either kind, the figures stand alone.
     assert "34.56%" not in stage.shown(dict(floors))
 
@@ -389,6 +391,8 @@ def test_the_stage_writes_every_file_where_verification_alone_is_asked(tmp_path:
     assert len(pd.read_csv(metrics / "roc.csv")) > 10
     shown = stage.shown({"verification": {"pixels": 0.1234, "untrained": 0.2345}})
     assert "raw pixels (floor), ROC area                12.34%" in shown
+    with pytest.raises(InputError, match=r"floor\.json: of other splits than evaluation\.json"):
+        stage.shown({"pixels": 0.1234, "untrained": 0.2345})
     assert "equal error rate" in shown
     for absent in ("k-NN", "Retrieval", "near-duplicate in", "Best classes"):
         assert absent not in shown

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese.errors import InputError
-from siamese.gallery.novelty import novelty_distance
+from siamese.gallery.novelty import novelty_distance, novelty_distance_among
 
 
 def by_loop(known: np.ndarray, held_out: np.ndarray, share: float) -> float:
@@ -31,6 +31,21 @@ def test_it_is_that_of_a_loop(seed: int, n: int, share: float) -> None:
     assert found == pytest.approx(by_loop(known, held_out, share), rel=1e-12, abs=0)
 
 
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.sampled_from([0.5, 0.99, 1]))
+def test_among_each_other_a_sample_is_not_its_own_neighbour(
+    seed: int, n: int, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-9, 10, (n, 2)).astype(np.float32)
+    rows = np.sort(rng.choice(n, rng.integers(1, n + 1), replace=False))
+    distances = sorted(
+        by_loop(np.delete(vectors, row, axis=0), vectors[row : row + 1], 1) for row in rows
+    )
+    found = novelty_distance_among(vectors, rows, share)
+    assert found == pytest.approx(distances[math.ceil(share * len(rows) - 1e-9) - 1])
+
+
 def test_by_hand() -> None:
     """Four held-out points at distances 1, 2, 3 and 10 of the one known: three quarters are 3."""
     known = np.zeros((1, 1), np.float32)
@@ -44,6 +59,8 @@ def test_a_share_out_of_range_is_refused(share: float) -> None:
     one = np.zeros((1, 1), np.float32)
     with pytest.raises(InputError, match="expected a number above 0 and at most 1"):
         novelty_distance(one, one, share)
+    with pytest.raises(InputError, match="expected a number above 0 and at most 1"):
+        novelty_distance_among(np.zeros((2, 1), np.float32), np.arange(2), share)
 
 
 def test_nothing_to_measure_is_said() -> None:

@@ -4,6 +4,7 @@ The pairs that can be drawn depend on how many images there are of how many clas
 here are the defaults for CIFAR-100, cut down to what the data gives; comments stay.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -151,6 +152,12 @@ def fitting(samples: pd.DataFrame) -> Changes:
     n_classes = train.nunique()
     classes_per_batch = min(CLASSES_PER_BATCH, n_classes)
     batch_size = max(2 * classes_per_batch, min(BATCH_SIZE, len(train) // 4 * 2))
+    batches = max(FEWEST_BATCHES, round(len(train) / (2 * batch_size)))
+    if n_classes > classes_per_batch:
+        # Else classes might not come up equally often: equal shares in a batch, and two rounds of
+        # all classes, were enough in each of hundreds of random cases of up to 2,500 classes.
+        batch_size = batch_size // (2 * classes_per_batch) * 2 * classes_per_batch
+        batches = max(batches, 2 * math.ceil(n_classes / classes_per_batch))
     gallery = len(samples) - len(queries)
     k = [k for k in K if k <= gallery]
     is_mixed = 0 < queries["fine"].isin(train).sum() < len(queries)
@@ -163,7 +170,7 @@ def fitting(samples: pd.DataFrame) -> Changes:
     return {
         "pairs.batch_size": batch_size,
         "pairs.classes_per_batch": classes_per_batch,
-        "pairs.batches_per_epoch": max(FEWEST_BATCHES, round(len(train) / (2 * batch_size))),
+        "pairs.batches_per_epoch": batches,
         "pairs.validation": _n_pairs(validation, VALIDATION_PAIRS, "validation"),
         "pairs.test": test * len(halves),
         "floor.k": k[-1],

@@ -153,8 +153,11 @@ def compare(
     sides = [[Run.of(revision) for revision in side] for side in (base, head)]
     several = max(map(len, sides)) > 1
     if several:
+        first = sides[0][0]
         for side in sides:
             check_one_setting(side)
+            for run in side:
+                check_same_queries(first.results, run.results)
         metrics = compare_settings(*sides)
     else:
         metrics = compare_models(sides[0][0].results, sides[1][0].results, progress)

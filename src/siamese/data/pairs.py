@@ -92,11 +92,14 @@ def draw_training(dataset: Dataset, params: PairsParams, progress: bool = False)
             )
         ]
     except DeadEnd:
-        step = pool.n_classes // math.gcd(pool.n_classes, params.classes_per_batch)
+        width = params.classes_per_batch
+        step = pool.n_classes // math.gcd(pool.n_classes, width)
+        two_rounds = 2 * math.ceil(pool.n_classes / width)
         raise InputError(
             f"`pairs.batches_per_epoch` is {batches} and `pairs.classes_per_batch` is"
-            f" {params.classes_per_batch}: {pool.n_classes} classes cannot come up equally often in"
-            f" an epoch; set batches_per_epoch to a multiple of {step}, or change classes_per_batch"
+            f" {width}: {pool.n_classes} classes cannot come up equally often in an epoch; set"
+            f" batches_per_epoch to a multiple of {step}. Or, which nearly always does, batch_size"
+            f" to a multiple of {2 * width} and batches_per_epoch to {two_rounds} or more"
         ) from None
     table = pd.concat([_table(pool, epoch) for epoch in drawn], ignore_index=True)
     numbers = np.arange(params.epochs * batches, dtype=np.int32).repeat(params.batch_size)
@@ -190,10 +193,13 @@ def _refuse_too_many_fixed(pools: dict[str, Pool], size: int, split: str) -> Non
     if size > most:
         pool = pools[scarcest]
         lower = f"ask for at most {most} pairs, or " if most else ""
+        share = f"`prepare.{split}` sets the split's share"
+        if scarcest == "novel":
+            share = "a smaller `prepare.enrolled` leaves more, and so do more `data.novel_classes`"
         raise InputError(
             f"{asked}, but the {len(pool.numbers)} samples of {pool.name} give only {like} like and"
             f" {unlike} unlike pairs, and as many of both are needed; {lower}add samples"
-            f" (`prepare.{split}` sets the split's share)"
+            f" ({share})"
         )
 
 

@@ -14,9 +14,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from siamese.blocks import blocks
+
 FINE_BINS = 100_000
 COARSE_BINS = 100  # of the histogram for people
 ROWS_AT_ONCE = 512
+DISTANCES_AT_ONCE = 2**23
 LOWEST_FAR, POINTS_PER_DECADE = 1e-6, 50
 
 
@@ -78,7 +81,7 @@ class PairHistogram:
 def pair_histogram(vectors: np.ndarray, labels: np.ndarray) -> PairHistogram:
     """Count the Euclidean distances of all pairs of samples.
 
-    Memory: 512 rows of the matrix of distances. 50 million pairs take seconds.
+    Memory: some 0.5 GB, for a part of the matrix of distances. 50 million pairs take seconds.
 
     Args:
         vectors: float32 `[N, D]`, finite.
@@ -90,9 +93,10 @@ def pair_histogram(vectors: np.ndarray, labels: np.ndarray) -> PairHistogram:
     # Six digits: embeddings of length 1, but for rounding, get bins that end at 2.
     top = float(f"{2 * longest:.6g}") or 1.0
     like, unlike = np.zeros((2, FINE_BINS), dtype=np.int64)
-    starts = range(0, len(points), ROWS_AT_ONCE)
-    for start in tqdm(starts, desc="all pairs", unit="chunk", disable=None):
-        rows = slice(start, start + ROWS_AT_ONCE)
+    at_once = max(1, min(ROWS_AT_ONCE, DISTANCES_AT_ONCE // len(points)))
+    parts = list(blocks(len(points), at_once))
+    for rows in tqdm(parts, desc="all pairs", unit="chunk", disable=None):
+        start = rows.start
         # Each pair once: of these rows with each other, and with the rows after them.
         squared = squares[rows, None] + squares[None, start:] - 2 * points[rows] @ points[start:].T
         first, second = np.triu_indices(squared.shape[0], 1, squared.shape[1])

@@ -8,20 +8,22 @@ import pandas as pd
 CLASS_COLUMNS = ("class", "accuracy", "queries", "confused_with", "confused")
 
 
-def confusion_counts(actual: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
-    """Count queries by their class and the predicted one, int64 `[C, C]`.
+def confusion_counts(actual: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
+    """Count queries by their class and the predicted one.
 
     Args:
         actual: labels, int64 `[Q]`.
         predicted: labels, int64 `[Q]`.
-        n_classes: C.
+
+    Returns:
+        `actual`, `predicted` and `queries` (int64), of those that there are, in label order: all of
+        them would be too many for thousands of classes.
     """
-    counts = np.zeros((n_classes, n_classes), dtype=np.int64)
-    np.add.at(counts, (actual, predicted), 1)
-    return counts
+    outcomes = pd.DataFrame({"actual": actual, "predicted": predicted})
+    return outcomes.groupby(["actual", "predicted"]).size().reset_index(name="queries")
 
 
-def class_table(counts: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
+def class_table(counts: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Lay out how each class fared.
 
     Args:
@@ -33,24 +35,28 @@ def class_table(counts: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
         `queries`, `confused_with` (the class that most of its other queries are taken for, of
         equals the first, empty where there are none) and `confused` (how many).
     """
-    totals = counts.sum(axis=1)
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    most, often = wrong.argmax(axis=1), wrong.max(axis=1)
-    rows = [
-        {
-            "class": names[label],
-            "accuracy": round(counts[label, label] / totals[label], 4),
-            "queries": int(totals[label]),
-            "confused_with": names[most[label]] if often[label] else "",
-            "confused": int(often[label]),
-        }
-        for label in np.flatnonzero(totals).tolist()
-    ]
-    return pd.DataFrame(rows, columns=list(CLASS_COLUMNS))
+    totals = counts.groupby("actual")["queries"].sum()
+    labels = totals.index
+    is_right = counts["actual"] == counts["predicted"]
+    right = counts[is_right].set_index("actual")["queries"].reindex(labels, fill_value=0)
+    # The sort is stable, so that of equals the first label stays first.
+    wrong = counts[~is_right].sort_values("queries", ascending=False, kind="stable")
+    most = wrong.drop_duplicates("actual").set_index("actual")
+    taken_for = dict(zip(most.index.tolist(), most["predicted"].tolist(), strict=True))
+    shares = zip(right.tolist(), totals.tolist(), strict=True)
+    columns = {
+        "class": [names[label] for label in labels],
+        "accuracy": [round(n_right / total, 4) for n_right, total in shares],
+        "queries": totals.tolist(),
+        "confused_with": [
+            names[taken_for[label]] if label in taken_for else "" for label in labels
+        ],
+        "confused": most["queries"].reindex(labels, fill_value=0).tolist(),
+    }
+    return pd.DataFrame(columns, columns=list(CLASS_COLUMNS))
 
 
-def confused_pairs(counts: np.ndarray, names: Sequence[str], top: int) -> list[dict]:
+def confused_pairs(counts: pd.DataFrame, names: Sequence[str], top: int) -> list[dict]:
     """List the pairs of classes that are most often taken for one another, in either direction.
 
     Args:
@@ -61,10 +67,12 @@ def confused_pairs(counts: np.ndarray, names: Sequence[str], top: int) -> list[d
     Returns:
         `{"classes": [one, other], "queries": n}`, most first, of equals in label order.
     """
-    both = np.triu(counts + counts.T, 1)
-    first, second = np.nonzero(both)
-    order = np.argsort(-both[first, second], kind="stable")[:top]
+    labels = counts[["actual", "predicted"]].to_numpy()
+    pairs = counts.assign(one=labels.min(axis=1), other=labels.max(axis=1))
+    pairs = pairs[pairs["one"] < pairs["other"]]
+    both = pairs.groupby(["one", "other"])["queries"].sum().reset_index()
+    most = both.sort_values("queries", ascending=False, kind="stable").head(top)
     return [
-        {"classes": [names[a], names[b]], "queries": int(both[a, b])}
-        for a, b in zip(first[order].tolist(), second[order].tolist(), strict=True)
+        {"classes": [names[one], names[other]], "queries": n}
+        for one, other, n in most.to_numpy().tolist()
     ]

@@ -214,7 +214,7 @@ def _pair_groups(
 ) -> dict[str, np.ndarray]:
     """Return which pairs the verification figures of a group are about, bool `[P]`.
 
-    A kind of queries that has no like or no unlike pairs, as a single novel class has, is left out.
+    A kind of queries without like or without unlike pairs is left out.
     """
     groups = {"verification": np.ones(len(per_pair), dtype=bool)}
     if "novel" in per_query:

@@ -17,10 +17,12 @@ def save_per_query(table: pd.DataFrame, file: Path) -> None:
 
     Args:
         table: one row a query, ascending by `sample`: bool columns, floats `average_precision`
-            and `r_precision`, and the labels `predicted` and `fine`, below 32,768.
+            and `r_precision`, and the labels `predicted` and `fine`.
         file: Parquet file to write.
     """
-    kinds = {"sample": pa.int32(), "predicted": pa.int16(), "fine": pa.int16()}
+    labels = table[[name for name in ("predicted", "fine") if name in table]]
+    label = pa.int16() if labels.to_numpy().max(initial=0) < 2**15 else pa.int32()
+    kinds = {"sample": pa.int32(), "predicted": label, "fine": label}
     kinds |= {"average_precision": pa.float32(), "r_precision": pa.float32()}
     names = table.columns.astype(str)
     arrays = {name: pa.array(table[name].to_numpy(), kinds.get(name)) for name in names}

@@ -19,6 +19,7 @@ from siamese.evaluation.class_table import confusion_counts
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 MOST_NAMED = 60  # classes that a confusion picture has names and numbers for
+MOST_DRAWN = 1000  # classes that it is drawn for: there are no more pixels
 
 
 def draw_confusion(
@@ -26,13 +27,20 @@ def draw_confusion(
 ) -> None:
     """Draw which classes are taken for which; more than 60 without their names and numbers.
 
+    Of more than 1,000 nothing could be seen: a sentence says so.
+
     Args:
         actual: int64 `[Q]`, labels.
         predicted: int64 `[Q]`.
         names: of the labels, in order.
         file: PNG to write.
     """
-    counts = confusion_counts(actual, predicted, len(names))
+    if len(names) > MOST_DRAWN:
+        draw_sentence(f"{len(names):,} classes are too many to draw: see metrics/classes.csv", file)
+        return
+    found = confusion_counts(actual, predicted)
+    counts = np.zeros((len(names), len(names)))
+    counts[found["actual"], found["predicted"]] = found["queries"]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     is_named = len(names) <= MOST_NAMED
     side = 2.5 + 0.38 * len(names) if is_named else 8
@@ -42,7 +50,7 @@ def draw_confusion(
     axes.set_ylabel("actual")
     axes.set_title(f"{np.mean(actual == predicted):.1%} of {len(actual):,} test images are right")
     if is_named:
-        _name_confusions(axes, shares, [_readable(name) for name in names])
+        _name_confusions(axes, shares, [readable(name) for name in names])
     else:
         axes.set_xticks([])
         axes.set_yticks([])
@@ -108,7 +116,7 @@ def draw_mistakes(
         "The most confident mistakes: a test image, what it was taken for, and its"
         f" {neighbours.shape[1]} nearest in the gallery",
         file,
-        [f"taken for\n{_readable(name)}" for name in predicted_names],
+        [f"taken for\n{readable(name)}" for name in predicted_names],
     )
 
 
@@ -142,7 +150,7 @@ def draw_pairs(
             color = WRONG if is_wrong else RIGHT
             for member in (0, 1):
                 axes = grid[row, 3 * is_unlike + member]
-                name = _readable(names[n_pairs * is_unlike + row][member])
+                name = readable(names[n_pairs * is_unlike + row][member])
                 _draw_image(axes, images[is_unlike, row, member], name, color, 2.5)
             grid[row, 3 * is_unlike].set_ylabel(f"{distance:.3f} apart", fontsize=7, color=color)
     _add_headline(
@@ -249,7 +257,7 @@ def _draw_rows(
             is_query = column == 0
             color = "black" if is_query else RIGHT if name == query_names[row] else WRONG
             weight = "bold" if is_query else "normal"
-            _draw_image(axes, image, _readable(name), color, 1 if is_query else 2.5, weight)
+            _draw_image(axes, image, readable(name), color, 1 if is_query else 2.5, weight)
         if row_labels:
             grid[row, 0].set_ylabel(row_labels[row], fontsize=7, color=WRONG)
     _add_headline(figure, headline)
@@ -298,8 +306,9 @@ def _add_headline(figure: Figure, headline: str) -> None:
         figure.set_size_inches(width, height + 0.15 * (len(lines) - 1))
 
 
-def _readable(name: str) -> str:
-    return name.replace("_", " ")
+def readable(name: str) -> str:
+    """Return the name of a class as Matplotlib is to have it."""
+    return name.replace("_", " ").replace("$", r"\$")  # two of them would enclose mathematics
 
 
 def _save(figure: Figure, file: Path) -> None:

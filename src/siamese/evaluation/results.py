@@ -29,13 +29,18 @@ def results_table(workspace: Path) -> str:
     Files that Git tracks are enough; pictures are named where they are there.
 
     Raises:
-        InputError: a file of `metrics/` is not there.
+        InputError: a file of `metrics/` is not there, or the floors are of other splits.
     """
     metrics = workspace / "metrics"
     training, ran_on, floor, evaluation, details = (
         _read_json(metrics / f"{name}.json")
         for name in ("training", "ran_on", "floor", "evaluation", "details")
     )
+    if ("knn" in evaluation) == ("verification" in floor):
+        raise InputError(
+            f"{metrics / 'floor.json'}: of other splits than evaluation.json; `dvc repro` brings"
+            " both up to date"
+        )
     intervals = details["intervals"]
     if "knn" in evaluation:
         lines = [f"{'k-NN on the test split, top-1':<52}95 % interval"]

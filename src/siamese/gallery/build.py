@@ -21,7 +21,7 @@ from siamese.files import sha256
 from siamese.gallery.fingerprint import folder_fingerprint
 from siamese.gallery.gallery import decode_png, encode_png
 from siamese.gallery.index import INDEX_FROM, build_index, index_of
-from siamese.gallery.novelty import novelty_distance
+from siamese.gallery.novelty import novelty_distance, novelty_distance_among
 from siamese.gallery.search import Searcher
 from siamese.gallery.table import GalleryTable, Rows, writing
 
@@ -184,8 +184,10 @@ def _embedded_anew(rows: Rows, model: "Model") -> Rows:
 
 def _novelty_distance(embeddings: Embeddings, dataset: Dataset, share: float) -> float:
     splits = dataset.samples["split"].to_numpy()[embeddings.samples]
-    known, held_out = (embeddings.vectors[splits == name] for name in ("train", "validation"))
-    return novelty_distance(known, held_out, share)
+    known, held_out = (np.flatnonzero(splits == name) for name in ("train", "validation"))
+    if not np.isin(embeddings.fine[held_out], embeddings.fine[known]).any() and len(held_out):
+        return novelty_distance_among(embeddings.vectors, held_out, share)
+    return novelty_distance(embeddings.vectors[known], embeddings.vectors[held_out], share)
 
 
 def _check(

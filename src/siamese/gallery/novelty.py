@@ -3,11 +3,14 @@
 import numpy as np
 
 from siamese.errors import InputError
-from siamese.knn import nearest
+from siamese.knn import nearest, nearest_others
+from siamese.verification import pair_distances
 
 
 def novelty_distance(known: np.ndarray, held_out: np.ndarray, share: float) -> float:
     """Return the distance within which a share of held-out samples have their nearest known one.
+
+    With it, that share of the images of known classes is recognised as such.
 
     Args:
         known: embeddings of the training samples, float32 `[G, D]`.
@@ -22,12 +25,34 @@ def novelty_distance(known: np.ndarray, held_out: np.ndarray, share: float) -> f
     Raises:
         InputError: the share is out of range, or there is nothing to measure.
     """
-    if not 0 < share <= 1:
-        raise InputError(f"the share is {share}; expected a number above 0 and at most 1")
     if not len(known) or not len(held_out):
         raise InputError(
             "the distance of novelty is measured from validation samples to training samples, and"
             f" there are {len(held_out)} and {len(known)}; run `dvc repro embed`"
         )
     _, distances = nearest(known, held_out, 1)
-    return float(np.quantile(distances[:, 0], share, method="inverted_cdf"))
+    return _quantile(distances[:, 0], share)
+
+
+def novelty_distance_among(vectors: np.ndarray, rows: np.ndarray, share: float) -> float:
+    """Return the distance within which a share of samples have the nearest other one.
+
+    For where training has none of the classes that there are held-out samples of: these can be
+    recognised by each other alone.
+
+    Args:
+        vectors: embeddings of the gallery, float32 `[G, D]`, two at the least.
+        rows: where the validation samples stand in it, int64 `[V]`.
+        share: as for `novelty_distance`.
+
+    Raises:
+        InputError: the share is out of range.
+    """
+    others = nearest_others(vectors, rows, 1)[:, 0]
+    return _quantile(pair_distances(vectors, rows, others), share)
+
+
+def _quantile(distances: np.ndarray, share: float) -> float:
+    if not 0 < share <= 1:
+        raise InputError(f"the share is {share}; expected a number above 0 and at most 1")
+    return float(np.quantile(distances, share, method="inverted_cdf"))
