@@ -264,9 +264,9 @@ def test_among_several_runs_other_queries_are_refused(repository: Repository, od
         seed = {"train.margin": 1.0 if name < "h" else 0.5, "train.seed": int(name[1])}
         run = MadeUp(luck=ord(name[0]) + int(name[1]), params=seed)
         repository.commit(replace(run, n_queries=320) if name == odd else run, name)
-    sides = [find_revisions(names, repository.root) for names in ("b0,b1", "h0,h1")]
+    base, head = (find_revisions(names, repository.root) for names in ("b0,b1", "h0,h1"))
     with pytest.raises(InputError, match=rf"of {odd} \(.*\) about 320"):
-        compare(*sides)
+        compare(base, head)
 
 
 def test_other_queries_are_refused(repository: Repository) -> None:
