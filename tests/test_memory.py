@@ -22,7 +22,7 @@ SIDE, CLASSES = 96, 20
 # The few fill the buffers of fixed size: 16 MB of images, and the 500 validation images that are
 # embedded at once (of the split that training has, `test` being cut off). The allocator keeps some
 # more of what is freed for some ten thousand images, and then no more.
-FEW, MANY = 2000, 24_000
+FEW, MANY = 2000, 36_000
 SMALL = {
     "data": {"image_size": SIDE},
     "prepare": {"validation": 0.4},
@@ -76,7 +76,7 @@ def peak_of(workspace: Workspace, stage: str) -> float:
 
 @pytest.fixture(scope="module")
 def workspaces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Workspace]:
-    """Two folders, the second of twelve times as many images."""
+    """Two folders, the second of eighteen times as many images."""
     made = []
     for count in (FEW, MANY):
         workspace = new_workspace(tmp_path_factory.mktemp("memory") / "repository")
@@ -91,7 +91,7 @@ def workspaces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Wor
 @pytest.mark.parametrize("stage", ["download", "prepare", "pairs", "train", "embed"])
 def test_the_images_are_not_in_memory(workspaces: tuple[Workspace, Workspace], stage: str) -> None:
     few, many = (peak_of(workspace, stage) for workspace in workspaces)
-    all_images = (MANY - FEW) * SIDE * SIDE * 3 / 1e6  # 608 MB
+    all_images = (MANY - FEW) * SIDE * SIDE * 3 / 1e6  # 940 MB
     # Something is kept of each image: labels, digests, 96 numbers to find copies by, embeddings.
     # And `prepare` looks for near-duplicates among up to 65,536 images at once, as 16 x 16 pixels.
-    assert many - few < all_images / 2, f"{few:.0f} MB for {FEW} images, {many:.0f} MB for {MANY}"
+    assert many - few < all_images / 4, f"{few:.0f} MB for {FEW} images, {many:.0f} MB for {MANY}"

@@ -152,16 +152,16 @@ def compare(
     """
     sides = [[Run.of(revision) for revision in side] for side in (base, head)]
     several = max(map(len, sides)) > 1
+    first, other = sides[0][0], sides[1][0]
     if several:
-        first = sides[0][0]
         for side in sides:
             check_one_setting(side)
-            for run in side:
-                check_same_queries(first.results, run.results)
+    for run in (*sides[0], *sides[1]):
+        check_same_queries(first.results, run.results)
+    if several:
         metrics = compare_settings(*sides)
     else:
-        metrics = compare_models(sides[0][0].results, sides[1][0].results, progress)
-    first, other = sides[0][0], sides[1][0]
+        metrics = compare_models(first.results, other.results, progress)
     found_stale = {
         str(run): changed
         for side in sides
@@ -190,7 +190,6 @@ def compare_models(
     Raises:
         InputError: a file is missing or broken, or the queries are not the same.
     """
-    check_same_queries(base, head)
     for results in (base, head):
         results.check_consistent()
     names = _names([base.metrics, head.metrics])

@@ -17,12 +17,13 @@ import pandas as pd
 
 from siamese.data.data_params import NONE
 from siamese.data.dataset import SPLITS, Classes
-from siamese.data.images import IMAGE_SUFFIXES, images_in
+from siamese.data.images import IMAGE_SUFFIXES, is_picture, visible
 from siamese.errors import InputError
 from siamese.params import nearest_name
 
 REQUIRED, OPTIONAL = ("file", "label"), ("split", "group", "coarse")
 TABLES = (".csv", ".parquet")
+SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 # Other names that people give a validation split.
 SPLIT_NAMES = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
 # What the pipeline writes; DVC removes these folders before it runs a stage.
@@ -137,19 +138,11 @@ def untracked_note(path: Path, key: str, workspace: Path) -> str | None:
 
 
 def _class_folders(path: Path) -> Listing:
-    with_files = _folders_with_files(path)
-    files = [file.relative_to(path) for file in images_in(path)]
-    for file in files:
-        try:
-            str(file).encode()
-        except UnicodeEncodeError:
-            raise InputError(
-                f"data.path: {path}: the name {str(file)!r} is not UTF-8; rename it"
-            ) from None
+    files, notes = _pictures_in(path)
     if not files:
         raise InputError(
             f"data.path: {path}: no image in it; expected a folder a class, with files whose names"
-            f" end in one of {', '.join(sorted(IMAGE_SUFFIXES))}"
+            f" end in one of {SUFFIXES}"
         )
     splits = _split_folders(path, {file.parts[0] for file in files if len(file.parts) > 1})
     rows = []
@@ -162,30 +155,43 @@ def _class_folders(path: Path) -> Listing:
                 f" {path}/{'split/' if splits else ''}label/file"
             )
         rows.append((file.as_posix(), folders[0], split))
-    used = {parent for file in files for parent in file.parents}
-    notes = [
-        f"note: {path / folder} has files, but no picture whose name ends in one of"
-        f" {', '.join(sorted(IMAGE_SUFFIXES))}; they are passed over"
-        for folder in with_files
-        if folder not in used
-    ]
     return _listing(path, pd.DataFrame(rows, columns=["file", "label", "split"]), notes=notes)
 
 
-def _folders_with_files(path: Path) -> list[Path]:
-    """Return the folders that have files, relative to the path; refuse links, which hide some."""
-    found = []
-    for inner, folders, files in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in folders:
-            if (folder := Path(inner, name)).is_symlink():
+def _pictures_in(path: Path) -> tuple[list[Path], list[str]]:
+    """Return the pictures, relative to the path, and notes on folders of nothing but other files.
+
+    Raises:
+        InputError: a folder is a link, which would hide some, or a name is no text.
+    """
+    files: list[Path] = []
+    others: list[Path] = []
+    for inner, folders, names in visible(path):
+        for folder in (inner / name for name in folders):
+            if folder.is_symlink():
                 raise InputError(
                     f"data.path: {folder} is a link to a folder; links are not followed, and DVC"
                     " would not see what changes behind it: copy or move the folder"
                 )
-        if any(not name.startswith(".") for name in files):
-            found.append(Path(inner).relative_to(path))
-    return found
+        pictures = [(inner / name).relative_to(path) for name in names if is_picture(name)]
+        files += pictures
+        if names and not pictures:
+            others.append(inner)
+    for file in files:
+        try:
+            str(file).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"data.path: {path}: the name {str(file)!r} is not UTF-8; rename it"
+            ) from None
+    above = {path / parent for file in files for parent in file.parents}
+    notes = [
+        f"note: {folder} has files, but no picture whose name ends in one of {SUFFIXES}; they are"
+        " passed over"
+        for folder in others
+        if folder not in above
+    ]
+    return files, notes
 
 
 def _split_folders(path: Path, names: set[str]) -> dict[str, str]:

@@ -278,21 +278,36 @@ def _find(path: Path | str) -> list[Path]:
 def _matched(match: Path) -> Iterator[Path]:
     if match.is_dir():
         yield from images_in(match)
-    elif match.suffix.lower() in IMAGE_SUFFIXES:
+    elif is_picture(match.name):
         yield match
 
 
 def images_in(folder: Path) -> Iterator[Path]:
     """Yield the picture files in a folder and all folders in it, as `find_images` counts them."""
+    for inner, _, names in visible(folder):
+        yield from (inner / name for name in names if is_picture(name))
+
+
+def is_picture(name: str) -> bool:
+    """Tell from its name whether a file is taken for a picture."""
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def visible(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield a folder and all folders in it, links aside, with the names of folders and files there.
+
+    Names that begin with a dot are passed over.
+
+    Raises:
+        InputError: a folder cannot be searched.
+    """
 
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: cannot be searched ({error.strerror})") from None
 
-    for inner, folders, names in os.walk(folder, onerror=refuse):
+    for inner, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield Path(inner, name)
+        yield Path(inner), folders, [name for name in files if not name.startswith(".")]
 
 
 @cache
@@ -306,9 +321,8 @@ def _check_file(file: Path) -> None:
     """Make sure, from outside, that there is a file, and one that may be opened."""
     try:
         status = file.stat()
-    except (OSError, ValueError) as error:  # of a name with a NUL, ValueError
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{file}: {reason.lower()}") from None
+    except OSError as error:
+        raise InputError(f"{file}: {(error.strerror or str(error)).lower()}") from None
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{file}: a folder; expected a picture file")
     if not stat.S_ISREG(status.st_mode):

@@ -185,7 +185,7 @@ def _embedded_anew(rows: Rows, model: "Model") -> Rows:
 def _novelty_distance(embeddings: Embeddings, dataset: Dataset, share: float) -> float:
     splits = dataset.samples["split"].to_numpy()[embeddings.samples]
     known, held_out = (np.flatnonzero(splits == name) for name in ("train", "validation"))
-    if not np.isin(embeddings.fine[held_out], embeddings.fine[known]).any() and len(held_out):
+    if not np.isin(embeddings.fine[held_out], embeddings.fine[known]).all():
         return novelty_distance_among(embeddings.vectors, held_out, share)
     return novelty_distance(embeddings.vectors[known], embeddings.vectors[held_out], share)
 

@@ -25,6 +25,7 @@ def novelty_distance(known: np.ndarray, held_out: np.ndarray, share: float) -> f
     Raises:
         InputError: the share is out of range, or there is nothing to measure.
     """
+    _check(share)
     if not len(known) or not len(held_out):
         raise InputError(
             "the distance of novelty is measured from validation samples to training samples, and"
@@ -37,7 +38,7 @@ def novelty_distance(known: np.ndarray, held_out: np.ndarray, share: float) -> f
 def novelty_distance_among(vectors: np.ndarray, rows: np.ndarray, share: float) -> float:
     """Return the distance within which a share of samples have the nearest other one.
 
-    For where training has none of the classes that there are held-out samples of: these can be
+    For where training has not all classes that there are held-out samples of: some of these can be
     recognised by each other alone.
 
     Args:
@@ -48,11 +49,15 @@ def novelty_distance_among(vectors: np.ndarray, rows: np.ndarray, share: float) 
     Raises:
         InputError: the share is out of range.
     """
+    _check(share)
     others = nearest_others(vectors, rows, 1)[:, 0]
     return _quantile(pair_distances(vectors, rows, others), share)
 
 
-def _quantile(distances: np.ndarray, share: float) -> float:
+def _check(share: float) -> None:
     if not 0 < share <= 1:
         raise InputError(f"the share is {share}; expected a number above 0 and at most 1")
+
+
+def _quantile(distances: np.ndarray, share: float) -> float:
     return float(np.quantile(distances, share, method="inverted_cdf"))
