@@ -63,6 +63,18 @@ def test_comments_and_all_other_lines_stay(workspace: Path) -> None:
         assert old.partition(":")[0] == new.partition(":")[0]
 
 
+def test_ends_of_lines_and_permissions_stay(workspace: Path) -> None:
+    file = workspace / "params.yaml"
+    adopt(Path("photos"), workspace=workspace)
+    expected = file.read_bytes().replace(b"\n", b"\r\n")
+    shutil.copyfile(ROOT / "params.yaml", file)
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    file.chmod(0o640)
+    adopt(Path("photos"), workspace=workspace)
+    assert file.read_bytes() == expected
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
 def test_adopting_again_changes_nothing(workspace: Path) -> None:
     adopt(Path("photos"), workspace=workspace)
     before = (workspace / "params.yaml").read_bytes()

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import psutil
@@ -14,6 +13,7 @@ import pytest
 from tests.conftest import Workspace
 
 OUTPUTS = ("data/model", "metrics/training.csv", "metrics/training.json")
+EPOCHS = 20
 
 
 def start(workspace: Workspace) -> subprocess.Popen[str]:
@@ -52,9 +52,9 @@ def outputs(workspace: Workspace) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def longer(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Ten epochs to train, their pairs drawn: some seconds in which to stop it."""
+    """Many epochs to train, their pairs drawn: some seconds in which to stop it."""
     workspace = finished.copy_to(tmp_path_factory.mktemp("longer") / "repository")
-    workspace.change_params({"pairs": {"epochs": 10}, "train": {"patience": 10}})
+    workspace.change_params({"pairs": {"epochs": EPOCHS}, "train": {"patience": EPOCHS}})
     workspace.run(sys.executable, "stages/pairs.py")
     return workspace
 
@@ -65,8 +65,13 @@ def never_stopped(longer: Workspace) -> dict[str, bytes]:
     return outputs(longer)
 
 
-def resume_files(workspace: Workspace) -> list[Path]:
-    return list((workspace.path / "data/resume").glob("*"))
+def resume_files(workspace: Workspace) -> list[str]:
+    """Return all that lies there, files that were being written when their process died too."""
+    return [path.name for path in (workspace.path / "data/resume").iterdir()]
+
+
+def saved(workspace: Workspace) -> list[str]:
+    return [name for name in resume_files(workspace) if not name.endswith(".partial")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -84,7 +89,7 @@ def test_a_signal_saves_says_how_to_go_on_and_ends_the_process(
     assert len(resume_files(longer)) == 1
     assert "Going on in epoch" in longer.run(sys.executable, "stages/train.py")
     watched = pd.read_csv(longer.path / "logs/training.csv")
-    assert watched["epoch"].tolist() == list(range(1, 11)), "the log goes on, too"
+    assert watched["epoch"].tolist() == list(range(1, EPOCHS + 1)), "the log goes on, too"
     assert outputs(longer) == never_stopped
     assert not resume_files(longer)
 
@@ -106,9 +111,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
         process.kill()
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL, "killed in the middle of it"
-        assert len(resume_files(longer)) == 1
+        assert len(saved(longer)) == 1
     assert "Going on in epoch" in longer.run(sys.executable, "stages/train.py")
     assert outputs(longer) == never_stopped
+    assert not resume_files(longer)
 
 
 @pytest.fixture(scope="module")

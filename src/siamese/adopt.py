@@ -5,6 +5,7 @@ here are the defaults for CIFAR-100, cut down to what the data gives; comments s
 """
 
 import math
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -118,16 +119,20 @@ def adopt(
 def _rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
     """Yield the content of a parameter file, and what writes it to a file beside, for a check.
 
-    The last one written takes the file's place if the block succeeds.
+    The last one written takes the file's place if the block succeeds; it keeps the file's ends of
+    lines and its permissions.
     """
     read_document(file)  # says what is wrong with it, if anything is
     yaml = YAML()
     yaml.width = 1000
+    newline = "\r\n" if b"\r\n" in file.read_bytes() else "\n"
     document = yaml.load(file.read_text(encoding="utf-8"))
     with new_file(file) as partial:
 
         def save() -> Path:
-            yaml.dump(document, partial)
+            with partial.open("w", encoding="utf-8", newline=newline) as stream:
+                yaml.dump(document, stream)
+            shutil.copymode(file, partial)
             return partial
 
         try:

@@ -10,14 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from siamese.gallery.defaults import ADDRESS, EMBEDDINGS, MODEL, NOVELTY_SHARE, PREPARED
+
 if TYPE_CHECKING:
     import numpy as np
 
     from siamese.gallery.gallery import Classification, Gallery, Neighbour
     from siamese.model import Model
 
-ADDRESS, MODEL = "data/gallery", Path("data/model")
-EMBEDDINGS, PREPARED = Path("data/embeddings/gallery.parquet"), Path("data/prepared")
 # Images that are read, embedded and answered at once; answers appear after each.
 AT_ONCE = 1000
 # Nearest examples that a line of text shows.
@@ -37,9 +37,10 @@ def add_commands(commands: Any) -> None:
     build.add_argument(
         "--novelty-share",
         type=float,
-        default=0.99,
+        default=NOVELTY_SHARE,
         metavar="SHARE",
-        help="of validation images that are still like something in the gallery (default: 0.99)",
+        help="of validation images that are still like something in the gallery (default:"
+        f" {NOVELTY_SHARE})",
     )
     build.set_defaults(command=_build)
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siamese.files import reading
+from siamese.parquet import read_table
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def load_embeddings(file: Path) -> Embeddings:
         InputError: the file is missing, damaged, or no such table.
     """
     with reading(file, "embed"):
-        table = pq.read_table(file)
+        table = read_table(file)
         vectors = table["embedding"].combine_chunks()
         coarse = table["coarse"]
         return Embeddings(

@@ -70,11 +70,11 @@ def nearest(
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     _check(gallery, queries, k)
     lengths, longest = _lengths(queries), _lengths(gallery).max()
-    exponent = _exponent(max(longest, lengths.max(initial=0)))
-    lengths, longest = np.ldexp(lengths, -exponent), np.ldexp(longest, -exponent)
+    exponent = _scale_exponent(max(longest, lengths.max(initial=0)))
+    lengths, longest = np.ldexp(lengths, exponent), np.ldexp(longest, exponent)
     n_candidates = min(k + SPARE, len(gallery))
     index = NearestNeighbors(n_neighbors=n_candidates, algorithm="brute", metric="euclidean")
-    index.fit(_scaled(gallery, -exponent))
+    index.fit(_scaled(gallery, exponent))
 
     rows = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float64)
@@ -82,14 +82,14 @@ def nearest(
     hide = None if progress else True
     with tqdm(total=len(queries), desc="neighbours", unit="query", disable=hide) as bar:
         for chunk in blocks(len(queries), QUERIES_AT_ONCE):
-            approximate, candidates = index.kneighbors(_scaled(queries[chunk], -exponent))  # (q, C)
+            approximate, candidates = index.kneighbors(_scaled(queries[chunk], exponent))  # (q, C)
             found, exact = _rank_rows(gallery, queries[chunk], candidates)
             rows[chunk], distances[chunk] = found[:, :k], exact[:, :k]
             if n_candidates < len(gallery):
                 # No row left out is nearer than the last candidate, but for rounding.
                 farthest = approximate[:, -1].astype(np.float64) ** 2
                 error = _rounding_error(lengths[chunk] + longest, farthest, gallery.shape[1])
-                is_open[chunk] = np.ldexp(exact[:, k - 1], -exponent) ** 2 >= farthest - error
+                is_open[chunk] = np.ldexp(exact[:, k - 1], exponent) ** 2 >= farthest - error
             bar.update(len(candidates))
 
     # A collapsed network gives many equal queries: each of them is answered once.
@@ -203,14 +203,14 @@ def _among_all(gallery: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarr
     return rows, distances[rows]
 
 
-def _exponent(longest: float) -> int:
-    """Return e so that vectors divided by 2ᵉ have squared distances well within float32's range.
+def _scale_exponent(longest: float) -> int:
+    """Return e so that vectors times 2ᵉ have squared distances well within float32's range.
 
     scikit-learn rounds these to float32. 0, unless it has to be something else: a power of two
     rounds nothing away that counts beside the longest vector, but the scaled gallery is a copy.
     """
     exponent = int(np.frexp(longest)[1])
-    return exponent if abs(exponent) > 40 else 0
+    return -exponent if abs(exponent) > 40 else 0
 
 
 def _scaled(vectors: np.ndarray, exponent: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from siamese.comparison.revisions import Revision
 from siamese.errors import InputError
+from siamese.parquet import read_table
 
 EVALUATION = "metrics/evaluation.json"
 DETAILS = "metrics/details.json"
@@ -141,14 +142,11 @@ class Results:
             raise InputError(f"{self.revision}: {file} is no JSON ({error})") from None
 
     def _table(self, file: str, expected: set[str]) -> Columns:
-        from pyarrow import ArrowInvalid, BufferReader
-        from pyarrow.parquet import ParquetFile
+        from pyarrow import ArrowInvalid
 
         content = self.revision.read(file)
         try:
-            # Without a thread: Arrow aborts a process that ends while one of its own is at work
-            # (apache/arrow#34314), and a refusal ends it at once.
-            table = ParquetFile(BufferReader(content)).read(use_threads=False)
+            table = read_table(content)
         except ArrowInvalid as error:
             raise InputError(f"{self.revision}: {file} is no Parquet table ({error})") from None
         if missing := expected - set(table.column_names):

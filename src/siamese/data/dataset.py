@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # it takes half a second, and whoever only uses a model need 
 from siamese.blocks import blocks
 from siamese.errors import InputError
 from siamese.files import reading, write_json
+from siamese.parquet import read_frame
 
 FILES = ("classes.json", "images.npy", "samples.parquet")
 SPLITS = ("train", "validation", "test")
@@ -130,8 +131,6 @@ def load_dataset(folder: Path) -> Dataset:
         InputError: a file is missing or damaged, or the images and the table do not belong
             together.
     """
-    import pandas as pd
-
     # `dvc repro prepare` makes the raw data again too, if need be: they are what it reads.
     with reading(folder / "images.npy", "prepare") as file:
         images = np.lib.format.open_memmap(file, mode="r")
@@ -140,7 +139,7 @@ def load_dataset(folder: Path) -> Dataset:
                 f"expected uint8 [N, H, W, 3], found {images.dtype} {list(images.shape)}"
             )
     with reading(folder / "samples.parquet", "prepare") as file:
-        samples = pd.read_parquet(file)
+        samples = read_frame(file)
         if missing := [name for name in COLUMNS if name not in samples]:
             raise ValueError(f"it lacks the columns {', '.join(missing)}")
     with reading(folder / "classes.json", "prepare") as file:

@@ -20,6 +20,7 @@ from siamese.data.dataset import SPLITS, Classes
 from siamese.data.images import IMAGE_SUFFIXES, is_picture, visible
 from siamese.errors import InputError
 from siamese.params import nearest_name
+from siamese.parquet import read_frame
 
 REQUIRED, OPTIONAL = ("file", "label"), ("split", "group", "coarse")
 TABLES = (".csv", ".parquet")
@@ -229,7 +230,7 @@ def _table(path: Path, images: Path) -> Listing:
             # As text throughout: a label 007 is no 7, and one called NA is a name.
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
         else:
-            table = pd.read_parquet(path)
+            table = read_frame(path)
     except Exception as error:  # pandas and Arrow have many ways to refuse a file
         raise InputError(f"{path}: cannot be read as a table ({error})") from None
     if path.suffix.lower() == ".csv" and not isinstance(table.index, pd.RangeIndex):

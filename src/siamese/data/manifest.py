@@ -8,6 +8,7 @@ import pandas as pd
 
 from siamese.errors import InputError
 from siamese.files import reading
+from siamese.parquet import read_frame
 
 COLUMNS = {"left": np.int64, "right": np.int64, "same": np.bool_}
 BATCH_COLUMNS = {"epoch": np.int32, "batch": np.int32}
@@ -20,7 +21,7 @@ def read_manifest(file: Path, samples: pd.DataFrame, split: str) -> pd.DataFrame
         InputError: the file is missing or damaged, or `check_manifest` refuses it.
     """
     with reading(file, "pairs"):
-        pairs = pd.read_parquet(file)
+        pairs = read_frame(file)
     check_manifest(pairs, samples, split, file)
     return pairs
 

@@ -37,6 +37,7 @@ from siamese.blocks import blocks
 from siamese.data.dataset import Dataset, ImageRows
 from siamese.errors import InputError
 from siamese.files import reading
+from siamese.parquet import read_frame
 
 FILE = "near_duplicates.parquet"
 SIDE = 16  # pixels that images are averaged down to
@@ -122,7 +123,7 @@ def read_near_duplicates(file: Path, queries: np.ndarray) -> np.ndarray:
         InputError: the file is missing or damaged, or its samples are not the queries.
     """
     with reading(file, "prepare"):
-        found = pd.read_parquet(file, columns=["sample", "near_duplicate"])
+        found = read_frame(file, ["sample", "near_duplicate"])
     if not np.array_equal(found["sample"].to_numpy(), queries):
         raise InputError(
             f"{file}: its {len(found)} samples are not the {len(queries)} queries; it does not"

@@ -18,6 +18,7 @@ from siamese.data.images import fit_image
 from siamese.embedding_file import Embeddings, load_embeddings
 from siamese.errors import InputError
 from siamese.files import sha256
+from siamese.gallery.defaults import EMBEDDINGS, MODEL, NOVELTY_SHARE, PREPARED
 from siamese.gallery.fingerprint import folder_fingerprint
 from siamese.gallery.gallery import decode_png, encode_png
 from siamese.gallery.index import INDEX_FROM, build_index, index_of
@@ -28,10 +29,6 @@ from siamese.gallery.table import GalleryTable, Rows, writing
 if TYPE_CHECKING:  # torch takes a second or two
     from siamese.model import Model
 
-MODEL = Path("data/model")
-EMBEDDINGS = Path("data/embeddings/gallery.parquet")
-PREPARED = Path("data/prepared")
-NOVELTY_SHARE = 0.99
 # Rows that are written at once.
 AT_ONCE = 2000
 # Samples whose embedding is computed again, to see whether this model made the embeddings; and by

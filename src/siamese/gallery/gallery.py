@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from siamese.errors import InputError
+from siamese.gallery.defaults import ADDRESS
 from siamese.gallery.index import IndexInfo, index_of
 from siamese.gallery.search import Searcher
 from siamese.gallery.table import (
@@ -35,7 +36,6 @@ from siamese.knn import class_ranking
 if TYPE_CHECKING:  # torch takes a second or two, and whoever lists labels need not wait for it
     from siamese.model import Model
 
-ADDRESS = "data/gallery"
 # Classes named in an answer, at most.
 TOP = 5
 

@@ -1,0 +1,10 @@
+"""What the gallery's commands and functions assume unless told otherwise; imports nothing heavy."""
+
+from pathlib import Path
+
+ADDRESS = "data/gallery"
+MODEL = Path("data/model")
+EMBEDDINGS = Path("data/embeddings/gallery.parquet")
+PREPARED = Path("data/prepared")
+# Share of held-out images that are still like something in the gallery.
+NOVELTY_SHARE = 0.99
