@@ -13,11 +13,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamese.adopt import adopt, fitting
+from siamese.adopt import adopt, cut_with_pairs, fitting
 from siamese.cli import main
 from siamese.data.dataset import Classes, Dataset
 from siamese.data.pairs import PairsParams, draw_fixed, draw_training
-from siamese.data.splits import check_splits, cut_splits
+from siamese.data.splits import check_splits
 from siamese.errors import InputError
 from siamese.schema import check_params
 from tests.conftest import ROOT
@@ -165,7 +165,12 @@ def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> No
     pd.DataFrame({"file": files, "label": [file[-5] for file in files]}).to_csv(
         workspace / "table.csv", index=False
     )
-    [note] = adopt(Path("table.csv"), Path("photos"), workspace=workspace).notes
+
+    def unopened() -> list[str]:
+        notes = adopt(Path("table.csv"), Path("photos"), workspace=workspace).notes
+        return [note for note in notes if "can be opened" in note]
+
+    [note] = unopened()
     assert "none of the images looked at can be opened, 0-a.png for one" in note
     header = struct.pack(">II5B", 20_000, 20_000, 8, 2, 0, 0, 0)  # a decompression bomb
     chunk = b"IHDR" + header
@@ -176,7 +181,7 @@ def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> No
             + chunk
             + struct.pack(">I", zlib.crc32(chunk))
         )
-    assert len(adopt(Path("table.csv"), Path("photos"), workspace=workspace).notes) == 1
+    assert len(unopened()) == 1
 
 
 @pytest.mark.parametrize(
@@ -214,6 +219,78 @@ def test_what_is_set_can_be_drawn(counts: list[int], novel: int, split_by: str, 
     draw_what_is_set(counts, novel, split_by, seed)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    counts=st.lists(st.integers(6, 20), min_size=2, max_size=30),
+    equal=st.booleans(),
+    seed=st.integers(0, 3),
+)
+def test_six_images_a_class_are_enough(counts: list[int], equal: bool, seed: int) -> None:
+    """Two in each split; shares that would give too few are raised."""
+    assert draw_what_is_set([counts[0]] * len(counts) if equal else counts, 0, "sample", seed)
+
+
+def test_shares_are_raised_only_where_data_is_scarce(workspace: Path) -> None:
+    def shares(n_classes: int, n_images: int, **columns: list[Any]) -> tuple[set[str], list[str]]:
+        shutil.copyfile(ROOT / "params.yaml", workspace / "params.yaml")
+        labels = [str(number) for number in range(n_classes) for _ in range(n_images)]
+        files = [f"{number}.png" for number in range(len(labels))]
+        table = pd.DataFrame({"file": files, "label": labels} | columns)
+        table.to_csv(workspace / "table.csv", index=False)
+        adopted = adopt(Path("table.csv"), Path("photos"), workspace=workspace)
+        raised = {
+            name for name in adopted.changes if name in ("prepare.test", "prepare.validation")
+        }
+        return raised, adopted.notes
+
+    def few(notes: list[str]) -> bool:
+        return any("pairs of validation images" in note for note in notes)
+
+    raised, notes = shares(10, 100)
+    assert raised == set()
+    assert not few(notes)
+    raised, notes = shares(20, 10)
+    assert raised == {"prepare.validation"}
+    assert few(notes)
+    assert shares(50, 6)[0] == {"prepare.test", "prepare.validation"}
+    eleven_writers = [str(number % 11) for number in range(240)]
+    assert shares(4, 60, group=eleven_writers)[0] == {"prepare.validation"}
+    with pytest.raises(InputError, match="no pair of one class; add images: a class takes six"):
+        shares(50, 4)
+    before = yaml.safe_load((workspace / "params.yaml").read_text())
+    assert before["prepare"]["validation"] == 0.1
+    with pytest.raises(InputError, match="but there are only 2 groups"):
+        shares(4, 60, group=[str(number % 3) for number in range(240)])
+
+
+def test_a_split_by_group_ends_with_the_data_that_had_groups(workspace: Path) -> None:
+    files = sorted(str(f.relative_to(workspace / "photos")) for f in workspace.rglob("*.png"))
+    groups = [number % 25 for number in range(len(files))]
+    table = pd.DataFrame(
+        {"file": files, "label": [file.split("/")[0] for file in files], "group": groups}
+    )
+    table.to_csv(workspace / "table.csv", index=False)
+    adopt(Path("table.csv"), Path("photos"), workspace=workspace)
+    changes = adopt(Path("photos"), workspace=workspace).changes
+    assert changes["prepare.split_by"] == ("group", "sample")
+
+
+def test_mirror_images(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workspace)
+    assert main(["adopt", "photos"]) == 0
+    assert "note: mirror images count as the same thing" in capsys.readouterr().out
+    assert main(["adopt", "photos", "--no-mirror"]) == 0
+    out = capsys.readouterr().out
+    assert "train.augment.flip        True -> False" in out
+    assert "network.mirror            True -> False" in out
+    assert "note: mirror" not in out
+    found = check_params()
+    assert not found.train.augment.flip
+    assert not found.network.mirror
+
+
 def draw_what_is_set(counts: list[int], novel: int, split_by: str, seed: int) -> bool:
     """Draw all pairs; return False if it was said before that there are too few images."""
     fine = np.repeat(np.arange(len(counts)), counts)
@@ -227,9 +304,8 @@ def draw_what_is_set(counts: list[int], novel: int, split_by: str, seed: int) ->
     )
     classes = Classes(tuple(map(str, range(len(counts)))))
     try:
-        cut = cut_splits(
-            samples, classes, novel, params(split_by=split_by, seed=seed, validation=0.2)
-        ).reset_index(drop=True)
+        _, cut = cut_with_pairs(samples, classes, novel, params(split_by=split_by, seed=seed))
+        cut = cut.reset_index(drop=True)
         check_splits(cut, classes, split_by)
         found = fitting(cut)
     except InputError:

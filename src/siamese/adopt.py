@@ -21,13 +21,20 @@ from ruamel.yaml.scalarstring import SingleQuotedScalarString
 from yaml import safe_load
 
 from siamese.data.data_params import NONE, DataParams
+from siamese.data.dataset import Classes
 from siamese.data.folder import Listing, check_place, list_images, untracked_note
-from siamese.data.splits import PrepareParams, check_splits, cut_splits
+from siamese.data.splits import PrepareParams, TooSmallShare, check_splits, cut_splits
 from siamese.errors import InputError
 from siamese.files import new_file
 from siamese.params import PARAMS_FILE, read_document, read_sections
 from siamese.schema import check_params
 
+# The splits that are cut, in this order, and what their shares are raised to where data is scarce.
+CUT = ("test", "validation")
+SHARES = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+# Like pairs of a split: a pair for every other class will do, or so many.
+ENOUGH_LIKE_PAIRS = 50
+FEW_PAIRS = 100  # are worth a note
 CLASSES_PER_BATCH, BATCH_SIZE, FEWEST_BATCHES = 32, 128, 16
 VALIDATION_PAIRS, TEST_PAIRS = 10_000, 20_000
 K, CURVE_K, SHEET_NEIGHBOURS = (1, 5, 20), (1, 2, 5, 10, 20, 50, 100), 9
@@ -81,19 +88,23 @@ def adopt(
     listing = list_images(workspace / path, None if images == Path(NONE) else workspace / images)
     has_splits = bool(listing.samples["split"].notna().all())
     values = {"data.name": "folder", "data.path": str(path), "data.images": str(images)}
-    if "group" in listing.samples and not has_splits:
-        values["prepare.split_by"] = "group"
-    values |= wanted or {}
     file = workspace / PARAMS_FILE
     with _rewriting(file) as (document, save):
         changes = _set(document, values, {})
-        partial = save()
-        params = read_sections(partial, data=DataParams, prepare=PrepareParams)
-        novel, prepare = params.data.novel_classes, params.prepare
-        cut = cut_splits(listing.samples, listing.classes, novel, prepare)
+        split_by = _section(document, "prepare.split_by")["split_by"]
+        if "group" in listing.samples and not has_splits:
+            split_by = "group"
+        elif "group" not in listing.samples and split_by == "group":
+            split_by = "sample"  # it was another data set that had groups
+        changes = _set(document, {"prepare.split_by": split_by} | (wanted or {}), changes)
+        params = read_sections(save(), data=DataParams, prepare=PrepareParams)
+        prepare, cut = cut_with_pairs(
+            listing.samples, listing.classes, params.data.novel_classes, params.prepare
+        )
         notes += [*listing.notes, *check_splits(cut, listing.classes, prepare.split_by)]
-        changes = _set(document, fitting(cut), changes)
-        check_params(save())
+        shares = {f"prepare.{split}": getattr(prepare, split) for split in CUT}
+        changes = _set(document, shares | fitting(cut), changes)
+        notes += _notes(check_params(save()))
     counts = cut["split"].value_counts()
     found = [
         _described(path, listing),
@@ -185,19 +196,81 @@ def fitting(samples: pd.DataFrame) -> Changes:
     }
 
 
+def cut_with_pairs(
+    samples: pd.DataFrame, classes: Classes, novel_classes: int, params: PrepareParams
+) -> tuple[PrepareParams, pd.DataFrame]:
+    """Cut the splits as `cut_splits` does, by larger shares where those asked for give few pairs.
+
+    Returns:
+        The parameters, with the shares that were taken, and what `cut_splits` returns for them.
+
+    Raises:
+        InputError: as `cut_splits`, whatever the shares.
+    """
+    given = set(samples["split"].dropna())
+    while True:
+        try:
+            cut = cut_splits(samples, classes, novel_classes, params)
+            scarce = [split for split in CUT if split not in given and _is_scarce(cut, split)]
+            error = None
+        except TooSmallShare as raised:
+            scarce, error = [raised.split], raised
+        larger = [
+            (split, share)
+            for split in scarce
+            for share in SHARES
+            if split in CUT and share > getattr(params, split)
+        ]
+        if not larger:
+            if error:
+                raise error
+            return params, cut
+        split, share = larger[0]
+        params = params.model_copy(update={split: share})
+
+
+def _is_scarce(samples: pd.DataFrame, split: str) -> bool:
+    counts = samples.loc[samples["split"] == split, "fine"].value_counts()
+    return _n_like(counts.to_numpy()) < min(ENOUGH_LIKE_PAIRS, len(counts) / 2)
+
+
+def _n_like(counts: np.ndarray) -> int:
+    """Return how many like pairs there are, by how many images each class has."""
+    return int((counts * (counts - 1) // 2).sum())
+
+
 def _n_pairs(labels: pd.Series, most: int, split: str) -> int:
     """Return how many fixed pairs to draw: half of them like ones, which are the scarcer."""
     counts = labels.value_counts().to_numpy()
-    like = int((counts * (counts - 1) // 2).sum())
+    like = _n_like(counts)
     unlike = int((len(labels) ** 2 - (counts**2).sum()) // 2)
     if not like or not unlike:
         raise InputError(
             f"the split `{split}` has {len(labels)} images of {len(counts)} classes, and so no pair"
-            f" of {'one class' if not like else 'two classes'}; add images, or raise"
-            f" `prepare.{split}`"
+            f" of {'one class' if not like else 'two classes'}; add images: a class takes six to"
+            " have two in each split. Or, to verify images of classes that training has never"
+            " seen, cut by class (`--split-by class`)"
         )
     half = min(most // 2, max(1, int(like * SHARE_OF_LIKE_PAIRS)), unlike)
     return 2 * half
+
+
+def _notes(params: Any) -> list[str]:
+    """Return sentences on what the parameters, all of them, mean for the data."""
+    notes = []
+    for split in CUT:
+        if (n_pairs := getattr(params.pairs, split)) < FEW_PAIRS:
+            notes.append(
+                f"note: there are only {n_pairs} pairs of {split} images (pairs.{split}), so what"
+                f" is measured on them says little; more images, or a larger prepare.{split}, help"
+            )
+    if params.train.augment.flip or params.network.mirror:
+        notes.append(
+            "note: mirror images count as the same thing (train.augment.flip, network.mirror);"
+            " `--no-mirror` sets both to false, for writing, signs and whatever else has a left and"
+            " a right"
+        )
+    return notes
 
 
 def _within(path: Path, workspace: Path) -> Path:
@@ -206,15 +279,23 @@ def _within(path: Path, workspace: Path) -> Path:
     return place.relative_to(root) if place.is_relative_to(root) else path
 
 
+def _section(document: Any, name: str) -> dict[str, Any]:
+    """Return the part of a parameter file that has a parameter, given by dotted name."""
+    content = document
+    *sections, key = name.split(".")
+    for section in sections:
+        content = content.get(section) if isinstance(content, dict) else None
+    if not isinstance(content, dict) or key not in content:
+        raise InputError(f"{PARAMS_FILE}: key `{name}` is missing")
+    return content
+
+
 def _set(
     document: Any, values: Changes, changes: dict[str, tuple[Any, Any]]
 ) -> dict[str, tuple[Any, Any]]:
     """Set parameters by dotted name; return all changes made so far."""
     for name, value in values.items():
-        section, _, key = name.partition(".")
-        content = document.get(section)
-        if not isinstance(content, dict) or key not in content:
-            raise InputError(f"{PARAMS_FILE}: key `{name}` is missing")
+        content, key = _section(document, name), name.split(".")[-1]
         old = content[key]
         if old == value:
             continue

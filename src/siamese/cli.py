@@ -49,6 +49,11 @@ def _parser() -> argparse.ArgumentParser:
         "--split-by", choices=("sample", "group", "class"), help="set prepare.split_by"
     )
     adopt.add_argument("--novel-classes", type=int, metavar="N", help="set data.novel_classes")
+    adopt.add_argument(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="set train.augment.flip and network.mirror: is a mirror image the same thing?",
+    )
     adopt.set_defaults(command=_adopt)
 
     demo = commands.add_parser("demo", help="run the pipeline on scikit-learn's digits, in demo/")
@@ -77,6 +82,8 @@ def _adopt(options: argparse.Namespace) -> None:
         "data.image_size": options.image_size,
         "prepare.split_by": options.split_by,
         "data.novel_classes": options.novel_classes,
+        "train.augment.flip": options.mirror,
+        "network.mirror": options.mirror,
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}
     adopted = adopt(options.path, options.images, wanted)

@@ -243,12 +243,17 @@ def _free_pair(
     sides = [_by_use(pool.members[column], used, rng) for column in columns]
     for width in (FIRST_LOOK, max(map(len, sides))):
         one, two = sides[0][:width], sides[1][:width]
-        order = np.add.outer(used[one], used[two]).argsort(axis=None, kind="stable")
-        for row, column in zip(*np.unravel_index(order, (len(one), len(two))), strict=True):
-            pair = int(one[row]), int(two[column])
-            key = min(pair) * len(used) + max(pair)
-            if key not in taken and pool.group[pair[0]] != pool.group[pair[1]]:
-                return pair
+        best, least = None, np.inf
+        for left in one.tolist():
+            if used[left] + used[two[0]] >= least:
+                break  # both are sorted: no later one is used less
+            for right in two[pool.group[two] != pool.group[left]].tolist():
+                if min(left, right) * len(used) + max(left, right) not in taken:
+                    if used[left] + used[right] < least:
+                        best, least = (left, right), used[left] + used[right]
+                    break
+        if best:
+            return best
     raise AssertionError("classes that meet so often are the business of `_meetings`")
 
 

@@ -32,6 +32,18 @@ MOST_PARTS = 20
 LISTED = 5
 
 
+class TooSmallShare(InputError):
+    """A larger share of the data may help.
+
+    Attributes:
+        split: what the share is of, a key of the section `prepare`.
+    """
+
+    def __init__(self, message: str, split: str) -> None:
+        super().__init__(message)
+        self.split = split
+
+
 class PrepareParams(Section):
     """How the splits are cut, and what counts as a near-duplicate."""
 
@@ -117,10 +129,10 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
     }
     for name, count in counts.items():
         if not count.sum():
-            raise InputError(
-                f"the split `{name}` is empty; add images, or change `prepare.{name}`"
-                if name != "train"
-                else "the split `train` is empty; add images, or lower `prepare.test`"
+            if name == "train":
+                raise InputError("the split `train` is empty; add images, or lower `prepare.test`")
+            raise TooSmallShare(
+                f"the split `{name}` is empty; add images, or raise `prepare.{name}`", name
             )
     trained = np.flatnonzero(counts["train"])
     if len(trained) < 2:
@@ -268,9 +280,10 @@ def _by_group(
     wanted, parts = fraction.numerator, fraction.denominator
     n_groups = len(np.unique(groups))
     if n_groups < parts:
-        raise InputError(
+        raise TooSmallShare(
             f"params.yaml: a share of {share:g} (`prepare.{name}`) is cut by group as {wanted} of"
-            f" {parts} parts, but there are only {n_groups} groups; raise the share, or add groups"
+            f" {parts} parts, but there are only {n_groups} groups; raise the share, or add groups",
+            name,
         )
     if np.bincount(labels).max() < parts:
         labels = np.zeros_like(labels)  # too few of every class to be spread evenly
