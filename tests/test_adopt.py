@@ -259,8 +259,10 @@ def test_shares_are_raised_only_where_data_is_scarce(workspace: Path) -> None:
         shares(50, 4)
     before = yaml.safe_load((workspace / "params.yaml").read_text())
     assert before["prepare"]["validation"] == 0.1
-    with pytest.raises(InputError, match="but there are only 2 groups"):
-        shares(4, 60, group=[str(number % 3) for number in range(240)])
+    three_writers = [str(number % 3) for number in range(240)]
+    assert shares(4, 60, group=three_writers)[0] == {"prepare.test", "prepare.validation"}
+    with pytest.raises(InputError, match="of groups there are 1; .* three at least"):
+        shares(4, 60, group=[str(number % 2) for number in range(240)])
 
 
 def test_a_split_by_group_ends_with_the_data_that_had_groups(workspace: Path) -> None:

@@ -31,7 +31,7 @@ from siamese.schema import check_params
 
 # The splits that are cut, in this order, and what their shares are raised to where data is scarce.
 CUT = ("test", "validation")
-SHARES = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+SHARES = (0.15, 0.2, 0.25, 0.33, 0.4, 0.5)
 # Like pairs of a split: a pair for every other class will do, or so many.
 ENOUGH_LIKE_PAIRS = 50
 FEW_PAIRS = 100  # are worth a note

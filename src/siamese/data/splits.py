@@ -282,7 +282,8 @@ def _by_group(
     if n_groups < parts:
         raise TooSmallShare(
             f"params.yaml: a share of {share:g} (`prepare.{name}`) is cut by group as {wanted} of"
-            f" {parts} parts, but there are only {n_groups} groups; raise the share, or add groups",
+            f" {parts} parts, but of groups there are {n_groups}; raise the share, or add groups:"
+            " three splits take three at least",
             name,
         )
     if np.bincount(labels).max() < parts:
