@@ -261,7 +261,7 @@ def test_shares_are_raised_only_where_data_is_scarce(workspace: Path) -> None:
     assert before["prepare"]["validation"] == 0.1
     three_writers = [str(number % 3) for number in range(240)]
     assert shares(4, 60, group=three_writers)[0] == {"prepare.test", "prepare.validation"}
-    with pytest.raises(InputError, match="of groups there are 1; .* three at least"):
+    with pytest.raises(InputError, match=r"of groups there are 1; .* three at least"):
         shares(4, 60, group=[str(number % 2) for number in range(240)])
 
 

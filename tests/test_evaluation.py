@@ -205,6 +205,15 @@ def test_the_low_rates_rest_on_all_pairs_of_queries() -> None:
         assert found[name] == pytest.approx(np.mean(distances[same] < limit), abs=5e-5)
 
 
+def test_a_rate_that_is_less_than_one_pair_is_left_out() -> None:
+    gallery, queries = embeddings(60, 100, 1), embeddings(40, 500, 2)
+    found = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params())
+    verification = found.details["verification"]
+    assert 100 < verification["unlike_pairs"] < 1000
+    assert "tar_at_far_1%" in verification
+    assert "tar_at_far_0.1%" not in verification
+
+
 def test_mistakes_come_with_the_most_votes_first() -> None:
     gallery, queries = embeddings(60, 100, 1), embeddings(50, 500, 2)
     found = evaluate(gallery, queries, drawn_pairs(queries), THRESHOLDS, params())

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from siamese.data.folder import check_place, list_images, untracked_note
+from siamese.data.images import is_picture
 from siamese.errors import InputError
 
 
@@ -77,12 +78,20 @@ def test_splits_that_are_not_complete_are_not_taken_for_classes(
         list_images(tmp_path)
 
 
-def test_a_class_without_a_picture_that_can_be_read_is_noted(photos: Path) -> None:
-    assert list_images(photos).notes == ()  # files beside images are passed over in silence
+def test_what_is_passed_over_is_noted(photos: Path) -> None:
+    for file in photos.rglob("*"):
+        if file.is_file() and not is_picture(file.name):
+            file.unlink()
+    assert list_images(photos).notes == ()
+    for name in ("1.heic", "2.HEIC", "README", ".hidden"):
+        (photos / "owl" / name).write_bytes(b"a picture, or not")
+    [note] = list_images(photos).notes
+    assert note.endswith("in no format of pictures that is read: 2 .heic, 1 without suffix")
     (photos / "bat").mkdir()
     (photos / "bat/1.heic").write_bytes(b"a picture")
-    [note] = list_images(photos).notes
-    assert f"{photos / 'bat'} has files, but no picture" in note
+    first, second = list_images(photos).notes
+    assert f"{photos / 'bat'} has files, but no picture" in first
+    assert "3 .heic" in second
 
 
 def test_a_name_that_is_no_text_is_refused(photos: Path) -> None:
@@ -90,6 +99,27 @@ def test_a_name_that_is_no_text_is_refused(photos: Path) -> None:
     (photos / "owl/1.png").rename(photos / "owl" / name)
     with pytest.raises(InputError, match=r"'owl/caf\\udce9\.png' is not UTF-8"):
         list_images(photos)
+
+
+@pytest.mark.parametrize(
+    "splits",
+    [
+        {"Training": "train", "Testing": "test"},
+        {"train": "train", "dev": "validation", "TEST": "test"},
+        {"train": "train", "val": "validation", "test": "test"},
+    ],
+)
+def test_other_names_of_splits(tmp_path: Path, splits: dict[str, str]) -> None:
+    for folder in splits:
+        for label in "ab":
+            draw(tmp_path / "photos" / folder / label / "1.png")
+    samples = list_images(tmp_path / "photos").samples
+    folders = samples["file"].str.split("/").str[0]
+    assert dict(zip(folders, samples["split"], strict=True)) == splits
+    labels = samples["file"].str.split("/").str[1]
+    table = pd.DataFrame({"file": samples["file"], "label": labels, "split": folders})
+    of_table = list_images(save(table, tmp_path / "table.csv"), tmp_path / "photos").samples
+    assert of_table["split"].tolist() == samples["split"].tolist()
 
 
 def test_classes_that_are_called_like_a_split_stay_classes(tmp_path: Path) -> None:
@@ -184,6 +214,22 @@ def test_a_link_to_a_folder_is_refused_at_any_depth(photos: Path, name: str) -> 
     (photos / name).symlink_to(photos / "owl")
     with pytest.raises(InputError, match=f"{name} is a link to a folder"):
         list_images(photos)
+
+
+@pytest.mark.parametrize(("name", "target"), [("bat", "cat"), ("cat/more/er", "owl")])
+def test_a_link_to_a_folder_is_refused_in_a_table(photos: Path, name: str, target: str) -> None:
+    link = photos / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(photos / target)
+    files = [f"{name}/1.png", "owl/1.png"]
+    table = save(pd.DataFrame({"file": files, "label": ["a", "b"]}), photos.parent / "table.csv")
+    with pytest.raises(InputError, match=f"data.images: .*{name} is a link to a folder"):
+        list_images(table, photos)
+
+
+def test_a_link_to_a_file_is_a_file(photos: Path) -> None:
+    (photos / "cat/link.png").symlink_to(photos / "owl/1.png")
+    assert "cat/link.png" in set(list_images(photos).samples["file"])
 
 
 @pytest.mark.parametrize("end", [",", ",x"])

@@ -9,6 +9,7 @@ superclass). No image is opened here.
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,8 +26,13 @@ from siamese.parquet import read_frame
 REQUIRED, OPTIONAL = ("file", "label"), ("split", "group", "coarse")
 TABLES = (".csv", ".parquet")
 SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
-# Other names that people give a validation split.
-SPLIT_NAMES = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
+# What people call the splits, in lower case.
+SPLIT_NAMES = {
+    **{name: name for name in SPLITS},
+    "training": "train",
+    **dict.fromkeys(("val", "valid", "dev"), "validation"),
+    "testing": "test",
+}
 # What the pipeline writes; DVC removes these folders before it runs a stage.
 OUTPUTS = ("raw", "prepared", "pairs", "model", "embeddings", "pictures", "gallery", "downloads")
 
@@ -160,24 +166,24 @@ def _class_folders(path: Path) -> Listing:
 
 
 def _pictures_in(path: Path) -> tuple[list[Path], list[str]]:
-    """Return the pictures, relative to the path, and notes on folders of nothing but other files.
+    """Return the pictures, relative to the path, and notes on what else is there.
 
     Raises:
         InputError: a folder is a link, which would hide some, or a name is no text.
     """
     files: list[Path] = []
-    others: list[Path] = []
+    without: list[Path] = []
+    passed_over: Counter[str] = Counter()
     for inner, folders, names in visible(path):
-        for folder in (inner / name for name in folders):
-            if folder.is_symlink():
-                raise InputError(
-                    f"data.path: {folder} is a link to a folder; links are not followed, and DVC"
-                    " would not see what changes behind it: copy or move the folder"
-                )
-        pictures = [(inner / name).relative_to(path) for name in names if is_picture(name)]
-        files += pictures
+        for name in folders:
+            _refuse_link(inner / name, "data.path")
+        pictures = [name for name in names if is_picture(name)]
+        files += [(inner / name).relative_to(path) for name in pictures]
+        passed_over.update(
+            Path(name).suffix.lower() or "without suffix" for name in names if not is_picture(name)
+        )
         if names and not pictures:
-            others.append(inner)
+            without.append(inner)
     for file in files:
         try:
             str(file).encode()
@@ -189,10 +195,21 @@ def _pictures_in(path: Path) -> tuple[list[Path], list[str]]:
     notes = [
         f"note: {folder} has files, but no picture whose name ends in one of {SUFFIXES}; they are"
         " passed over"
-        for folder in others
+        for folder in without
         if folder not in above
     ]
+    if passed_over:
+        counts = ", ".join(f"{count:,} {suffix}" for suffix, count in passed_over.most_common())
+        notes.append(f"note: {path}: passed over, in no format of pictures that is read: {counts}")
     return files, notes
+
+
+def _refuse_link(folder: Path, key: str) -> None:
+    if folder.is_symlink():
+        raise InputError(
+            f"{key}: {folder} is a link to a folder; links are not followed, and DVC would not see"
+            " what changes behind it: copy or move the folder"
+        )
 
 
 def _split_folders(path: Path, names: set[str]) -> dict[str, str]:
@@ -253,7 +270,7 @@ def _table(path: Path, images: Path) -> Listing:
             raise InputError(
                 f"{path}: row {_first(is_empty)} has no `{name}`; fill it in, or leave the row out"
             )
-    _check_files(path, table["file"])
+    _check_files(path, table["file"], images)
     if "split" in table:
         table["split"] = _splits(path, table["split"])
     return _listing(images, table, path)
@@ -263,8 +280,8 @@ def _as_text(column: pd.Series) -> pd.Series:
     return column.astype("string").fillna("").str.strip().astype(object)
 
 
-def _check_files(path: Path, files: pd.Series) -> None:
-    """Refuse files outside the folder, which DVC does not watch, and files named twice."""
+def _check_files(path: Path, files: pd.Series, images: Path) -> None:
+    """Refuse files that lie where DVC does not watch them, and files named twice."""
     parts = [PurePosixPath(file.replace(os.sep, "/")) for file in files]
     for row, part in enumerate(parts, start=1):
         if part.is_absolute() or ".." in part.parts:
@@ -274,6 +291,9 @@ def _check_files(path: Path, files: pd.Series) -> None:
             )
         if "\0" in str(part):
             raise InputError(f"{path}: row {row}: `file` is {str(part)!r}; no name has a NUL")
+    for folder in sorted({folder for part in parts for folder in part.parents}):
+        if folder.parts:
+            _refuse_link(images / folder, "data.images")
     names = pd.Series([str(part) for part in parts])
     if (again := names.duplicated()).any():
         name = names[again].iloc[0]
@@ -281,7 +301,7 @@ def _check_files(path: Path, files: pd.Series) -> None:
 
 
 def _splits(path: Path, column: pd.Series) -> pd.Series:
-    splits = column.map(SPLIT_NAMES)
+    splits = column.str.lower().map(SPLIT_NAMES)
     if (is_unknown := splits.isna()).any():
         row = _first(is_unknown)
         raise InputError(

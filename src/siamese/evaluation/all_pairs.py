@@ -43,25 +43,30 @@ class PairHistogram:
         The threshold is the highest end of a bin up to which the share of unlike pairs does not
         exceed `far`.
         """
-        n_unlike = int(self.unlike.sum())
-        # The addition keeps rounding from costing a pair where far · n is a whole number.
-        allowed = int(far * n_unlike + 1e-6)
-        n_bins = int(np.searchsorted(self.unlike.cumsum(), allowed, side="right"))
+        n_bins = int(np.searchsorted(self.unlike.cumsum(), self._allowed(far), side="right"))
         return (
             self.top * n_bins / len(self.like),
-            float(self.unlike[:n_bins].sum() / n_unlike),
+            float(self.unlike[:n_bins].sum() / self.unlike.sum()),
             float(self.like[:n_bins].sum() / self.like.sum()),
         )
+
+    def carries(self, far: float) -> bool:
+        """Tell whether there are so many unlike pairs that this FAR is one of them at least."""
+        return self._allowed(far) >= 1
+
+    def _allowed(self, far: float) -> int:
+        """Return how many unlike pairs may be accepted at a stated FAR."""
+        # The addition keeps rounding from costing a pair where far · n is a whole number.
+        return int(far * int(self.unlike.sum()) + 1e-6)
 
     def roc(self) -> pd.DataFrame:
         """Return operating points, FAR ascending on a logarithmic grid: `far`, `tar`, `threshold`.
 
-        FARs that would rest on less than one unlike pair are left out.
+        FARs that the pairs do not carry are left out.
         """
         decades = round(-np.log10(LOWEST_FAR))
         grid = np.logspace(-decades, 0, decades * POINTS_PER_DECADE + 1)
-        grid = grid[grid * self.unlike.sum() >= 1]
-        points = [self.operating_point(far) for far in grid.tolist()]
+        points = [self.operating_point(far) for far in grid.tolist() if self.carries(far)]
         table = pd.DataFrame(points, columns=["threshold", "far", "tar"])
         # Six significant digits: a FAR of one pair in fifty million is still told from none.
         table["far"] = [float(f"{far:.6g}") for far in table["far"]]

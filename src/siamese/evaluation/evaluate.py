@@ -314,6 +314,10 @@ def _intervals(
 
 def _low_rates(pairs: PairHistogram) -> dict[str, float | int]:
     """Return the true-accept rates at low rates of false accepts, and what they rest on."""
-    rates = {name: round_figure(pairs.operating_point(far)[2]) for name, far in LOW_RATES.items()}
+    rates = {
+        name: round_figure(pairs.operating_point(far)[2])
+        for name, far in LOW_RATES.items()
+        if pairs.carries(far)
+    }
     counts = {"like_pairs": int(pairs.like.sum()), "unlike_pairs": int(pairs.unlike.sum())}
     return rates | counts
