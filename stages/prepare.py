@@ -51,7 +51,8 @@ def main() -> None:
     for note in prepared.notes:
         print(note)
     if n_left_out := len(prepared.left_out):
-        print(f"{n_left_out:,} files left out, listed in {PREPARED / LEFT_OUT}")
+        files = "file" if n_left_out == 1 else "files"
+        print(f"{n_left_out:,} {files} left out, listed in {PREPARED / LEFT_OUT}")
     counts = prepared.samples["split"].value_counts()
     print(
         f"prepare: {counts['train']:,} train, {counts['validation']:,} validation,"

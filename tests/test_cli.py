@@ -1,6 +1,7 @@
 """The console command, and the demo's workspace."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -22,6 +23,16 @@ def test_help_is_quick_since_nothing_heavy_is_imported() -> None:
     code = f"import sys, siamese.cli; print(sorted({heavy} & set(sys.modules)))"
     output = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "src", text=True)
     assert output.strip() == "[]"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "siamese.cli", "show", str(ROOT)]
+    done = subprocess.run(command, cwd=ROOT / "src", stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert done.stderr == b""
+    assert done.returncode == 0
 
 
 def test_show_lays_the_figures_beside_the_floors(

@@ -325,6 +325,20 @@ def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> N
         assert pixels.std() > 0.05, "it is not blank"
 
 
+@pytest.mark.parametrize("name", ["猫头鹰", "a_class_whose_name_is_a_sentence_of_" + "words_" * 10])
+def test_any_name_of_a_class_is_drawn_without_a_warning(
+    tmp_path: Path, name: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    images = np.zeros((1, 8, 8, 3), dtype=np.uint8)
+    draw_confusion(np.array([0, 1]), np.array([1, 1]), [name, "b"], tmp_path / "confusion.png")
+    draw_mistakes(images, [name], images[None], [[name]], [name], tmp_path / "mistakes.png")
+    members = np.zeros((2, 1, 2, 8, 8, 3), dtype=np.uint8)
+    draw_pairs(members, [[name] * 2] * 2, np.ones((2, 1)), 1.0, tmp_path / "pairs.png")
+    assert [str(warning.message) for warning in recwarn] == []
+    for file in tmp_path.iterdir():
+        assert max(mpimg.imread(file).shape) < 1500, "a long name makes no vast picture"
+
+
 def test_the_confusion_picture_shows_shares_of_the_actual_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

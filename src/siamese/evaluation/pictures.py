@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from siamese.evaluation.class_table import confusion_counts
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 MOST_NAMED = 60  # classes that a confusion picture has names and numbers for
+MOST_LETTERS = 30  # of the name of a class
 MOST_DRAWN = 1000  # classes that it is drawn for: there are no more pixels
 
 
@@ -55,7 +57,7 @@ def draw_confusion(
         axes.set_xticks([])
         axes.set_yticks([])
     figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02, label="share of the actual class")
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def draw_neighbours(
@@ -158,14 +160,14 @@ def draw_pairs(
         "The test pairs of one class that are farthest apart (left), and those of two classes that"
         f" are nearest (right): red what the threshold of {threshold:.3f} decides wrong",
     )
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def draw_sentence(sentence: str, file: Path) -> None:
     """Draw a sentence in place of a picture that there is nothing for."""
     figure = plt.figure(figsize=(6, 1.2))
     figure.text(0.5, 0.5, sentence, ha="center", va="center")
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) -> None:
@@ -199,7 +201,7 @@ def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) ->
     for axes in (rates, histogram):
         axes.grid(alpha=0.3)
         axes.legend()
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def draw_training(history: pd.DataFrame, file: Path) -> None:
@@ -229,7 +231,7 @@ def draw_training(history: pd.DataFrame, file: Path) -> None:
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
     distances.legend()
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def _draw_rows(
@@ -261,7 +263,7 @@ def _draw_rows(
         if row_labels:
             grid[row, 0].set_ylabel(row_labels[row], fontsize=7, color=WRONG)
     _add_headline(figure, headline)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def _draw_image(
@@ -307,12 +309,18 @@ def _add_headline(figure: Figure, headline: str) -> None:
 
 
 def readable(name: str) -> str:
-    """Return the name of a class as Matplotlib is to have it."""
+    """Return the name of a class as Matplotlib is to have it, cut off where it is very long."""
+    if len(name) > MOST_LETTERS:
+        name = name[: MOST_LETTERS - 1] + "…"
     return name.replace("_", " ").replace("$", r"\$")  # two of them would enclose mathematics
 
 
-def _save(figure: Figure, file: Path) -> None:
-    figure.tight_layout()
-    # Without the metadata, another release of Matplotlib may still give the same bytes.
-    figure.savefig(file, dpi=110, metadata={"Software": None})
+def save_figure(figure: Figure, file: Path) -> None:
+    """Write a figure as PNG and close it."""
+    with warnings.catch_warnings():
+        # Matplotlib's own font, the same everywhere, lacks some scripts: it draws boxes for them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.tight_layout()
+        # Without the metadata, another release of Matplotlib may still give the same bytes.
+        figure.savefig(file, dpi=110, format="png", metadata={"Software": None})
     plt.close(figure)

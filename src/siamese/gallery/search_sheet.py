@@ -10,7 +10,7 @@ matplotlib.use("Agg")  # no screen is needed, nor touched where there is one
 import numpy as np
 from matplotlib import pyplot as plt
 
-from siamese.evaluation.pictures import readable
+from siamese.evaluation.pictures import readable, save_figure
 from siamese.files import new_file
 from siamese.gallery.gallery import Neighbour
 
@@ -40,7 +40,5 @@ def draw_search(
         axes = grid[position // COLUMNS, 1 + position % COLUMNS]
         axes.imshow(image, interpolation="nearest")
         axes.set_title(f"{readable(neighbour.label)}\n{neighbour.distance:.3f}", fontsize=8)
-    figure.tight_layout()
     with new_file(file) as partial:
-        figure.savefig(partial, dpi=110, format="png", metadata={"Software": None})
-    plt.close(figure)
+        save_figure(figure, partial)
