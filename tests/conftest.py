@@ -4,17 +4,22 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from siamese.demo import override
 from siamese.params import read_document
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = (".dvcignore", ".gitignore", "dvc.yaml", "stages", "src", "data/.gitignore", "data/none")
+# No test asserts a time, and a first example may import a library.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 # Smaller than the demo: what is tested is how the stages play together, not the accuracy.
 # Longer steps, so that something is learned in the few that there are.
 SMALL = {
@@ -35,10 +40,6 @@ class Workspace:
         bin_folder = str(Path(sys.executable).parent)
         environment = os.environ | {
             "PATH": os.pathsep.join([bin_folder, os.environ["PATH"]]),
-            "DVC_NO_ANALYTICS": "1",
-            # A machine without a Git identity or settings: nothing may rely on them.
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_SYSTEM": os.devnull,
             "COLUMNS": "120",
         }
         environment.pop("SIAMESE_ARCHIVE", None)
@@ -96,6 +97,31 @@ def new_workspace(path: Path) -> Workspace:
     shutil.copyfile(ROOT / ".dvc" / "config", path / ".dvc" / "config")
     workspace.commit("the project")
     return workspace
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settings_of_nobody() -> Iterator[None]:
+    """Nothing may rely on the Git settings, the language or the proxies of who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("GIT_") or name.lower().endswith("_proxy"):
+                patch.delenv(name)
+        for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+            patch.setenv(name, os.devnull)
+        patch.setenv("LC_ALL", "C.UTF-8")
+        patch.setenv("DVC_NO_ANALYTICS", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """What PyTorch rounds in this process does not depend on the number of cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

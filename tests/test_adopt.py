@@ -207,7 +207,7 @@ def test_the_command_says_what_it_did(
     assert "siamese: data.path: elsewhere: no such folder" in capsys.readouterr().err
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     counts=st.lists(st.integers(2, 60), min_size=2, max_size=40),
     novel=st.sampled_from([0, 0, 2, 3]),
@@ -219,7 +219,7 @@ def test_what_is_set_can_be_drawn(counts: list[int], novel: int, split_by: str, 
     draw_what_is_set(counts, novel, split_by, seed)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     counts=st.lists(st.integers(6, 20), min_size=2, max_size=30),
     equal=st.booleans(),

@@ -47,7 +47,7 @@ def test_the_bins_of_unit_vectors_end_at_two() -> None:
     assert pair_histogram(*made_up(30, 0)).top == 2.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.floats(0.001, 1))
 def test_an_operating_point_never_exceeds_the_rate_and_is_the_best_but_for_a_bin(
     seed: int, far: float

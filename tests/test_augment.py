@@ -31,7 +31,7 @@ def test_nothing_switched_on_changes_nothing() -> None:
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.integers(0, 4), st.booleans())
 def test_each_image_is_one_of_its_own_shifts_and_mirrors(seed: int, crop: int, flip: bool) -> None:
     images = batch()
@@ -59,7 +59,7 @@ def test_half_of_the_images_are_mirrored_and_shifts_reach_both_ends() -> None:
     assert set(shifted[:, 0, 0, 4].tolist()) == {2, 3, 4, 5, 6}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.integers(1, 12))
 def test_cutout_greys_one_rectangle_no_larger_than_asked(seed: int, side: int) -> None:
     images = torch.zeros(6, 7, 9, 3, dtype=torch.uint8)

@@ -12,6 +12,12 @@ from tests.conftest import ROOT
 RNG = np.random.default_rng(1)  # not the benchmark's own seed
 
 
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """Each test draws what it draws alone."""
+    RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
+
+
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The benchmark's code; the working folder is an empty one."""

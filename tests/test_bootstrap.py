@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese.evaluation.bootstrap import Figures, draws, intervals, weighted_means
@@ -15,7 +15,6 @@ def mean_of(values: np.ndarray) -> "object":
     return figures
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(0, 5))
 def test_an_interval_holds_the_figure_and_lies_within_the_values(
     right: list[bool], seed: int

@@ -41,7 +41,7 @@ def one_thread() -> Iterator[None]:
 # By blocks
 
 
-@settings(deadline=None, max_examples=40)  # the first example imports scikit-learn
+@settings(max_examples=40)  # the first example imports scikit-learn
 @given(
     n=st.integers(3, 25),
     values=st.sampled_from([1, 2, 3, 256]),

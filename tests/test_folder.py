@@ -253,7 +253,10 @@ def test_places_that_dvc_could_not_watch_are_refused(tmp_path: Path) -> None:
             check_place(Path(forbidden), "data.path", inside)
 
 
-def test_a_folder_that_nobody_tracks_is_noted(tmp_path: Path) -> None:
+def test_a_folder_that_nobody_tracks_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     path = Path("some/photos")
     draw(tmp_path / path / "a/1.png")
     assert untracked_note(path, "data.path", tmp_path) is None  # no repository at all

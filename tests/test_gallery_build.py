@@ -142,9 +142,7 @@ def test_a_build_killed_at_any_moment_leaves_the_old_gallery_whole(
     embeddings = tmp_path / "longer.parquet"
     save_embeddings(type(stored)(stored.samples, stored.fine, None, longer), embeddings)
 
-    found_old = found_new = 0
-    delays = (0, 0, 0.003, 0.006, 0.01, 0.1)
-    for delay in delays:
+    def is_old_after(delay: float) -> bool:
         shutil.rmtree(address, ignore_errors=True)
         shutil.copytree(kept, address)
         data = address / "gallery.lance" / "data"
@@ -156,20 +154,22 @@ def test_a_build_killed_at_any_moment_leaves_the_old_gallery_whole(
         process.kill()
         process.wait()
         now = content(address)
-        found_old += now == old
         if now != old:
-            found_new += 1
             vectors = np.array([row["vector"] for row in now[:1437]], dtype=np.float32)
             np.testing.assert_array_equal(vectors, longer)
             assert now[1437:] == old[1437:]
         Gallery.open(address, model).classify(new_images(model, 1))
-    assert found_old > 0
-    assert found_old + found_new == len(delays)
+        return now == old
+
+    # The moment between the first row and the last is short: it may take several tries to meet it.
+    assert any(is_old_after(0) for _ in range(20))
+    for delay in (0, 0.003, 0.006, 0.01, 0.1):
+        is_old_after(delay)
 
     # What a killed one left behind is gone after the next, but for what readers may have open.
     shutil.rmtree(address)
     shutil.copytree(kept, address)
-    left_behind = data / "left-behind.lance"
+    left_behind = address / "gallery.lance/data/left-behind.lance"
     left_behind.write_bytes(b"half of a file")
     assert start_build(finished, address, embeddings).wait() == 0
     assert content(address) != old

@@ -16,7 +16,7 @@ from siamese.gallery.table import GalleryTable, Rows
 from siamese.knn import nearest
 
 # Each example replaces the gallery of the one before, as a build does.
-SHARED_FOLDER = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def rows_of(numbers: np.ndarray, vectors: np.ndarray) -> Rows:
@@ -54,9 +54,7 @@ def galleries(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]
     return numbers, vectors, queries, draw(st.integers(1, len(vectors)))
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(galleries())
 def test_every_way_gives_what_a_search_in_memory_gives(
     tmp_path: Path, case: tuple[np.ndarray, np.ndarray, np.ndarray, int]
@@ -110,9 +108,7 @@ def test_vectors_in_memory_are_read_anew_after_a_write(tmp_path: Path) -> None:
     np.testing.assert_array_equal(before[1:][after[1:] != 1000], after[1:][after[1:] != 1000])
 
 
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 7, 128, 1000]))
 def test_lancedbs_rounding_stays_within_the_bound(tmp_path: Path, seed: int, dim: int) -> None:
     """Long vectors close together: sums of differences keep their digits, dot products do not."""

@@ -65,7 +65,7 @@ KINDS = ["small integers", "pixels", "collapsed", "a few places", "far away", "n
 KINDS += ["minute", "subnormal", "vast"]
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(st.data())
 def test_nearest_agrees_with_a_loop(data: Any) -> None:
     kind = data.draw(st.sampled_from(KINDS))
@@ -165,7 +165,7 @@ def test_rank_orders_by_distance_then_number() -> None:
     assert distances.tolist() == [[0, 1, 1, 2], [0, 1, 1, 2]]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 300), st.integers(0, 999))
 def test_rank_gives_the_same_bits_however_it_is_asked(n: int, dimensions: int, seed: int) -> None:
     """A database that hands over one candidate and a stage with thousands must agree."""
@@ -183,7 +183,6 @@ def test_rank_gives_the_same_bits_however_it_is_asked(n: int, dimensions: int, s
     np.testing.assert_array_equal(together[1], from_all[1])
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_the_vote_agrees_with_a_loop(data: Any) -> None:
     n_queries, k = data.draw(st.integers(1, 8)), data.draw(st.integers(1, 25))

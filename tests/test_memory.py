@@ -3,9 +3,11 @@
 What counts is anonymous memory: pages of the memory-mapped file are the system's to take back.
 """
 
-import subprocess
+import os
 import sys
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -50,27 +52,29 @@ def folder_of_images(folder: Path, count: int) -> None:
 
 
 def anonymous_memory(process: psutil.Process) -> int:
-    """Bytes of a process and its children that are backed by no file."""
+    """Bytes of a process and its children that are backed by no file; none of those that ended."""
     total = 0
-    for one in (process, *process.children(recursive=True)):
-        memory = one.memory_info()
-        total += memory.rss - memory.shared
+    with suppress(psutil.NoSuchProcess):
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                memory = one.memory_info()
+                total += memory.rss - memory.shared
     return total
 
 
 def peak_of(workspace: Workspace, stage: str) -> float:
     """Run a stage without DVC; return its peak of anonymous memory in megabytes."""
     command = [sys.executable, str(workspace.path / f"stages/{stage}.py")]
-    process = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    peak = 0
-    while process.poll() is None:
-        try:
+    # One arena: else the allocator keeps more of what is freed, the more threads there are.
+    environment = os.environ | {"MALLOC_ARENA_MAX": "1"}
+    with tempfile.TemporaryFile() as output:
+        process = psutil.Popen(command, stdout=output, stderr=output, env=environment)
+        peak = 0
+        while process.poll() is None:
             peak = max(peak, anonymous_memory(process))
-        except psutil.NoSuchProcess:
-            break
-        time.sleep(0.005)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output.decode()
+            time.sleep(0.005)
+        output.seek(0)
+        assert process.returncode == 0, output.read().decode()
     return peak / 1e6
 
 
@@ -90,7 +94,9 @@ def workspaces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Wor
 # In the order of the pipeline: each reads what the one before has written.
 @pytest.mark.parametrize("stage", ["download", "prepare", "pairs", "train", "embed"])
 def test_the_images_are_not_in_memory(workspaces: tuple[Workspace, Workspace], stage: str) -> None:
-    few, many = (peak_of(workspace, stage) for workspace in workspaces)
+    # Short peaks are missed now and then: of the few, which take moments, twice as many are seen.
+    few = max(peak_of(workspaces[0], stage) for _ in range(2))
+    many = peak_of(workspaces[1], stage)
     all_images = (MANY - FEW) * SIDE * SIDE * 3 / 1e6  # 940 MB
     # Something is kept of each image: labels, digests, 96 numbers to find copies by, embeddings.
     # And `prepare` looks for near-duplicates among up to 65,536 images at once, as 16 x 16 pixels.

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese.errors import InputError
@@ -21,7 +21,6 @@ def by_loop(known: np.ndarray, held_out: np.ndarray, share: float) -> float:
     raise AssertionError("the last one is reached")
 
 
-@settings(deadline=None)  # the first call imports scikit-learn
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([0.01, 0.5, 0.9, 0.99, 1]))
 def test_it_is_that_of_a_loop(seed: int, n: int, share: float) -> None:
     rng = np.random.default_rng(seed)
@@ -31,7 +30,6 @@ def test_it_is_that_of_a_loop(seed: int, n: int, share: float) -> None:
     assert found == pytest.approx(by_loop(known, held_out, share), rel=1e-12, abs=0)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.sampled_from([0.5, 0.99, 1]))
 def test_among_each_other_a_sample_is_not_its_own_neighbour(
     seed: int, n: int, share: float

@@ -63,7 +63,7 @@ def test_what_both_have_right_or_wrong_says_nothing() -> None:
     assert many.difference == pytest.approx(7 / 1509)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_swapping_the_sides_turns_the_difference_round(won: int, lost: int) -> None:
     one, other = mcnemar(*answers(won, lost)), mcnemar(*answers(lost, won))

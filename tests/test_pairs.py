@@ -224,7 +224,7 @@ def tasks(draw: st.DrawFn) -> tuple[Dataset, PairsParams]:
     return made_up(sizes, copies=copies), params
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(tasks())
 def test_a_manifest_keeps_its_promises_or_is_refused(task: tuple[Dataset, PairsParams]) -> None:
     dataset, params = task
@@ -237,7 +237,7 @@ def test_a_manifest_keeps_its_promises_or_is_refused(task: tuple[Dataset, PairsP
     assert_training(pairs, dataset, params)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from([2, 3, 5, 40]), min_size=2, max_size=5), st.integers(0, 99))
 def test_classes_however_unequal_are_never_refused(sizes: list[int], seed: int) -> None:
     """Every class has a like pair, and comes up in every batch: training gets what it asks for."""
@@ -248,7 +248,7 @@ def test_classes_however_unequal_are_never_refused(sizes: list[int], seed: int) 
     assert_training(draw_training(dataset, params), dataset, params)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(st.integers(12, 20), min_size=2, max_size=8),
     st.data(),
@@ -270,7 +270,7 @@ def test_equal_batches_of_enough_samples_are_never_refused(sizes: list[int], dat
             assert max(use) - min(use) <= 2
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_items_are_dealt_exactly_when_there_is_a_solution(data: Any) -> None:
     """Whatever the classes of the batches: an integer programme says whether it can be done."""
@@ -311,7 +311,7 @@ def test_items_are_dealt_exactly_when_there_is_a_solution(data: Any) -> None:
     assert ((low <= items.sum(axis=0)) & (items.sum(axis=0) <= high)).all()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=8), st.data())
 def test_what_is_shared_out_is_poured_like_water(supply: list[int], data: Any) -> None:
     total = data.draw(st.integers(0, sum(supply)))
@@ -320,7 +320,7 @@ def test_what_is_shared_out_is_poured_like_water(supply: list[int], data: Any) -
     assert_poured(items.tolist(), supply, total)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(tasks(), st.sampled_from(["validation", "test"]))
 def test_fixed_pairs_keep_their_promises_or_are_refused_rightly(
     task: tuple[Dataset, PairsParams], split: str
@@ -344,7 +344,7 @@ def test_fixed_pairs_keep_their_promises_or_are_refused_rightly(
 FEW = [[1, 1, 1, 1, 1], [1, 1, 1, 4], [1, 1, 4], [1, 2, 2, 3], [1, 2, 3], [1, 5], [2, 2, 2]]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.sampled_from(FEW),
     st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=2),
@@ -396,7 +396,7 @@ def test_a_class_gains_a_place_through_a_third_where_it_must() -> None:
         assert np.bincount(kept.ravel()).tolist() == [8, 8, 8, 8]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.data())
 def test_novel_and_known_classes_have_half_of_the_test_pairs_each(data: Any) -> None:
     sizes = data.draw(st.lists(st.integers(4, 12), min_size=4, max_size=7))

@@ -65,7 +65,7 @@ def test_each_class_gives_its_share() -> None:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.integers(2, 40), min_size=2, max_size=6),
     share=st.floats(0.05, 0.5),
@@ -112,7 +112,7 @@ def test_small_classes_are_named_in_a_note_and_single_ones_refused() -> None:
         check_splits(cut, classes, "sample")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     counts=st.lists(st.integers(5, 60), min_size=2, max_size=5),
     groups=st.integers(10, 40),
@@ -175,7 +175,7 @@ def test_groups_follow_the_share_of_each_class() -> None:
         assert own["validation"] == pytest.approx(0.2, abs=0.03)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(classes=st.integers(6, 30), share=st.floats(0.1, 0.5), seed=st.integers(0, 3))
 def test_by_class_every_split_has_classes_of_its_own(classes: int, share: float, seed: int) -> None:
     samples, names = table([4] * classes)
@@ -231,7 +231,7 @@ def test_groups_are_asked_for_where_there_are_none() -> None:
         cut_splits(*table([40, 40]), 0, params(split_by="group"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n_novel=st.integers(2, 6),
     is_given=st.booleans(),
