@@ -13,12 +13,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamese.adopt import adopt, cut_with_pairs, fitting
+from siamese.adopt import adopt
 from siamese.cli import main
 from siamese.data.dataset import Classes, Dataset
 from siamese.data.pairs import PairsParams, draw_fixed, draw_training
 from siamese.data.splits import check_splits
 from siamese.errors import InputError
+from siamese.fitting import cut_with_pairs, fitting
 from siamese.schema import check_params
 from tests.conftest import ROOT
 from tests.test_folder import draw
