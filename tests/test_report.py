@@ -72,6 +72,18 @@ def test_results_of_verification_alone_make_a_page(repository: Repository) -> No
     assert "knn" not in page.partition("<h2>Training")[0]
 
 
+def test_figures_of_one_side_alone_are_neither_better_nor_worse(
+    repository: Repository, recwarn: pytest.WarningsRecorder
+) -> None:
+    repository.commit(MadeUp(0.7, luck=7, is_classified=False), "verified")
+    page = page_of(repository, "verified", "main")
+    for metric in ("knn.k1", "retrieval.map_at_r"):
+        [row] = re.findall(rf"<tr[^>]*>(?:(?!</tr>).)*{metric}\b.*?</tr>", page, re.DOTALL)
+        assert row.startswith("<tr>")
+        assert "none" in row
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_pictures_that_were_not_pulled_are_said_to_be_missing(repository: Repository) -> None:
     page = page_of(repository)
     assert page.count("are neither in the workspace nor in DVC's cache") == 2

@@ -72,7 +72,8 @@ def as_html(comparison: Comparison) -> str:
         {
             "cells": row(compared),
             "differs": compared.differs,
-            "is_better": compared.is_better,
+            # Of a figure that one side alone has, there is no telling.
+            "is_better": compared.differs and compared.is_better,
         }
         for compared in comparison.metrics
     ]
