@@ -284,6 +284,8 @@ def test_mirror_images(
     monkeypatch.chdir(workspace)
     assert main(["adopt", "photos"]) == 0
     assert "note: mirror images count as the same thing" in capsys.readouterr().out
+    assert main(["adopt", "photos", "--mirror"]) == 0
+    assert "note: mirror" not in capsys.readouterr().out, "it was asked for"
     assert main(["adopt", "photos", "--no-mirror"]) == 0
     out = capsys.readouterr().out
     assert "train.augment.flip        True -> False" in out

@@ -92,7 +92,7 @@ def adopt(
         notes += [*listing.notes, *check_splits(cut, listing.classes, prepare.split_by)]
         shares = {f"prepare.{split}": getattr(prepare, split) for split in CUT}
         changes = _set(document, shares | fitting(cut), changes)
-        notes += _notes(check_params(save()))
+        notes += _notes(check_params(save()), wanted or {})
     counts = cut["split"].value_counts()
     found = [
         _described(path, listing),
@@ -140,8 +140,8 @@ def _rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
             raise InputError(str(error).replace(str(partial), str(file))) from None
 
 
-def _notes(params: Any) -> list[str]:
-    """Return sentences on what the parameters, all of them, mean for the data."""
+def _notes(params: Any, wanted: Changes) -> list[str]:
+    """Return sentences on what the parameters mean for the data, but for what was asked for."""
     notes = []
     for split in CUT:
         if (n_pairs := getattr(params.pairs, split)) < FEW_PAIRS:
@@ -149,7 +149,7 @@ def _notes(params: Any) -> list[str]:
                 f"note: there are only {n_pairs} pairs of {split} images (pairs.{split}), so what"
                 f" is measured on them says little; more images, or a larger prepare.{split}, help"
             )
-    if params.train.augment.flip or params.network.mirror:
+    if "network.mirror" not in wanted and (params.train.augment.flip or params.network.mirror):
         notes.append(
             "note: mirror images count as the same thing (train.augment.flip, network.mirror);"
             " `--no-mirror` sets both to false, for writing, signs and whatever else has a left and"
