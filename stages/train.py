@@ -78,7 +78,7 @@ def train(params: Any, device: torch.device, ranks: Ranks) -> None:
     if not ranks.is_first:
         return
 
-    validation = embed_images(network, data.validation_images, 500)
+    validation = embed_images(network, data.validation_images)
     distances = pair_distances(validation, *data.validation_pairs.T)
     calibration = calibrate(distances, data.validation_same)
     with new_folder(MODEL) as folder:

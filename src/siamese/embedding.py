@@ -12,6 +12,9 @@ from siamese.blocks import blocks
 from siamese.network import SiameseNetwork
 from siamese.params import Section
 
+# Images computed at once, unless told otherwise: so many, or fewer where they are large.
+MOST_AT_ONCE, PIXELS_AT_ONCE = 500, 500 * 32 * 32
+
 
 class EmbedParams(Section):
     """The `embed` section of `params.yaml`."""
@@ -31,11 +34,19 @@ class ImageSequence(Protocol):
         ...
 
 
+def images_at_once(size: int) -> int:
+    """Return how many images of `size` times `size` pixels to compute at once.
+
+    The memory that takes is about the same for all sizes from 32 pixels up.
+    """
+    return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // size**2))
+
+
 @torch.inference_mode()
 def embed_images(
     network: SiameseNetwork,
     images: ImageSequence,
-    batch_size: int,
+    batch_size: int | None = None,
     precision: torch.dtype = torch.float32,
     progress: str | None = None,
 ) -> np.ndarray:
@@ -46,7 +57,7 @@ def embed_images(
     Args:
         network: on any device; the images follow it there.
         images: N of them; a memory-mapped array, say, is read a batch at a time.
-        batch_size: images computed at once.
+        batch_size: images computed at once; if not given, what `images_at_once` says.
         precision: what convolutions and matrix products compute in.
         progress: the label of a progress bar, on a terminal; none, if left out.
 
@@ -57,7 +68,7 @@ def embed_images(
     was_training = network.training
     network.eval()
     embeddings = np.empty((len(images), network.embedding_dim), dtype=np.float32)
-    parts = list(blocks(len(images), batch_size))
+    parts = list(blocks(len(images), batch_size or images_at_once(network.image_size)))
     try:
         for part in tqdm(parts, desc=progress, unit="batch", disable=None if progress else True):
             chunk = images[part]

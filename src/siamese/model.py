@@ -45,12 +45,12 @@ class Model:
     calibration: Calibration
     fit: Fit = "pad"
 
-    def embed(self, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
+    def embed(self, images: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """Embed images of the size the network was trained on.
 
         Args:
             images: uint8 `[N, image_size, image_size, 3]`.
-            batch_size: images computed at once.
+            batch_size: images computed at once; see `siamese.embedding.embed_images`.
 
         Returns:
             float32 `[N, embedding_dim]`.
