@@ -47,6 +47,7 @@ def test_the_folder_and_what_depends_on_it_are_set(workspace: Path) -> None:
     assert content["data"]["path"] == "photos"
     assert content["data"]["image_size"] == 48
     assert content["pairs"]["classes_per_batch"] == 3
+    assert content["embed"]["batch_size"] == 500 * 32**2 // 48**2
     assert "50 images of 3 classes (`bat` 8 to `owl` 30)" in adopted.found[0]
     assert "6 x 4 pixels" in adopted.found[2]
     check_params(workspace / "params.yaml")

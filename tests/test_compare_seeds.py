@@ -44,10 +44,10 @@ def measure(workspace: Workspace, folder: Path, margin: float, seed: int) -> dic
     network = build_network(network_params, data.images.size, data.channel_mean, data.channel_std)
     train_network(data, network, train, ResumeFile(folder, f"{margin}-{seed}"))
 
-    vectors = embed_images(network, data.validation_images, 500)
+    vectors = embed_images(network, data.validation_images)
     distances = pair_distances(vectors, *data.validation_pairs.T)
     gallery, queries = (
-        Embeddings.of(dataset.samples, rows, embed_images(network, dataset.images[rows], 500))
+        Embeddings.of(dataset.samples, rows, embed_images(network, dataset.images[rows]))
         for rows in (dataset.rows("train", "validation"), dataset.rows("test"))
     )
     calibration = calibrate(distances, data.validation_same)

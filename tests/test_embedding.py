@@ -9,17 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamese.embedding import embed_images
+from siamese.embedding import embed_images, images_at_once
 from siamese.embedding_file import Embeddings, load_embeddings, save_embeddings
 from siamese.errors import InputError
 from siamese.network import NetworkParams, SiameseNetwork, build_network
 
 
-def network() -> SiameseNetwork:
+def network(size: int = 8) -> SiameseNetwork:
     params = NetworkParams(
         architecture="resnet9", width=4, embedding_dim=6, normalize=True, mirror=False, seed=0
     )
-    return build_network(params, 8, (0.5,) * 3, (0.25,) * 3)
+    return build_network(params, size, (0.5,) * 3, (0.25,) * 3)
 
 
 def images(count: int) -> np.ndarray:
@@ -34,6 +34,35 @@ def test_batches_make_no_difference() -> None:
         np.testing.assert_allclose(parts, whole, atol=1e-6)
     assert whole.dtype == np.float32
     assert whole.shape == (10, 6)
+
+
+class Recording:
+    """Images that note how many are asked for at once."""
+
+    def __init__(self, size: int, count: int) -> None:
+        self.size, self.count = size, count
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        self.asked.append(part.stop - part.start)
+        return np.zeros((part.stop - part.start, self.size, self.size, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("size", "asked"), [(8, [500, 40]), (32, [500, 40]), (64, [125] * 4 + [40]), (400, [3, 3, 1])]
+)
+def test_large_images_are_computed_fewer_at_once(size: int, asked: list[int]) -> None:
+    recording = Recording(size, sum(asked))
+    found = embed_images(network(size), recording)
+    assert found.shape == (sum(asked), 6)
+    assert recording.asked == asked
+
+
+def test_one_image_at_least_is_computed_at_once() -> None:
+    assert images_at_once(10_000) == 1
 
 
 def test_equals_the_network_called_image_by_image() -> None:

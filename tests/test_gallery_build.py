@@ -79,7 +79,7 @@ def test_after_training_what_was_enrolled_is_embedded_anew(
     data = finished.path / "data"
     old = load_embeddings(data / "embeddings/gallery.parquet")
     pixels = np.load(data / "prepared/images.npy")[old.samples]
-    vectors = embed_images(retrained.network, pixels, 500)
+    vectors = embed_images(retrained.network, pixels)
     save_embeddings(type(old)(old.samples, old.fine, old.coarse, vectors), tmp_path / "e.parquet")
     built = build_in(
         finished,

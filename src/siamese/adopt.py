@@ -21,6 +21,7 @@ from yaml import safe_load
 from siamese.data.data_params import NONE, DataParams
 from siamese.data.folder import Listing, check_place, list_images, untracked_note
 from siamese.data.splits import PrepareParams, check_splits
+from siamese.embedding import images_at_once
 from siamese.errors import InputError
 from siamese.files import new_file
 from siamese.fitting import CUT, cut_with_pairs, fitting
@@ -91,7 +92,8 @@ def adopt(
         )
         notes += [*listing.notes, *check_splits(cut, listing.classes, prepare.split_by)]
         shares = {f"prepare.{split}": getattr(prepare, split) for split in CUT}
-        changes = _set(document, shares | fitting(cut), changes)
+        at_once = {"embed.batch_size": images_at_once(params.data.image_size)}
+        changes = _set(document, shares | fitting(cut) | at_once, changes)
         notes += _notes(check_params(save()), wanted or {})
     counts = cut["split"].value_counts()
     found = [
