@@ -430,6 +430,25 @@ def test_the_command_imports_nothing_that_is_slow(repository: Repository) -> Non
     assert output.splitlines()[-1] == "[]"
 
 
+def test_reading_results_starts_no_thread(repository: Repository) -> None:
+    """One of Arrow's that is still at work when the command refuses would abort the process."""
+    code = (
+        "import psutil, pyarrow.parquet; from pathlib import Path;"
+        "from siamese.comparison.comparison import Run;"
+        "from siamese.comparison.revisions import find_revisions;"
+        "threads = psutil.Process().num_threads; before = threads();"
+        "results = Run.of(find_revisions('good', Path())[0]).results;"
+        "print(len(results.queries['sample']), threads() - before)"
+    )
+    output = subprocess.check_output(
+        [sys.executable, "-c", code],
+        cwd=repository.root,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        text=True,
+    )
+    assert output.split() == ["400", "0"]
+
+
 def test_outside_a_repository_the_message_is_plain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
