@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
+from siamese.data import dataset as dataset_module
 from siamese.data.dataset import Classes, Dataset, ImageRows
 from siamese.errors import InputError
 from siamese.evaluation import floor
-from siamese.evaluation.floor import image_distances, measure_floors, nearest_images
+from siamese.evaluation.floor import image_distances, measure_floors, nearest_images, thumbnails
 from siamese.knn import nearest
 from siamese.verification import pair_distances
 
@@ -92,6 +94,45 @@ def test_distances_of_pairs_by_blocks_are_those_of_the_whole(
     for at_once in (1, 10, 1000):
         monkeypatch.setattr(floor, "PAIR_VALUES_AT_ONCE", at_once * 48)
         assert (image_distances(images, left, right) == expected).all()
+
+
+# Thumbnails
+
+
+@pytest.mark.parametrize("size", [1, 31, 32])
+def test_small_images_are_compared_as_they_are(size: int) -> None:
+    images = few_pixels(6, size=size)
+    rows = np.array([3, 0, 3])
+    vectors = thumbnails(ImageRows(images, rows))
+    assert vectors.dtype == np.float32
+    assert (vectors == flat(images[rows])).all()
+
+
+@pytest.mark.parametrize("size", [33, 64, 100])
+def test_large_images_are_brought_down_as_pytorch_does_it(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset_module, "PART_BYTES", 3 * size * size * 3)  # three at a time
+    images = few_pixels(8, values=100, size=size) + 80  # no overshoot that is cut off
+    planes = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    small = torch.nn.functional.interpolate(planes, size=32, mode="bicubic", antialias=True)
+    expected = flat(small.permute(0, 2, 3, 1).numpy())
+    vectors = thumbnails(ImageRows(images, np.arange(8)[::-1]))
+    assert vectors.shape == (8, 32 * 32 * 3)
+    # Pillow rounds to whole numbers after each of the two directions.
+    assert abs(vectors[::-1] - expected).max() < 1.3
+
+
+def test_large_images_are_compared_as_thumbnails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floor, "VALUES_AT_ONCE", 7 * 3072)
+    images, rows = few_pixels(40, size=40), np.arange(40)
+    small = thumbnails(ImageRows(images, rows))
+    gallery, queries = ImageRows(images, rows[:30]), ImageRows(images, rows[30:])
+    expected = nearest(small[:30], small[30:], 5)
+    found = nearest_images(gallery, queries, 5)
+    assert all((a == b).all() for a, b in zip(found, expected, strict=True))
+    distances = image_distances(images, rows[:20], rows[20:])
+    assert (distances == pair_distances(small, rows[:20], rows[20:])).all()
 
 
 def test_memory_does_not_grow_with_the_images(

@@ -1,6 +1,8 @@
 """What costs no learning: k-NN on vectors that nobody has trained, raw pixels and random features.
 
-Pixels are compared by blocks of images, so that no more than a few blocks are in memory.
+Pixels are those of thumbnails: images of more than `THUMBNAIL` pixels a side are brought down to
+that, as by `prepare`, since the distances of large images cost much and say little more. They are
+compared by blocks of images, so that no more than a few blocks are in memory.
 """
 
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from pydantic import Field
 from tqdm import tqdm
 
@@ -19,6 +22,7 @@ from siamese.knn import class_ranking, nearest
 from siamese.params import Section
 from siamese.verification import auc, pair_distances
 
+THUMBNAIL = 32  # pixels a side, as CIFAR-100's images have
 # Pixel values that a block of the gallery, and one of queries, has as float32. The larger, the less
 # often images are read again; at most some 1 GB is taken in all.
 VALUES_AT_ONCE = 2**26
@@ -100,7 +104,7 @@ def nearest_images(
             f"floor.k is {k}, but the gallery has {len(gallery)} samples; expected a number from 1"
             " to that"
         )
-    at_once = max(1, VALUES_AT_ONCE // gallery.images[:1].size)
+    at_once = max(1, VALUES_AT_ONCE // _values(gallery.images))
     asked_parts, parts = (list(blocks(len(images), at_once)) for images in (queries, gallery))
     rows = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float64)
@@ -108,11 +112,12 @@ def nearest_images(
     total = len(asked_parts) * len(parts)
     with tqdm(total=total, desc="pixels", unit="block", disable=hide) as bar:
         for asked_part in asked_parts:
-            asked = _pixels(queries[asked_part])  # (q, D)
+            asked = thumbnails(ImageRows(queries.images, queries.rows[asked_part]))  # (q, D)
             best = np.empty((len(asked), 0), dtype=np.int64)
             best_distances = np.empty((len(asked), 0), dtype=np.float64)
             for part in parts:
-                found, gaps = nearest(_pixels(gallery[part]), asked, min(k, part.stop - part.start))
+                vectors = thumbnails(ImageRows(gallery.images, gallery.rows[part]))  # (g, D)
+                found, gaps = nearest(vectors, asked, min(k, len(vectors)))
                 best = np.concatenate([best, found + part.start], axis=1)
                 best_distances = np.concatenate([best_distances, gaps], axis=1)
                 order = np.lexsort((best, best_distances), axis=-1)[:, :k]
@@ -132,12 +137,32 @@ def image_distances(images: np.ndarray, left: np.ndarray, right: np.ndarray) -> 
         right: rows of `images`, integers `[P]`.
     """
     distances = np.empty(len(left), dtype=np.float64)
-    at_once = max(1, PAIR_VALUES_AT_ONCE // images[:1].size)
+    at_once = max(1, PAIR_VALUES_AT_ONCE // _values(images))
     for part in blocks(len(left), at_once):
-        pixels = _pixels(images[np.concatenate([left[part], right[part]])])  # (2·p, D)
-        first, second = np.arange(len(pixels)).reshape(2, -1)
-        distances[part] = pair_distances(pixels, first, second)
+        ends = np.concatenate([left[part], right[part]])
+        vectors = thumbnails(ImageRows(images, ends))  # (2·p, D)
+        first, second = np.arange(len(vectors)).reshape(2, -1)
+        distances[part] = pair_distances(vectors, first, second)
     return distances
+
+
+def thumbnails(images: ImageRows) -> np.ndarray:
+    """Return the pixels of images as vectors, larger images brought down to thumbnails.
+
+    Args:
+        images: n images of S pixels a side, read a part at a time.
+
+    Returns:
+        float32 `[n, T·T·3]`, T the lesser of S and `THUMBNAIL`. Pixels stay whole numbers, which
+        are the same bits everywhere.
+    """
+    vectors = np.empty((len(images), _values(images.images)), dtype=np.float32)
+    done = 0
+    for read in images.parts():
+        small = read if read.shape[1] <= THUMBNAIL else np.stack([_thumbnail(one) for one in read])
+        vectors[done : done + len(small)] = small.reshape(len(small), -1)
+        done += len(small)
+    return vectors
 
 
 def _verification_floors(
@@ -159,6 +184,12 @@ def _is_right(gallery_labels: np.ndarray, rows: np.ndarray, query_labels: np.nda
     return class_ranking(gallery_labels[rows], top=1)[:, 0] == query_labels
 
 
-def _pixels(images: np.ndarray) -> np.ndarray:
-    """Return images as rows of numbers, float32 `[n, H·W·3]`."""
-    return images.reshape(len(images), -1).astype(np.float32)
+def _values(images: np.ndarray) -> int:
+    """Return how many values the thumbnail of an image has, of `[N, S, S, 3]`."""
+    return 3 * min(images.shape[1], THUMBNAIL) ** 2
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    """Bring an image, uint8 `[S, S, 3]`, down to `THUMBNAIL` pixels a side."""
+    size = (THUMBNAIL, THUMBNAIL)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
