@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from siamese.cli import main
+from siamese.cli_gallery import _outvoted
 from siamese.data.dataset import load_dataset
+from siamese.gallery.gallery import LabelCount
 from tests.conftest import ROOT, Workspace
 
 
@@ -180,7 +182,10 @@ def test_enrolment_by_folder_names_and_removal(
     Image.fromarray(square).save("shapes/square/a.png")
     Image.fromarray(cross).save("shapes/cross/b.bmp")
     assert main(["enroll", "shapes"]) == 0
-    assert "2 images enrolled" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "2 images enrolled" in told.out
+    assert "fewer than 10 images in the gallery: `cross` (1) and 1 more" in told.err
+    assert "`siamese classify -k 1`" in told.err
     assert main(["enroll", "shapes/square/a.png", "shapes/cross"]) == 0
     assert "0 images enrolled, 2 were there already" in capsys.readouterr().out
     assert main(["classify", "shapes", "-k", "1", "--json"]) == 0
@@ -196,6 +201,27 @@ def test_enrolment_by_folder_names_and_removal(
     assert main(["gallery", "remove", "--file", "shapes/square/a.png"]) == 0
     assert main(["gallery", "remove", "--label", "cross"]) == 1
     assert "no row of data/gallery has it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("n_new", "n_other", "said"),
+    [
+        (9, 100, "`new` (9); the largest class has 100"),
+        (3, 4, "`siamese classify -k 5`"),
+        (10, 100, None),  # half of the votes
+        (3, 3, None),  # no class is larger
+    ],
+)
+def test_a_class_that_can_only_be_outvoted_is_named(
+    n_new: int, n_other: int, said: str | None
+) -> None:
+    counts = [LabelCount("new", 1, n_new - 1), LabelCount("other", n_other, 0)]
+    note = _outvoted(counts, {"new"})
+    assert (note is None) if said is None else (note is not None and said in note)
+    # By brute force: the new class is nearest with all it has, then comes the other.
+    new, other = min(n_new, 20), min(n_other, 20 - min(n_new, 20))
+    assert (other > new) == (note is not None)
+    assert _outvoted(counts, {"other"} if n_other > 10 else set()) is None
 
 
 def test_a_gallery_of_ones_own(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from siamese.gallery.defaults import ADDRESS, EMBEDDINGS, MODEL, NOVELTY_SHARE, PREPARED
+from siamese.gallery.defaults import ADDRESS, EMBEDDINGS, MODEL, NOVELTY_SHARE, PREPARED, VOTERS
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from siamese.gallery.gallery import Classification, Gallery, Neighbour
+    from siamese.gallery.gallery import Classification, Gallery, LabelCount, Neighbour
     from siamese.model import Model
 
 # Images that are read, embedded and answered at once; answers appear after each.
@@ -72,7 +72,9 @@ def add_commands(commands: Any) -> None:
 
     classify = commands.add_parser("classify", help="name the class of images")
     _add_paths(classify)
-    classify.add_argument("-k", type=int, default=20, help="neighbours that vote (default: 20)")
+    classify.add_argument(
+        "-k", type=int, default=VOTERS, help=f"neighbours that vote (default: {VOTERS})"
+    )
     _add_search(classify)
     classify.set_defaults(command=_classify)
 
@@ -211,13 +213,35 @@ def _enroll(options: argparse.Namespace) -> int:
         Gallery.create(options.gallery, model)
     gallery = Gallery.open(options.gallery, model)
     added, known, broken = 0, 0, 0
+    enrolled = set()
     for images, named, n_broken in _read(files, model, "enroll"):
         labels = [options.label or file.absolute().parent.name for file in named]
+        enrolled.update(labels)
         done = gallery.enroll(images, labels, [str(file) for file in named])
         added, known, broken = added + done.added, known + done.known, broken + n_broken
     already = f", {known:,} were there already" if known else ""
     print(f"{options.gallery}: {added:,} images enrolled{already}")
+    if note := _outvoted(gallery.labels(), enrolled):
+        print(note, file=sys.stderr)
     return 1 if broken else 0
+
+
+def _outvoted(counts: Sequence["LabelCount"], enrolled: set[str]) -> str | None:
+    """Say which enrolled classes have too few images to win a vote against a larger one."""
+    sizes = {count.label: count.pipeline + count.enrolled for count in counts}
+    largest = max(sizes.values(), default=0)
+    enough = VOTERS // 2
+    small = {label: sizes[label] for label in sorted(enrolled) if sizes[label] < enough}
+    if not small or min(small.values()) == largest:
+        return None
+    least = min(small, key=lambda label: small[label])
+    others = f" and {len(small) - 1:,} more of the enrolled classes" if len(small) > 1 else ""
+    return (
+        f"note: fewer than {enough} images in the gallery: `{least}` ({small[least]}){others}; the"
+        f" largest class has {largest:,}. Where {VOTERS} neighbours vote, a larger class can win"
+        f" even if a small one is nearest: ask fewer (`siamese classify -k"
+        f" {2 * small[least] - 1}`), or enrol {enough} images or more of each"
+    )
 
 
 def _classify(options: argparse.Namespace) -> int:
