@@ -415,17 +415,22 @@ def test_markdown_and_json_say_the_same(repository: Repository) -> None:
         assert one["interval"][0] <= one["difference"] <= one["interval"][1]
 
 
-def test_the_command_imports_nothing_that_is_slow(repository: Repository) -> None:
-    code = (
-        "import sys; from siamese.cli import main; main(['compare', 'good', 'better']);"
-        "print(sorted({'torch', 'dvc', 'sklearn', 'matplotlib'} & set(sys.modules)))"
-    )
-    output = subprocess.check_output(
+def output_of(code: str, repository: Repository) -> str:
+    """Run Python code in a repository, with this checkout's library, in a process of its own."""
+    return subprocess.check_output(
         [sys.executable, "-c", code],
         cwd=repository.root,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         text=True,
     )
+
+
+def test_the_command_imports_nothing_that_is_slow(repository: Repository) -> None:
+    code = (
+        "import sys; from siamese.cli import main; main(['compare', 'good', 'better']);"
+        "print(sorted({'torch', 'dvc', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    output = output_of(code, repository)
     assert "These two models differ" in output
     assert output.splitlines()[-1] == "[]"
 
@@ -440,12 +445,7 @@ def test_reading_results_starts_no_thread(repository: Repository) -> None:
         "results = Run.of(find_revisions('good', Path())[0]).results;"
         "print(len(results.queries['sample']), threads() - before)"
     )
-    output = subprocess.check_output(
-        [sys.executable, "-c", code],
-        cwd=repository.root,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        text=True,
-    )
+    output = output_of(code, repository)
     assert output.split() == ["400", "0"]
 
 

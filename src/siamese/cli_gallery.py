@@ -231,7 +231,7 @@ def _outvoted(counts: Sequence["LabelCount"], enrolled: set[str]) -> str | None:
     sizes = {count.label: count.pipeline + count.enrolled for count in counts}
     largest = max(sizes.values(), default=0)
     enough = VOTERS // 2
-    small = {label: sizes[label] for label in sorted(enrolled) if sizes[label] < enough}
+    small = {label: n for label, n in sizes.items() if label in enrolled and n < enough}
     if not small or min(small.values()) == largest:
         return None
     least = min(small, key=lambda label: small[label])

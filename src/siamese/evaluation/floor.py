@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from siamese.blocks import blocks
 from siamese.data.dataset import Dataset, ImageRows
+from siamese.data.images import fit_image
 from siamese.data.manifest import read_manifest
 from siamese.errors import InputError
 from siamese.knn import class_ranking, nearest
@@ -159,9 +160,10 @@ def thumbnails(images: ImageRows) -> np.ndarray:
     vectors = np.empty((len(images), _values(images.images)), dtype=np.float32)
     done = 0
     for read in images.parts():
-        small = read if read.shape[1] <= THUMBNAIL else np.stack([_thumbnail(one) for one in read])
-        vectors[done : done + len(small)] = small.reshape(len(small), -1)
-        done += len(small)
+        if read.shape[1] > THUMBNAIL:
+            read = np.stack([fit_image(Image.fromarray(one), THUMBNAIL) for one in read])
+        vectors[done : done + len(read)] = read.reshape(len(read), -1)
+        done += len(read)
     return vectors
 
 
@@ -187,9 +189,3 @@ def _is_right(gallery_labels: np.ndarray, rows: np.ndarray, query_labels: np.nda
 def _values(images: np.ndarray) -> int:
     """Return how many values the thumbnail of an image has, of `[N, S, S, 3]`."""
     return 3 * min(images.shape[1], THUMBNAIL) ** 2
-
-
-def _thumbnail(image: np.ndarray) -> np.ndarray:
-    """Bring an image, uint8 `[S, S, 3]`, down to `THUMBNAIL` pixels a side."""
-    size = (THUMBNAIL, THUMBNAIL)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from siamese.errors import InputError
-from siamese.gallery.defaults import ADDRESS
+from siamese.gallery.defaults import ADDRESS, VOTERS
 from siamese.gallery.index import IndexInfo, index_of
 from siamese.gallery.search import Searcher
 from siamese.gallery.table import (
@@ -197,7 +197,9 @@ class Gallery:
         stored = self.table.metadata.get("novelty_distance")
         return None if stored is None else float(stored)
 
-    def classify(self, images: Images, k: int = 20, exact: bool = False) -> list[Classification]:
+    def classify(
+        self, images: Images, k: int = VOTERS, exact: bool = False
+    ) -> list[Classification]:
         """Let the k nearest rows vote for the class of each image.
 
         The votes are those of `siamese.knn.class_ranking`: of classes with equally many the one
@@ -217,7 +219,7 @@ class Gallery:
         return self.classify_embeddings(self._embed(images), k, exact)
 
     def classify_embeddings(
-        self, embeddings: np.ndarray, k: int = 20, exact: bool = False
+        self, embeddings: np.ndarray, k: int = VOTERS, exact: bool = False
     ) -> list[Classification]:
         """Do what `classify` does for embeddings, float32 `[N, D]`, that the same model made."""
         limit = self.novelty_distance
