@@ -31,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     image = options.image.absolute()
     os.chdir(options.workspace)
-    siamese = ["-m", "siamese.cli"]
+    siamese = ["-m", "siamese.cli.main"]
     processes = {
         "python": ["-c", ""],
         "import torch": ["-c", "import torch"],
@@ -65,9 +65,9 @@ def loaded(image: Path, rounds: int) -> dict[str, Any]:
     sys.path.insert(0, str(SOURCE))
     import torch
 
-    from siamese.embedding import embed_images
     from siamese.gallery.gallery import Gallery
-    from siamese.model import load_model
+    from siamese.model.folder import load_model
+    from siamese.network.embedding import embed_images
 
     model = load_model("data/model")
     gallery = Gallery.open("data/gallery", model)

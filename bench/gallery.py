@@ -195,7 +195,7 @@ class Case:
 
 def read_embeddings(n_queries: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the pipeline's gallery in mixed order, and queries to ask and to tune by."""
-    from siamese.embedding_file import load_embeddings
+    from siamese.embeddings.embedding_file import load_embeddings
 
     rng = np.random.default_rng(SEED)
     base, queries = (
@@ -208,7 +208,7 @@ def read_embeddings(n_queries: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def distance_of_neighbours(base: np.ndarray) -> float:
     """Return the median distance of a row to its nearest other."""
-    from siamese.knn import nearest
+    from siamese.measures.knn import nearest
 
     _, distances = nearest(base, base[:LOOKED_AT], 2)
     return float(np.median(distances[:, 1]))

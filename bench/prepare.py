@@ -21,13 +21,13 @@ from machine import machine
 from PIL import Image
 from tqdm import tqdm
 
-from siamese.data.dataset import load_dataset
-from siamese.data.folder import list_images
-from siamese.data.images import iter_images
-from siamese.data.near_duplicates import find_near_duplicates
-from siamese.data.prepare import FolderImages, prepare
-from siamese.data.splits import PrepareParams
-from siamese.params import read_sections
+from siamese.base.dataset import load_dataset
+from siamese.base.params import read_sections
+from siamese.duplicates.near_duplicates import find_near_duplicates
+from siamese.images.images import iter_images
+from siamese.preparation.folder import list_images
+from siamese.preparation.prepare import FolderImages, prepare
+from siamese.preparation.splits import PrepareParams
 
 FOLDER, OUTPUT = Path(".bench/photos"), Path("bench/prepare.json")
 CLASSES = 100

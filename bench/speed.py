@@ -36,11 +36,11 @@ from torch.nn import functional
 from torchvision import transforms
 from torchvision.datasets import CIFAR100
 
-from siamese.compute import ComputeParams, autocast_dtype, start
-from siamese.data.dataset import channel_statistics, load_dataset
-from siamese.data.pairs import PairsParams
-from siamese.network import NetworkParams, SiameseNetwork, build_network
-from siamese.params import read_sections
+from siamese.base.dataset import channel_statistics, load_dataset
+from siamese.base.params import read_sections
+from siamese.network.compute import ComputeParams, autocast_dtype, start
+from siamese.network.siamese_network import NetworkParams, SiameseNetwork, build_network
+from siamese.pairs.pairs import PairsParams
 from siamese.training.augment import Changes, augment
 from siamese.training.trainer import Trainer, TrainParams
 from siamese.training.training_data import TrainingData

@@ -33,19 +33,19 @@ from sklearn.metrics import roc_auc_score
 from study_pictures import draw_forces, draw_knobs
 from torch import Tensor
 
-from siamese.compute import ComputeParams, autocast_dtype, start
-from siamese.data.dataset import Dataset, load_dataset
-from siamese.data.manifest import read_manifest
-from siamese.data.pairs import PairsParams, draw_training
-from siamese.embedding import embed_images
-from siamese.files import write_json
-from siamese.knn import class_ranking, nearest
-from siamese.network import NetworkParams, build_network
-from siamese.params import Section, read_document, read_sections
+from siamese.base.dataset import Dataset, load_dataset
+from siamese.base.files import write_json
+from siamese.base.params import Section, read_document, read_sections
+from siamese.measures.knn import class_ranking, nearest
+from siamese.measures.manifest import read_manifest
+from siamese.measures.verification import pair_distances
+from siamese.network.compute import ComputeParams, autocast_dtype, start
+from siamese.network.embedding import embed_images
+from siamese.network.siamese_network import NetworkParams, build_network
+from siamese.pairs.pairs import PairsParams, draw_training
 from siamese.training.loss import balanced_mean, contrastive_loss
 from siamese.training.trainer import PairedBatch, Trainer, TrainParams
 from siamese.training.training_data import TrainingData
-from siamese.verification import pair_distances
 
 BENCH, PREPARED, PAIRS = Path("bench"), Path("data/prepared"), Path("data/pairs")
 RESULT, CLONE = BENCH / "study.json", Path(".study")

@@ -5,9 +5,9 @@ import workspace
 import os
 from pathlib import Path
 
-from siamese.data.data_params import DataParams
-from siamese.data.download import download
-from siamese.params import read_sections
+from siamese.base.data_params import DataParams
+from siamese.base.params import read_sections
+from siamese.sources.download import download
 
 
 def main() -> None:

@@ -4,13 +4,13 @@ import workspace
 
 from pathlib import Path
 
-from siamese.compute import ComputeParams, start
-from siamese.data.dataset import load_dataset
-from siamese.embedding import EmbedParams, embed_images
-from siamese.embedding_file import Embeddings, save_embeddings
-from siamese.files import new_folder
-from siamese.model import load_model
-from siamese.params import read_sections
+from siamese.base.dataset import load_dataset
+from siamese.base.files import new_folder
+from siamese.base.params import read_sections
+from siamese.embeddings.embedding_file import Embeddings, save_embeddings
+from siamese.model.folder import load_model
+from siamese.network.compute import ComputeParams, start
+from siamese.network.embedding import EmbedParams, embed_images
 
 PREPARED, MODEL, EMBEDDINGS = Path("data/prepared"), Path("data/model"), Path("data/embeddings")
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from siamese.data.dataset import Dataset, load_dataset
-from siamese.data.manifest import read_manifest
-from siamese.data.near_duplicates import FILE, read_near_duplicates
-from siamese.embedding_file import Embeddings, load_embeddings
+from siamese.base.dataset import Dataset, load_dataset
+from siamese.base.files import new_file, new_folder, reading, write_json
+from siamese.base.params import read_sections
+from siamese.duplicates.near_duplicates import FILE, read_near_duplicates
+from siamese.embeddings.embedding_file import Embeddings, load_embeddings
 from siamese.evaluation.class_table import (
     CLASS_COLUMNS,
     class_table,
@@ -34,10 +35,9 @@ from siamese.evaluation.pictures import (
     draw_training,
     draw_verification,
 )
-from siamese.files import new_file, new_folder, reading, write_json
-from siamese.knn import nearest_others
-from siamese.params import read_sections
-from siamese.verification import Calibration
+from siamese.measures.knn import nearest_others
+from siamese.measures.manifest import read_manifest
+from siamese.model.calibration import Calibration
 
 PREPARED, PAIRS, EMBEDDINGS = Path("data/prepared"), Path("data/pairs"), Path("data/embeddings")
 MODEL, METRICS, PICTURES = Path("data/model"), Path("metrics"), Path("data/pictures")

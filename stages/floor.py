@@ -5,13 +5,13 @@ import workspace
 from functools import partial
 from pathlib import Path
 
-from siamese.compute import ComputeParams, start
-from siamese.data.dataset import channel_statistics, load_dataset
-from siamese.embedding import embed_images
-from siamese.evaluation.floor import FloorParams, measure_floors
-from siamese.files import write_json
-from siamese.network import NetworkParams, build_network
-from siamese.params import read_sections
+from siamese.base.dataset import channel_statistics, load_dataset
+from siamese.base.files import write_json
+from siamese.base.params import read_sections
+from siamese.floor.floor import FloorParams, measure_floors
+from siamese.network.compute import ComputeParams, start
+from siamese.network.embedding import embed_images
+from siamese.network.siamese_network import NetworkParams, build_network
 
 PREPARED, TEST_PAIRS, METRICS = (
     Path(name) for name in ("data/prepared", "data/pairs/test.parquet", "metrics")

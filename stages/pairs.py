@@ -4,10 +4,10 @@ import workspace
 
 from pathlib import Path
 
-from siamese.data.dataset import load_dataset
-from siamese.data.pairs import PairsParams, draw_fixed, draw_training
-from siamese.files import new_folder
-from siamese.params import read_sections
+from siamese.base.dataset import load_dataset
+from siamese.base.files import new_folder
+from siamese.base.params import read_sections
+from siamese.pairs.pairs import PairsParams, draw_fixed, draw_training
 
 PREPARED = Path("data/prepared")
 PAIRS = Path("data/pairs")

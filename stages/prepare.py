@@ -5,12 +5,14 @@ import workspace
 from pathlib import Path
 from typing import Any
 
-from siamese.data.data_params import NONE, DataParams
-from siamese.data.dataset import load_dataset
-from siamese.data.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
-from siamese.data.folder import check_place, list_images, untracked_note
-from siamese.data.near_duplicates import FILE, find_near_duplicates, save_near_duplicates
-from siamese.data.prepare import (
+from siamese.base.data_params import NONE, DataParams
+from siamese.base.dataset import load_dataset
+from siamese.base.files import new_folder
+from siamese.base.params import read_sections
+from siamese.duplicates.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
+from siamese.duplicates.near_duplicates import FILE, find_near_duplicates, save_near_duplicates
+from siamese.preparation.folder import check_place, list_images, untracked_note
+from siamese.preparation.prepare import (
     LEFT_OUT,
     LISTED,
     FolderImages,
@@ -19,9 +21,7 @@ from siamese.data.prepare import (
     identical_pairs,
     prepare,
 )
-from siamese.data.splits import PrepareParams
-from siamese.files import new_folder
-from siamese.params import read_sections
+from siamese.preparation.splits import PrepareParams
 
 PREPARED = Path("data/prepared")
 

@@ -11,20 +11,21 @@ from typing import Any
 import pandas as pd
 import torch
 
-from siamese.compute import ComputeParams, autocast_dtype, check_devices, start
-from siamese.data.data_params import DataParams
-from siamese.data.dataset import FILES
-from siamese.embedding import embed_images
-from siamese.files import new_file, new_folder, sha256, write_json
-from siamese.model import Model, save_model
-from siamese.network import NetworkParams, build_network
-from siamese.params import read_sections
+from siamese.base.data_params import DataParams
+from siamese.base.dataset import FILES
+from siamese.base.files import new_file, new_folder, sha256, write_json
+from siamese.base.params import read_sections
+from siamese.measures.verification import pair_distances
+from siamese.model.folder import Model, save_model
+from siamese.network.compute import ComputeParams, autocast_dtype, check_devices, start
+from siamese.network.embedding import embed_images
+from siamese.network.siamese_network import NetworkParams, build_network
 from siamese.training.parallel import Ranks, joined, run_together, started_by_torchrun, this_rank
 from siamese.training.resume import ResumeFile, fingerprint
 from siamese.training.run import EpochRecord, check_margin, collapse_warning, train_network
+from siamese.training.thresholds import calibrate
 from siamese.training.trainer import TrainParams
 from siamese.training.training_data import TrainingData
-from siamese.verification import calibrate, pair_distances
 
 PREPARED, PAIRS = Path("data/prepared"), Path("data/pairs")
 MODEL, METRICS, RESUME = Path("data/model"), Path("metrics"), Path("data/resume")

@@ -34,7 +34,7 @@ def run(main: Callable[[], None]) -> None:
 
     Wrong input ends it with one plain message; a signal as convention has it, by that signal.
     """
-    from siamese.errors import InputError, Interrupted
+    from siamese.base.errors import InputError, Interrupted
 
     name = Path(sys.argv[0]).stem
     rank = os.environ.get("RANK", "0")  # among processes that train together

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from siamese.base.errors import InputError
 from siamese.comparison.paired_tests import (
     LEVEL,
     Outcome,
@@ -42,7 +43,6 @@ from siamese.comparison.revision_results import (
     Results,
 )
 from siamese.comparison.revisions import Revision, experiments
-from siamese.errors import InputError
 from siamese.evaluation.weighted_verification import WeightedPairs
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from siamese.base.errors import InputError
 from siamese.comparison.provenance import (
     Stage,
     all_params,
@@ -15,7 +16,6 @@ from siamese.comparison.provenance import (
 )
 from siamese.comparison.revision_results import Results
 from siamese.comparison.revisions import Experiment, Revision, experiments, find_revision
-from siamese.errors import InputError
 
 WIDTH = 120
 MAIN_METRICS = (

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
+from siamese.base.errors import InputError
 from siamese.comparison.revision_results import flatten
 from siamese.comparison.revisions import Revision
-from siamese.errors import InputError
 
 LOCK = "dvc.lock"
 PARAMS = "params.yaml"

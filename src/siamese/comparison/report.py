@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from siamese.base.files import new_file
 from siamese.comparison.comparison import Comparison, Run
 from siamese.comparison.dvc_cache import cached_folder
 from siamese.comparison.provenance import all_params
@@ -22,7 +23,6 @@ from siamese.comparison.text import (
     side,
 )
 from siamese.comparison.words import METHOD, conclusions
-from siamese.files import new_file
 
 TRAINING = "metrics/training.csv"
 PICTURES = "data/pictures"

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from siamese.base.errors import InputError
+from siamese.base.parquet import read_table
 from siamese.comparison.revisions import Revision
-from siamese.errors import InputError
-from siamese.parquet import read_table
 
 EVALUATION = "metrics/evaluation.json"
 DETAILS = "metrics/details.json"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from siamese.errors import InputError
+from siamese.base.errors import InputError
 
 WORKSPACE = "workspace"
 # refs/exps/BASELINE/NAME, the baseline's hash cut after two digits; a queue's refs look otherwise.

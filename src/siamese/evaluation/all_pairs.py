@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from siamese.blocks import blocks
+from siamese.base.blocks import blocks
 
 FINE_BINS = 100_000
 COARSE_BINS = 100  # of the histogram for people

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from siamese.blocks import blocks
-from siamese.embedding_file import Embeddings
-from siamese.errors import InputError
+from siamese.base.blocks import blocks
+from siamese.base.errors import InputError
+from siamese.embeddings.embedding_file import Embeddings
 from siamese.evaluation.evaluate_params import EvaluateParams, round_figure
 from siamese.evaluation.retrieval import precision_at_r, relevant_counts
-from siamese.knn import class_ranking, nearest
+from siamese.measures.knn import class_ranking, nearest
 
 # Of all queries, kept while their retrieval is judged.
 NEIGHBOURS_AT_ONCE = 2**24

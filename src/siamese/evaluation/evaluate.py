@@ -11,20 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from siamese.embedding_file import Embeddings
-from siamese.errors import InputError
+from siamese.base.errors import InputError
+from siamese.embeddings.embedding_file import Embeddings
 from siamese.evaluation.all_pairs import PairHistogram, pair_histogram
 from siamese.evaluation.bootstrap import CONFIDENCE, Figures, intervals, weighted_means
 from siamese.evaluation.classification import classify, nothing_classified, votes_alone
 from siamese.evaluation.evaluate_params import EvaluateParams, round_figure
 from siamese.evaluation.weighted_verification import WeightedPairs
-from siamese.verification import (
-    Calibration,
-    auc,
-    equal_error_rate,
-    error_rates,
-    pair_distances,
-)
+from siamese.measures.verification import auc, equal_error_rate, error_rates, pair_distances
+from siamese.model.calibration import Calibration
 
 # Rates of false accepts that the rate of true accepts is given at, by the name of its figure.
 LOW_RATES = {"tar_at_far_1%": 0.01, "tar_at_far_0.1%": 0.001}

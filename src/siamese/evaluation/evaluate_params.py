@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from siamese.params import Section
+from siamese.base.params import Section
 
 
 class EvaluateParams(Section):

@@ -27,7 +27,7 @@ def precision_at_r(
 
     Args:
         neighbours: labels of the nearest gallery samples, `[Q, K]`, nearest first, equal distances
-            in the order of `siamese.knn.rank`: lowest gallery row first. K is at least the
+            in the order of `siamese.measures.knn.rank`: lowest gallery row first. K is at least the
             greatest R.
         query_labels: int64 `[Q]`.
         relevant: R of each query, int64 `[Q]`. Where it is 0 both figures are 0: nothing that the

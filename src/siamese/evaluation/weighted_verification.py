@@ -9,7 +9,7 @@ scatter, where drawing pairs gave 0.7 to 0.9 times.
 
 import numpy as np
 
-from siamese.verification import where_rates_meet
+from siamese.measures.verification import where_rates_meet
 
 
 class WeightedPairs:
@@ -44,8 +44,8 @@ class WeightedPairs:
     def figures(self, weights: np.ndarray) -> tuple[float, float, float]:
         """Return the area under the ROC, the equal error rate and the accuracy of a draw.
 
-        They are those of `siamese.verification` where every weight is 1, and not a number where
-        the draw has no pair of one kind.
+        They are those of `siamese.measures.verification` where every weight is 1, and not a number
+        where the draw has no pair of one kind.
 
         Args:
             weights: how often each image was drawn, float64 `[Q]`.

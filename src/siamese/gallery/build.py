@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from siamese.blocks import blocks
-from siamese.data.dataset import FILES, Dataset, load_dataset
-from siamese.data.images import fit_image
-from siamese.embedding_file import Embeddings, load_embeddings
-from siamese.errors import InputError
-from siamese.files import sha256
+from siamese.base.blocks import blocks
+from siamese.base.dataset import FILES, Dataset, load_dataset
+from siamese.base.errors import InputError
+from siamese.base.files import sha256
+from siamese.embeddings.embedding_file import Embeddings, load_embeddings
 from siamese.gallery.defaults import EMBEDDINGS, MODEL, NOVELTY_SHARE, PREPARED
 from siamese.gallery.fingerprint import folder_fingerprint
 from siamese.gallery.gallery import decode_png, encode_png
@@ -25,9 +24,10 @@ from siamese.gallery.index import INDEX_FROM, build_index, index_of
 from siamese.gallery.novelty import novelty_distance, novelty_distance_among
 from siamese.gallery.search import Searcher
 from siamese.gallery.table import GalleryTable, Rows, writing
+from siamese.images.images import fit_image
 
 if TYPE_CHECKING:  # torch takes a second or two
-    from siamese.model import Model
+    from siamese.model.folder import Model
 
 # Rows that are written at once.
 AT_ONCE = 2000
@@ -92,7 +92,7 @@ def build(
             _index(old)  # which an earlier build may not have come to
             return Built(False, len(old) - enrolled, enrolled, False, distance)
 
-        from siamese.model import load_model
+        from siamese.model.folder import load_model
 
         model = load_model(model_folder)
         embeddings, dataset = load_embeddings(embeddings_file), load_dataset(prepared)

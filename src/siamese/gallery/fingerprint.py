@@ -5,10 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from siamese.errors import InputError
+from siamese.base.errors import InputError
 
 if TYPE_CHECKING:  # torch takes a second or two
-    from siamese.model import Model
+    from siamese.model.folder import Model
 
 FILES = ("model.safetensors", "network.json")
 
@@ -34,7 +34,7 @@ def folder_fingerprint(folder: Path | str) -> str:
 
 def fingerprint(model: "Model") -> str:
     """Return the fingerprint of the folder that `save_model` would write for a loaded model."""
-    from siamese.model import save_model
+    from siamese.model.folder import save_model
 
     with TemporaryDirectory() as folder:
         save_model(model, Path(folder))

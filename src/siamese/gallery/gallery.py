@@ -4,8 +4,8 @@
     gallery = Gallery.open("data/gallery", model)
     [answer] = gallery.classify(["photo.png"])
 
-Images are given as files, or as uint8 `[N, size, size, 3]` that `siamese.data.images` made. Nothing
-heavy is imported before it is needed.
+Images are given as files, or as uint8 `[N, size, size, 3]` that `siamese.images.images` made.
+Nothing heavy is imported before it is needed.
 """
 
 import io
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from siamese.errors import InputError
+from siamese.base.errors import InputError
 from siamese.gallery.defaults import ADDRESS, VOTERS
 from siamese.gallery.index import IndexInfo, index_of
 from siamese.gallery.search import Searcher
@@ -31,10 +31,10 @@ from siamese.gallery.table import (
     writing,
 )
 from siamese.gallery.verdict import Verdict, decide
-from siamese.knn import class_ranking
+from siamese.measures.knn import class_ranking
 
 if TYPE_CHECKING:  # torch takes a second or two, and whoever lists labels need not wait for it
-    from siamese.model import Model
+    from siamese.model.folder import Model
 
 # Classes named in an answer, at most.
 TOP = 5
@@ -202,8 +202,8 @@ class Gallery:
     ) -> list[Classification]:
         """Let the k nearest rows vote for the class of each image.
 
-        The votes are those of `siamese.knn.class_ranking`: of classes with equally many the one
-        whose nearest voter is nearer comes first.
+        The votes are those of `siamese.measures.knn.class_ranking`: of classes with equally many
+        the one whose nearest voter is nearer comes first.
 
         Args:
             images: files, or uint8 `[N, size, size, 3]`.
@@ -446,7 +446,7 @@ class Gallery:
 
 def verify(model: "Model", left: Images, right: Images, far: float | None = None) -> list[Verdict]:
     """Do what `Gallery.verify` does; no gallery is needed for it."""
-    from siamese.verification import pair_distances
+    from siamese.measures.verification import pair_distances
 
     first, second = pixels_of(left, model), pixels_of(right, model)
     if len(first) != len(second):
@@ -468,7 +468,7 @@ def pixels_of(images: Images, model: "Model") -> np.ndarray:
     """
     if isinstance(images, np.ndarray):
         return images
-    from siamese.data.images import load_image
+    from siamese.images.images import load_image
 
     size = model.network.image_size
     loaded = [load_image(file, size, model.fit) for file in images]

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from siamese.errors import InputError
-from siamese.knn import nearest, nearest_others
-from siamese.verification import pair_distances
+from siamese.base.errors import InputError
+from siamese.measures.knn import nearest, nearest_others
+from siamese.measures.verification import pair_distances
 
 
 def novelty_distance(known: np.ndarray, held_out: np.ndarray, share: float) -> float:

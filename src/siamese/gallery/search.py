@@ -1,9 +1,9 @@
-"""The nearest rows of a gallery: exact, in the order of `siamese.knn.rank`, wherever they lie.
+"""The nearest rows of a gallery: exact, in the order of `siamese.measures.knn.rank`.
 
 A few queries are answered by LanceDB's own scan of the table on disk, which proposes candidates by
-distances in float32; many, by reading the vectors into memory once and `siamese.knn.nearest`. Both
-give the same numbers and the same distances to the last bit. Where the table has an index, the
-candidates are the index's, and what it misses is missed.
+distances in float32; many, by reading the vectors into memory once and
+`siamese.measures.knn.nearest`. Both give the same numbers and the same distances to the last bit.
+Where the table has an index, the candidates are the index's, and what it misses is missed.
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from siamese.blocks import blocks
-from siamese.errors import InputError
+from siamese.base.blocks import blocks
+from siamese.base.errors import InputError
 from siamese.gallery.index import index_of
 from siamese.gallery.table import GalleryTable, vectors_of
-from siamese.knn import SPARE, nearest, rank
+from siamese.measures.knn import SPARE, nearest, rank
 
 # From so many queries on, vectors are read into memory: LanceDB's scan takes a millisecond or two
 # for each on 50,000 rows, scikit-learn's a tenth, after a second to import it.

@@ -10,8 +10,8 @@ matplotlib.use("Agg")  # no screen is needed, nor touched where there is one
 import numpy as np
 from matplotlib import pyplot as plt
 
+from siamese.base.files import new_file
 from siamese.evaluation.pictures import readable, save_figure
-from siamese.files import new_file
 from siamese.gallery.gallery import Neighbour
 
 COLUMNS = 5

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from siamese.errors import InputError
+from siamese.base.errors import InputError
 
 if TYPE_CHECKING:  # together they take a second and more, and `--help` need not wait for them
     import pyarrow as pa

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from siamese.errors import InputError
-from siamese.verification import Calibration
+from siamese.base.errors import InputError
+from siamese.model.calibration import Calibration
 
 
 @dataclass(frozen=True)

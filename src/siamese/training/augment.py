@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from siamese.params import Section
+from siamese.base.params import Section
 
 
 class AugmentParams(Section):

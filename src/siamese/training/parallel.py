@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from siamese.errors import InputError, Interrupted
+from siamese.base.errors import InputError, Interrupted
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from siamese.files import new_file
+from siamese.base.files import new_file
 
 
 def fingerprint(determinants: dict[str, Any]) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from siamese.errors import InputError, Interrupted
-from siamese.network import SiameseNetwork
+from siamese.base.errors import InputError, Interrupted
+from siamese.network.siamese_network import SiameseNetwork
 from siamese.training.interrupt import listening
 from siamese.training.parallel import Ranks
 from siamese.training.resume import ResumeFile

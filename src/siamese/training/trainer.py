@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from siamese.compute import Precision, autocast_dtype
-from siamese.embedding import embed_images
-from siamese.errors import InputError
-from siamese.knn import class_ranking, nearest, nearest_others
-from siamese.network import SiameseNetwork
-from siamese.params import Section
+from siamese.base.errors import InputError
+from siamese.base.params import Section
+from siamese.measures.knn import class_ranking, nearest, nearest_others
+from siamese.measures.verification import pair_distances
+from siamese.network.compute import Precision, autocast_dtype
+from siamese.network.embedding import embed_images
+from siamese.network.siamese_network import SiameseNetwork
 from siamese.training.augment import AugmentParams, Changes, augment
 from siamese.training.loss import balanced_mean, contrastive_loss, distance_matrix, distance_of
 from siamese.training.optimizer import make_optimizers
 from siamese.training.parallel import Ranks
 from siamese.training.proxies import Proxies
 from siamese.training.training_data import Images, TrainingData
-from siamese.verification import pair_distances
 
 # What is measured of every batch, in this order; see `training.EpochRecord`.
 FIGURES = ("loss", "like_distance", "unlike_distance", "active_unlike", "spread")

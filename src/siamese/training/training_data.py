@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from siamese.data.dataset import Classes, Dataset, channel_statistics, load_dataset
-from siamese.data.manifest import read_manifest
+from siamese.base.dataset import Classes, Dataset, channel_statistics, load_dataset
+from siamese.measures.manifest import read_manifest
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,81 @@
+"""The whole pipeline on the embedded data set, in a workspace of its own.
+
+`demo/` is a copy of what the pipeline consists of, ignored by Git, with the few values of
+`demo.yaml` changed. The committed results stay as they are, and DVC needs no Git identity there.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from siamese.base.errors import InputError
+from siamese.base.params import PARAMS_FILE, read_document
+
+OVERRIDES = Path("demo.yaml")
+# Inside the project's Git repository, but none of its business: DVC works there without Git.
+DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+COPIED = ("dvc.yaml", ".dvcignore", "stages", "src", "data/none")
+
+
+def make_workspace(project: Path, target: Path) -> None:
+    """Bring a workspace up to date with the project; results already computed there stay.
+
+    Raises:
+        InputError: a file of the project is missing, or `demo.yaml` names an unknown key.
+    """
+    for name in COPIED:
+        source, copy = project / name, target / name
+        if not source.exists():
+            raise InputError(f"{source}: no such file; run from the project's folder")
+        if source.is_dir():
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(
+                source, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            )
+        else:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+    params = read_document(project / PARAMS_FILE)
+    override(params, read_document(project / OVERRIDES), str(OVERRIDES))
+    (target / PARAMS_FILE).write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    config = target / ".dvc" / "config"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(DVC_CONFIG, encoding="utf-8")
+
+
+def override(params: dict[str, Any], changes: dict[str, Any], source: str, path: str = "") -> None:
+    """Change values of a nested mapping in place.
+
+    Raises:
+        InputError: `changes` has a key that `params` has not.
+    """
+    for key, value in changes.items():
+        if key not in params:
+            raise InputError(
+                f"{source}: unknown key `{path}{key}`: params.yaml has none of the name"
+            )
+        if isinstance(value, dict) and isinstance(params[key], dict):
+            override(params[key], value, source, f"{path}{key}.")
+        else:
+            params[key] = value
+
+
+def reproduce(workspace: Path) -> None:
+    """Run `dvc repro` there with this Python first on the path.
+
+    Raises:
+        InputError: a stage failed; it has said why.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    # An archive meant for the project says nothing to the demo.
+    environment = {key: value for key, value in os.environ.items() if key != "SIAMESE_ARCHIVE"}
+    code = subprocess.call(
+        [sys.executable, "-m", "dvc", "repro"], cwd=workspace, env=environment | {"PATH": path}
+    )
+    if code:
+        raise InputError(f"`dvc repro` failed in {workspace}/, see above")

@@ -1,0 +1,130 @@
+"""Parameters that a data set can fill: shares of splits that have pairs, and how many pairs.
+
+They are the defaults for CIFAR-100, cut down to what the data gives.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from siamese.base.dataset import Classes
+from siamese.base.errors import InputError
+from siamese.preparation.splits import PrepareParams, TooSmallShare, cut_splits
+
+# The splits that are cut, in this order, and what their shares are raised to where data is scarce.
+CUT = ("test", "validation")
+SHARES = (0.15, 0.2, 0.25, 0.33, 0.4, 0.5)
+# Like pairs of a split: a pair for every other class will do, or so many.
+ENOUGH_LIKE_PAIRS = 50
+CLASSES_PER_BATCH, BATCH_SIZE, FEWEST_BATCHES = 32, 128, 16
+VALIDATION_PAIRS, TEST_PAIRS = 10_000, 20_000
+K, CURVE_K, SHEET_NEIGHBOURS = (1, 5, 20), (1, 2, 5, 10, 20, 50, 100), 9
+# Of the like pairs that a split has: some may turn out to be of exact copies.
+SHARE_OF_LIKE_PAIRS = 0.8
+
+
+def cut_with_pairs(
+    samples: pd.DataFrame, classes: Classes, novel_classes: int, params: PrepareParams
+) -> tuple[PrepareParams, pd.DataFrame]:
+    """Cut the splits as `cut_splits` does, by larger shares where those asked for give few pairs.
+
+    Returns:
+        The parameters, with the shares that were taken, and what `cut_splits` returns for them.
+
+    Raises:
+        InputError: as `cut_splits`, whatever the shares.
+    """
+    given = set(samples["split"].dropna())
+    while True:
+        try:
+            cut = cut_splits(samples, classes, novel_classes, params)
+            scarce = [split for split in CUT if split not in given and _is_scarce(cut, split)]
+            error = None
+        except TooSmallShare as raised:
+            scarce, error = [split for split in CUT if split == raised.split], raised
+        larger = [
+            {split: share} for split in scarce for share in SHARES if share > getattr(params, split)
+        ]
+        if larger:
+            params = params.model_copy(update=larger[0])
+        elif error:
+            raise error
+        else:
+            return params, cut
+
+
+def fitting(samples: pd.DataFrame) -> dict[str, Any]:
+    """Return parameters that the data can fill, by dotted name.
+
+    Args:
+        samples: with `split`, `fine` and, with novel classes, `enrolled`.
+
+    Raises:
+        InputError: validation or test has no two images of one class.
+    """
+    train = samples.loc[samples["split"] == "train", "fine"]
+    queries = samples[(samples["split"] == "test") & ~_enrolled(samples)]
+    n_classes = train.nunique()
+    classes_per_batch = min(CLASSES_PER_BATCH, n_classes)
+    batch_size = max(2 * classes_per_batch, min(BATCH_SIZE, len(train) // 4 * 2))
+    # Else classes might not come up equally often: equal shares in a batch, and two rounds of all
+    # classes, were enough in each of hundreds of random cases of up to 2,500 classes.
+    if n_classes > classes_per_batch:
+        batch_size -= batch_size % (2 * classes_per_batch)
+    two_rounds = 2 * math.ceil(n_classes / classes_per_batch)
+    batches = max(FEWEST_BATCHES, two_rounds, round(len(train) / (2 * batch_size)))
+    gallery = len(samples) - len(queries)
+    k = [k for k in K if k <= gallery]
+    is_mixed = 0 < queries["fine"].isin(train).sum() < len(queries)
+    halves = [queries]
+    if is_mixed:  # never-seen classes among others: half of the test pairs each
+        is_seen = queries["fine"].isin(train)
+        halves = [queries[is_seen], queries[~is_seen]]
+    test = min(_n_pairs(half["fine"], TEST_PAIRS // len(halves), "test") for half in halves)
+    validation = samples.loc[samples["split"] == "validation", "fine"]
+    return {
+        "pairs.batch_size": batch_size,
+        "pairs.classes_per_batch": classes_per_batch,
+        "pairs.batches_per_epoch": batches,
+        "pairs.validation": _n_pairs(validation, VALIDATION_PAIRS, "validation"),
+        "pairs.test": test * len(halves),
+        "floor.k": k[-1],
+        "evaluate.k": k,
+        "evaluate.vote_k": k[-1],
+        "evaluate.curve_k": [k for k in CURVE_K if k <= gallery],
+        "evaluate.sheet_neighbours": min(SHEET_NEIGHBOURS, gallery),
+    }
+
+
+def _is_scarce(samples: pd.DataFrame, split: str) -> bool:
+    """Tell whether a split has hardly any like pair, of samples that are not enrolled."""
+    is_in = (samples["split"] == split) & ~_enrolled(samples)
+    counts = samples.loc[is_in, "fine"].value_counts()
+    return _n_like(counts.to_numpy()) < min(ENOUGH_LIKE_PAIRS, len(counts) / 2)
+
+
+def _enrolled(samples: pd.DataFrame) -> pd.Series:
+    return samples.get("enrolled", pd.Series(False, index=samples.index))
+
+
+def _n_like(counts: np.ndarray) -> int:
+    """Return how many like pairs there are, by how many images each class has."""
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def _n_pairs(labels: pd.Series, most: int, split: str) -> int:
+    """Return how many fixed pairs to draw: half of them like ones, which are the scarcer."""
+    counts = labels.value_counts().to_numpy()
+    like = _n_like(counts)
+    unlike = int((len(labels) ** 2 - (counts**2).sum()) // 2)
+    if not like or not unlike:
+        raise InputError(
+            f"the split `{split}` has {len(labels)} images of {len(counts)} classes, and so no pair"
+            f" of {'one class' if not like else 'two classes'}; add images: a class takes six to"
+            " have two in each split. Or, to verify images of classes that training has never"
+            " seen, cut by class (`--split-by class`)"
+        )
+    half = min(most // 2, max(1, int(like * SHARE_OF_LIKE_PAIRS)), unlike)
+    return 2 * half

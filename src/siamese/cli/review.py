@@ -1,0 +1,85 @@
+"""A change reviewed by running it: base and workspace each rebuild the digits, and are compared.
+
+The committed figures are CIFAR-100's and take long to rebuild. What a pull request does to the
+pipeline shows on the digits in a minute. Both sides run in one workspace of their own, a Git
+repository in `.review/`: what the change leaves alone is not run twice, and the two results are
+commits that `siamese report` compares like any others.
+"""
+
+import io
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from siamese.base.errors import InputError
+from siamese.cli.demo import make_workspace, reproduce
+from siamese.comparison.revisions import Revision, find_revision, git
+
+REVIEW = Path(".review")
+# What is committed there: no data and no models, which stay in that workspace's DVC cache.
+TRACKED = ("dvc.yaml", "dvc.lock", "params.yaml", "stages", "src", "metrics")
+_IDENTITY = ("-c", "user.name=review", "-c", "user.email=review@localhost")
+
+
+def rebuild_both(base: str, project: Path, folder: Path) -> tuple[Revision, Revision]:
+    """Run the digits pipeline as of a revision, then as of the workspace.
+
+    Args:
+        base: a Git revision of the project, for example `origin/main`.
+        project: the project's folder.
+        folder: where both are run; made if need be, results of earlier runs are used again.
+
+    Returns:
+        The results of both: revisions `base` and `head` of the repository in `folder`.
+
+    Raises:
+        InputError: there is no such revision, or a stage failed; it has said why.
+    """
+    revision = find_revision(base, project)
+    folder.mkdir(parents=True, exist_ok=True)
+    git(folder, "init", "--quiet")
+    with tempfile.TemporaryDirectory() as name:
+        extract(revision, Path(name))
+        _rebuild(Path(name), folder, "base", str(revision))
+    _rebuild(project, folder, "head", "the workspace")
+    return find_revision("base", folder), find_revision("head", folder)
+
+
+def extract(revision: Revision, target: Path) -> None:
+    """Write all files of a revision into a folder.
+
+    Raises:
+        InputError: Git cannot; its own words are in the message.
+    """
+    command = ["git", "archive", "--format=tar", str(revision.commit)]
+    done = subprocess.run(command, cwd=revision.root, capture_output=True)
+    if done.returncode:
+        raise InputError(f"git archive: {done.stderr.decode().strip()}")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(target, filter="data")
+
+
+def _rebuild(project: Path, folder: Path, tag: str, title: str) -> None:
+    """Run the digits pipeline of a project in the review's workspace, and commit its results."""
+    print(f"== {tag}: {title}", flush=True)
+    make_workspace(project, folder)
+    reproduce(folder)
+    # Outputs that this side does not write, left there by the other, are not its results.
+    lock = Revision(tag, None, folder)
+    _remove_others(lock, folder)
+    present = [name for name in TRACKED if (folder / name).exists()]
+    git(folder, "add", "--force", "--all", "--", *present)
+    git(folder, *_IDENTITY, "commit", "--quiet", "--allow-empty", "--message", title)
+    git(folder, "tag", "--force", tag)
+
+
+def _remove_others(revision: Revision, folder: Path) -> None:
+    """Delete what is in `metrics/` and in no output of dvc.lock."""
+    from siamese.comparison.provenance import read_lock
+
+    written = {path for stage in read_lock(revision).values() for path in stage.outputs}
+    for file in sorted((folder / "metrics").glob("*")):
+        if f"metrics/{file.name}" not in written:
+            shutil.rmtree(file) if file.is_dir() else file.unlink()

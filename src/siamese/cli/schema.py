@@ -1,0 +1,49 @@
+"""The whole of `params.yaml`: which schema checks which section.
+
+Set-up, tests and CI check everything through here. No stage imports this module: a stage checks its
+own sections, so that a change of another section's schema does not re-run it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from siamese.base.data_params import DataParams
+from siamese.base.errors import InputError
+from siamese.base.params import PARAMS_FILE, Section, nearest_name, read_document, read_sections
+from siamese.evaluation.evaluate_params import EvaluateParams
+from siamese.floor.floor import FloorParams
+from siamese.network.compute import ComputeParams
+from siamese.network.embedding import EmbedParams
+from siamese.network.siamese_network import NetworkParams, check_image_size
+from siamese.pairs.pairs import PairsParams
+from siamese.preparation.splits import PrepareParams, check_novel
+from siamese.training.run import TrainParams, check_margin
+
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataParams,
+    "prepare": PrepareParams,
+    "pairs": PairsParams,
+    "network": NetworkParams,
+    "compute": ComputeParams,
+    "train": TrainParams,
+    "embed": EmbedParams,
+    "floor": FloorParams,
+    "evaluate": EvaluateParams,
+}
+
+
+def check_params(file: Path = PARAMS_FILE) -> Any:
+    """Check every section, that there is no other, and that they go together; return them all.
+
+    Raises:
+        InputError: listing every fault found in the sections; or else naming the first rule over
+            several sections that is broken.
+    """
+    for name in read_document(file):
+        if name not in SECTIONS:
+            raise InputError(f"{file}: unknown section `{name}`{nearest_name(name, SECTIONS)}")
+    params = read_sections(file, **SECTIONS)
+    check_novel(params.data.novel_classes, params.prepare.split_by)
+    check_image_size(params.network.architecture, params.data.image_size)
+    check_margin(params.train.margin, params.network.normalize)
+    return params

@@ -1,0 +1,1 @@
+"""The stage `duplicates`: test images that show a photograph of the gallery."""

@@ -1,0 +1,1 @@
+"""Stored embeddings, as the stage `embed` writes them and others read them."""

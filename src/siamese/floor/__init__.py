@@ -1,0 +1,1 @@
+"""The stage `floor`: what costs no learning."""

@@ -1,0 +1,191 @@
+"""What costs no learning: k-NN on vectors that nobody has trained, raw pixels and random features.
+
+Pixels are those of thumbnails: images of more than `THUMBNAIL` pixels a side are brought down to
+that, as by `prepare`, since the distances of large images cost much and say little more. They are
+compared by blocks of images, so that no more than a few blocks are in memory.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+from tqdm import tqdm
+
+from siamese.base.blocks import blocks
+from siamese.base.dataset import Dataset, ImageRows
+from siamese.base.errors import InputError
+from siamese.base.params import Section
+from siamese.images.images import fit_image
+from siamese.measures.knn import class_ranking, nearest
+from siamese.measures.manifest import read_manifest
+from siamese.measures.verification import auc, pair_distances
+
+THUMBNAIL = 32  # pixels a side, as CIFAR-100's images have
+# Pixel values that a block of the gallery, and one of queries, has as float32. The larger, the less
+# often images are read again; at most some 1 GB is taken in all.
+VALUES_AT_ONCE = 2**26
+# Of pairs: their differences are float64.
+PAIR_VALUES_AT_ONCE = 2**22
+
+
+class FloorParams(Section):
+    """The `floor` section of `params.yaml`."""
+
+    k: int = Field(ge=1)
+
+
+def measure_floors(
+    dataset: Dataset, embed: Callable[[ImageRows], np.ndarray], k: int, manifest: Path
+) -> dict[str, Any]:
+    """Evaluate raw pixels and the untrained network, with the gallery and queries of `evaluate`.
+
+    Args:
+        dataset: with a gallery and queries.
+        embed: runs the untrained network: float32 `[n, D]` of n images.
+        k: neighbours that vote.
+        manifest: the pairs of the split `test`, read only where verification alone is asked.
+
+    Returns:
+        The share of queries whose k nearest elect their class, by `pixels` and `untrained`; where
+        some queries are of novel classes and some are not, also of each kind, under `novel` and
+        `seen`. But where the gallery has no class of the queries, under `verification`, the area
+        under the ROC of the pairs. Four decimals.
+
+    Raises:
+        InputError: k is larger than the gallery, or the manifest is missing or not of this data.
+    """
+    gallery, queries = dataset.gallery(), dataset.queries()
+    labels = dataset.fine()
+    if not np.isin(labels[queries], labels[gallery]).any():
+        return {"verification": _verification_floors(dataset, embed, manifest)}
+    by_pixels, _ = nearest_images(dataset.images_of(gallery), dataset.images_of(queries), k, True)
+    embeddings = embed(dataset.images_of(np.arange(len(labels))))
+    by_embeddings, _ = nearest(embeddings[gallery], embeddings[queries], k, progress=True)
+    is_right = {
+        name: _is_right(labels[gallery], rows, labels[queries])
+        for name, rows in (("pixels", by_pixels), ("untrained", by_embeddings))
+    }
+
+    def shares(chosen: np.ndarray) -> dict[str, float]:
+        return {name: round(float(right[chosen].mean()), 4) for name, right in is_right.items()}
+
+    floors: dict[str, Any] = shares(np.ones(len(queries), dtype=bool))
+    is_novel = np.isin(labels[queries], dataset.novel_classes())
+    if is_novel.any() and not is_novel.all():
+        floors |= {"seen": shares(~is_novel), "novel": shares(is_novel)}
+    return floors
+
+
+def nearest_images(
+    gallery: ImageRows, queries: ImageRows, k: int, progress: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Do what `siamese.measures.knn.nearest` does, on pixels, with blocks of images in memory.
+
+    The outcome is the same to the last bit: the k nearest of all are among the k nearest of each
+    block, and distances are rounded alike.
+
+    Args:
+        gallery: G images.
+        queries: Q images of the same size.
+        k: neighbours wanted, from 1 to G.
+        progress: show a bar over the blocks, on a terminal.
+
+    Returns:
+        Positions in `gallery`, int64 `[Q, k]`, nearest first, and their distances, float64
+        `[Q, k]`.
+
+    Raises:
+        InputError: k is out of range.
+    """
+    if not 1 <= k <= len(gallery):
+        raise InputError(
+            f"floor.k is {k}, but the gallery has {len(gallery)} samples; expected a number from 1"
+            " to that"
+        )
+    at_once = max(1, VALUES_AT_ONCE // _values(gallery.images))
+    asked_parts, parts = (list(blocks(len(images), at_once)) for images in (queries, gallery))
+    rows = np.empty((len(queries), k), dtype=np.int64)
+    distances = np.empty((len(queries), k), dtype=np.float64)
+    hide = None if progress else True
+    total = len(asked_parts) * len(parts)
+    with tqdm(total=total, desc="pixels", unit="block", disable=hide) as bar:
+        for asked_part in asked_parts:
+            asked = thumbnails(ImageRows(queries.images, queries.rows[asked_part]))  # (q, D)
+            best = np.empty((len(asked), 0), dtype=np.int64)
+            best_distances = np.empty((len(asked), 0), dtype=np.float64)
+            for part in parts:
+                vectors = thumbnails(ImageRows(gallery.images, gallery.rows[part]))  # (g, D)
+                found, gaps = nearest(vectors, asked, min(k, len(vectors)))
+                best = np.concatenate([best, found + part.start], axis=1)
+                best_distances = np.concatenate([best_distances, gaps], axis=1)
+                order = np.lexsort((best, best_distances), axis=-1)[:, :k]
+                best = np.take_along_axis(best, order, 1)
+                best_distances = np.take_along_axis(best_distances, order, 1)
+                bar.update()
+            rows[asked_part], distances[asked_part] = best, best_distances
+    return rows, distances
+
+
+def image_distances(images: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the Euclidean distance between the pixels of each pair, float64 `[P]`.
+
+    Args:
+        images: uint8 `[N, H, W, 3]`, memory-mapped or not: read a part at a time.
+        left: rows of `images`, integers `[P]`.
+        right: rows of `images`, integers `[P]`.
+    """
+    distances = np.empty(len(left), dtype=np.float64)
+    at_once = max(1, PAIR_VALUES_AT_ONCE // _values(images))
+    for part in blocks(len(left), at_once):
+        ends = np.concatenate([left[part], right[part]])
+        vectors = thumbnails(ImageRows(images, ends))  # (2·p, D)
+        first, second = np.arange(len(vectors)).reshape(2, -1)
+        distances[part] = pair_distances(vectors, first, second)
+    return distances
+
+
+def thumbnails(images: ImageRows) -> np.ndarray:
+    """Return the pixels of images as vectors, larger images brought down to thumbnails.
+
+    Args:
+        images: n images of S pixels a side, read a part at a time.
+
+    Returns:
+        float32 `[n, T·T·3]`, T the lesser of S and `THUMBNAIL`. Pixels stay whole numbers, which
+        are the same bits everywhere.
+    """
+    vectors = np.empty((len(images), _values(images.images)), dtype=np.float32)
+    done = 0
+    for read in images.parts():
+        if read.shape[1] > THUMBNAIL:
+            read = np.stack([fit_image(Image.fromarray(one), THUMBNAIL) for one in read])
+        vectors[done : done + len(read)] = read.reshape(len(read), -1)
+        done += len(read)
+    return vectors
+
+
+def _verification_floors(
+    dataset: Dataset, embed: Callable[[ImageRows], np.ndarray], manifest: Path
+) -> dict[str, float]:
+    pairs = read_manifest(manifest, dataset.samples, "test")
+    left, right, same = (pairs[name].to_numpy() for name in ("left", "right", "same"))
+    members, which = np.unique(np.stack([left, right]), return_inverse=True)
+    embeddings = embed(dataset.images_of(members))
+    distances = {
+        "pixels": image_distances(dataset.images, left, right),
+        "untrained": pair_distances(embeddings, *which.reshape(2, -1)),
+    }
+    return {name: round(auc(values, same), 4) for name, values in distances.items()}
+
+
+def _is_right(gallery_labels: np.ndarray, rows: np.ndarray, query_labels: np.ndarray) -> np.ndarray:
+    """Return which queries' neighbours, gallery rows `[Q, k]`, elect their label; bool `[Q]`."""
+    return class_ranking(gallery_labels[rows], top=1)[:, 0] == query_labels
+
+
+def _values(images: np.ndarray) -> int:
+    """Return how many values the thumbnail of an image has, of `[N, S, S, 3]`."""
+    return 3 * min(images.shape[1], THUMBNAIL) ** 2

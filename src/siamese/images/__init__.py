@@ -1,0 +1,1 @@
+"""Reading any common picture, and bringing it to the size of the network."""

@@ -1,0 +1,1 @@
+"""Nearest neighbours, verification figures, and the manifests they are measured on."""

@@ -1,0 +1,238 @@
+"""Exact nearest neighbours, ties included, and the vote that makes them a classifier.
+
+The order of neighbours is fixed by one rule, wherever they come from: by Euclidean distance, and
+at equal distance by number (of the gallery row, or of the sample), the lower first. `rank` is that
+rule. `nearest` finds the candidates that `rank` needs.
+"""
+
+import numpy as np
+from tqdm import tqdm
+
+from siamese.base.blocks import blocks
+from siamese.base.errors import InputError
+
+# Candidates beyond k: with that many to spare, rounding seldom leaves it open which k are nearest.
+SPARE = 8
+# Queries that scikit-learn is asked at once, and float64 values that are held at once.
+QUERIES_AT_ONCE = 2048
+VALUES_AT_ONCE = 2**22
+
+
+def rank(
+    queries: np.ndarray, vectors: np.ndarray, numbers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order each query's candidates by distance, and at equal distance by number.
+
+    Distances are computed anew from the vectors, in float64, as the root of the summed squares of
+    the differences. So whoever proposed the candidates (an index, a database, with rounding of its
+    own), the same vectors give the same distances to the last bit and the same order; candidates
+    with equal vectors are at equal distances; and a candidate equal to the query is at exactly 0.
+    Whether the nearest are among the candidates is up to the caller.
+
+    Args:
+        queries: float32 `[Q, D]`.
+        vectors: the candidates of each query, float32 `[Q, C, D]`.
+        numbers: the number of each candidate, int64 `[Q, C]`; no number twice for one query.
+
+    Returns:
+        The numbers in order, int64 `[Q, C]`, and their distances, float64 `[Q, C]`.
+    """
+    distances = _distances(queries, vectors)  # (Q, C)
+    order = np.lexsort((numbers, distances), axis=-1)
+    return np.take_along_axis(numbers, order, 1), np.take_along_axis(distances, order, 1)
+
+
+def nearest(
+    gallery: np.ndarray, queries: np.ndarray, k: int, progress: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the k gallery rows nearest to each query, exactly, in the order of `rank`.
+
+    scikit-learn proposes candidates by approximate distances: exact up to the rounding of dot
+    products. Where that rounding leaves open which rows are the nearest (ties, a collapsed
+    embedding) all rows are ranked for that query, which takes some milliseconds each.
+
+    Args:
+        gallery: float32 `[G, D]`; other types are brought to float32 first.
+        queries: float32 `[Q, D]`.
+        k: neighbours wanted, from 1 to G.
+        progress: show a bar over the queries, on a terminal.
+
+    Returns:
+        Gallery rows, int64 `[Q, k]`, nearest first, and their distances, float64 `[Q, k]`.
+
+    Raises:
+        InputError: k is out of range, the dimensions differ, or a value is not finite.
+    """
+    # Imported here: it takes a second, and whoever only ranks or votes need not wait for it.
+    from sklearn.neighbors import NearestNeighbors
+
+    gallery = np.ascontiguousarray(gallery, dtype=np.float32)
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    _check(gallery, queries, k)
+    lengths, longest = _lengths(queries), _lengths(gallery).max()
+    exponent = _scale_exponent(max(longest, lengths.max(initial=0)))
+    lengths, longest = np.ldexp(lengths, exponent), np.ldexp(longest, exponent)
+    n_candidates = min(k + SPARE, len(gallery))
+    index = NearestNeighbors(n_neighbors=n_candidates, algorithm="brute", metric="euclidean")
+    index.fit(_scaled(gallery, exponent))
+
+    rows = np.empty((len(queries), k), dtype=np.int64)
+    distances = np.empty((len(queries), k), dtype=np.float64)
+    is_open = np.zeros(len(queries), dtype=bool)
+    hide = None if progress else True
+    with tqdm(total=len(queries), desc="neighbours", unit="query", disable=hide) as bar:
+        for chunk in blocks(len(queries), QUERIES_AT_ONCE):
+            approximate, candidates = index.kneighbors(_scaled(queries[chunk], exponent))  # (q, C)
+            found, exact = _rank_rows(gallery, queries[chunk], candidates)
+            rows[chunk], distances[chunk] = found[:, :k], exact[:, :k]
+            if n_candidates < len(gallery):
+                # No row left out is nearer than the last candidate, but for rounding.
+                farthest = approximate[:, -1].astype(np.float64) ** 2
+                error = _rounding_error(lengths[chunk] + longest, farthest, gallery.shape[1])
+                is_open[chunk] = np.ldexp(exact[:, k - 1], exponent) ** 2 >= farthest - error
+            bar.update(len(candidates))
+
+    # A collapsed network gives many equal queries: each of them is answered once.
+    unique, which = np.unique(queries[is_open], axis=0, return_inverse=True)
+    answers = [_among_all(gallery, query, k) for query in tqdm(unique, "ties", disable=hide)]
+    for index_of, answer in zip(np.flatnonzero(is_open), which.ravel(), strict=True):
+        rows[index_of], distances[index_of] = answers[answer]
+    return rows, distances
+
+
+def nearest_others(vectors: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    """Find the nearest of the other vectors to some of them.
+
+    Args:
+        vectors: float32 `[N, D]`, two at the least.
+        rows: which to find the neighbours of, int64 `[n]`.
+        k: neighbours wanted; all others, if there are fewer.
+
+    Returns:
+        Rows of `vectors`, int64 `[n, min(k, N - 1)]`, nearest first; never the row itself.
+    """
+    wanted = min(k, len(vectors) - 1) + 1
+    found, _ = nearest(vectors, vectors[rows], wanted)
+    is_self = found == rows[:, None]
+    # Among more equal vectors than are wanted, the row itself may not have been found.
+    is_self[~is_self.any(axis=1), -1] = True
+    return found[~is_self].reshape(len(rows), wanted - 1)
+
+
+def class_ranking(labels: np.ndarray, top: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """Let each query's neighbours vote for their classes.
+
+    Among classes with equally many votes, the one whose first voter is nearer comes first; so with
+    one neighbour, or as many classes as neighbours, the nearest decides. Weights of one class are
+    added from the nearest neighbour on.
+
+    Args:
+        labels: the classes of the neighbours, int64 `[Q, k]`, nearest first. The vote of fewer
+            neighbours is that of the first columns.
+        top: classes wanted.
+        weights: how much each vote counts, finite, `[Q, k]`; 1 each if not given.
+
+    Returns:
+        Classes, most votes first, int64 `[Q, top]`; -1 where no further class has a vote.
+    """
+    n_neighbours = labels.shape[1]
+    if weights is None:
+        weights = np.ones(labels.shape)
+    votes = np.zeros(labels.shape)  # (Q, k), of the class of each neighbour
+    is_first = np.ones(labels.shape, dtype=bool)  # of its class
+    for voter in range(n_neighbours):
+        agrees = labels == labels[:, [voter]]
+        votes += np.where(agrees, weights[:, [voter]], 0)
+        is_first[:, voter + 1 :] &= ~agrees[:, voter + 1 :]
+    votes[~is_first] = -np.inf
+    order = np.argsort(-votes, axis=1, kind="stable")[:, :top]
+    ranking = np.full((len(labels), top), -1, dtype=np.int64)
+    ranking[:, : order.shape[1]] = np.where(
+        np.take_along_axis(is_first, order, 1), np.take_along_axis(labels, order, 1), -1
+    )
+    return ranking
+
+
+def _check(gallery: np.ndarray, queries: np.ndarray, k: int) -> None:
+    if not 1 <= k <= len(gallery):
+        raise InputError(
+            f"{k} neighbours are asked for, but the gallery has {len(gallery)} samples; expected a"
+            " number from 1 to that"
+        )
+    if gallery.shape[1] != queries.shape[1]:
+        raise InputError(
+            f"the gallery's vectors have {gallery.shape[1]} dimensions, the queries'"
+            f" {queries.shape[1]}; were they made by different networks?"
+        )
+    for name, vectors in (("gallery", gallery), ("queries", queries)):
+        if not np.isfinite(vectors).all():
+            row = int((~np.isfinite(vectors).all(axis=1)).argmax())
+            raise InputError(
+                f"row {row} of the {name} holds a value that is not finite; the network that made"
+                " it has diverged: lower `train.learning_rate`"
+            )
+
+
+def _distances(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return distances between `[Q, D]` and `[Q, C, D]`, float64 `[Q, C]`."""
+    # Each sum runs over one contiguous row, so its rounding depends on nothing else.
+    gaps = np.subtract(vectors, queries[:, None, :], dtype=np.float64, order="C")
+    return np.sqrt(np.square(gaps, out=gaps).sum(axis=-1))
+
+
+def _rank_rows(
+    gallery: np.ndarray, queries: np.ndarray, candidates: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Do what `rank` does for gallery rows, int64 `[Q, C]`, in bounded memory."""
+    at_once = max(1, VALUES_AT_ONCE // (candidates.shape[1] * gallery.shape[1]))
+    parts = [
+        rank(queries[part], gallery[candidates[part]], candidates[part])
+        for part in blocks(len(queries), at_once)
+    ]
+    rows, distances = zip(*parts, strict=True)
+    return np.concatenate(rows), np.concatenate(distances)
+
+
+def _among_all(gallery: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k nearest of all gallery rows to one query `[D]`, and their distances."""
+    at_once = max(1, VALUES_AT_ONCE // len(query))
+    distances = np.concatenate(
+        [_distances(query[None], gallery[None, part])[0] for part in blocks(len(gallery), at_once)]
+    )
+    rows = distances.argsort(kind="stable")[:k]
+    return rows, distances[rows]
+
+
+def _scale_exponent(longest: float) -> int:
+    """Return e so that vectors times 2ᵉ have squared distances well within float32's range.
+
+    scikit-learn rounds these to float32. 0, unless it has to be something else: a power of two
+    rounds nothing away that counts beside the longest vector, but the scaled gallery is a copy.
+    """
+    exponent = int(np.frexp(longest)[1])
+    return -exponent if abs(exponent) > 40 else 0
+
+
+def _scaled(vectors: np.ndarray, exponent: int) -> np.ndarray:
+    """Return vectors times 2 to the power of `exponent`, float32."""
+    return np.ldexp(vectors, exponent) if exponent else vectors
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return the length of each vector, float64 `[n]`: in float32 its square might be 0."""
+    return np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+
+
+def _rounding_error(reach: np.ndarray, squared: np.ndarray, dimensions: int) -> np.ndarray:
+    """Bound the error of scikit-learn's squared distances, float64 `[Q]`.
+
+    It expands |q - g|² into |q|² - 2 q·g + |g|², in float64: an error of up to D roundings of
+    (|q| + |g|)². Then it rounds to float32.
+
+    Args:
+        reach: |q| + |g| for the longest g, `[Q]`.
+        squared: what scikit-learn found, `[Q]`.
+        dimensions: D.
+    """
+    dot_products = 2 * (dimensions + 8) * np.finfo(np.float64).eps * reach**2
+    return dot_products + 8 * np.finfo(np.float32).eps * squared

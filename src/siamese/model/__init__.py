@@ -1,0 +1,1 @@
+"""The model folder: a trained network with all that is needed to use it."""

@@ -1,0 +1,1 @@
+"""The siamese network, and running it on a device over many images."""

@@ -1,0 +1,1 @@
+"""The stage `pairs`: balanced pairs of images, drawn once."""

@@ -1,0 +1,1 @@
+"""The stage `prepare`: listing images, cutting splits, bringing images to one size."""

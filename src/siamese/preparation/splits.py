@@ -1,0 +1,384 @@
+"""Cutting training, validation and test splits, and keeping classes out of training.
+
+A data set that has splits keeps them; if it has no validation split, that is cut from its training
+split. Otherwise first the test and then the validation split is cut, in one of three ways:
+
+- `sample`: each class gives about the same share. Two samples stay in training at least, since a
+  like pair takes two; a class of fewer than four gives nothing to one of the other splits.
+- `group`: no group (all that one writer wrote, one patient's pictures) stands on both sides of a
+  cut. Classes give the same share as nearly as groups allow.
+- `class`: every split has classes of its own. Then the test says how well images of classes that
+  nobody has seen are *verified*; there is nothing to classify them by.
+
+*Novel* classes (`data.novel_classes`) are kept out of training and validation. Their test samples
+are divided once more: some are enrolled, as gallery, and the others are queries.
+"""
+
+import warnings
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from siamese.base.dataset import Classes
+from siamese.base.errors import InputError
+from siamese.base.params import Section
+
+# A share of groups is cut as so many of at most so many parts of nearly equal size.
+MOST_PARTS = 20
+LISTED = 5
+
+
+class TooSmallShare(InputError):
+    """A larger share of the data may help.
+
+    Attributes:
+        split: what the share is of, a key of the section `prepare`.
+    """
+
+    def __init__(self, message: str, split: str) -> None:
+        super().__init__(message)
+        self.split = split
+
+
+class PrepareParams(Section):
+    """How the splits are cut, and what counts as a near-duplicate."""
+
+    split_by: Literal["sample", "group", "class"]
+    test: float = Field(gt=0, le=0.9)
+    validation: float = Field(gt=0, le=0.5)
+    enrolled: float = Field(gt=0, lt=1)
+    near_duplicate: float = Field(ge=0, le=1)
+    seed: int = Field(ge=0, lt=2**32)
+
+
+def cut_splits(
+    samples: pd.DataFrame, classes: Classes, novel_classes: int, params: PrepareParams
+) -> pd.DataFrame:
+    """Give every sample a split.
+
+    Args:
+        samples: one row a sample, with `fine`, `coarse`, `file`, `split` (null in all rows if the
+            data set has none) and, if there are groups, `group`.
+        classes: the names of the labels.
+        novel_classes: how many classes are kept out of training and validation, by seed; of as many
+            superclasses as possible, where there are any.
+        params: the section `prepare`.
+
+    Returns:
+        The samples with their splits, in the same order and with the same index; training and
+        validation samples that a data set has of novel classes are left out. With novel classes the
+        column `enrolled` says which samples of theirs belong to the gallery.
+
+    Raises:
+        InputError: the data has no groups, or too few groups, classes or samples, for what is
+            asked; or its own splits contradict it.
+    """
+    check_novel(novel_classes, params.split_by)
+    groups = _groups(samples, params.split_by)
+    fine = samples["fine"].to_numpy()
+    is_given = bool(samples["split"].notna().all())
+    split = samples["split"].astype(object).to_numpy(copy=True)
+    novel = _choose_novel(samples, classes, novel_classes, params.seed)
+    is_novel = np.isin(fine, novel)
+    if is_given:
+        _check_given(samples, classes, groups, params.split_by)
+        split[is_novel & (split != "test")] = None
+    else:
+        split[:] = "train"
+        split[is_novel] = "test"
+        rows = np.flatnonzero(~is_novel)
+        split[_cut(rows, fine, groups, params.test, "test", params)] = "test"
+    if "validation" not in split:
+        rows = np.flatnonzero(split == "train")
+        split[_cut(rows, fine, groups, params.validation, "validation", params)] = "validation"
+    cut = samples.copy()
+    # Into the column as it is, whose type is part of the file's bytes.
+    cut["split"] = pd.Series(split, index=samples.index, dtype="str")
+    if len(novel):
+        cut["enrolled"] = _enrolled(fine, is_novel & (split == "test"), groups, classes, params)
+    cut = cut[cut["split"].notna()]
+    if groups is not None and params.split_by == "group":
+        _check_apart(cut)
+    return cut
+
+
+def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list[str]:
+    """Make sure that there is enough to train and test with.
+
+    Args:
+        samples: with `split`, `fine`, `file` and, with novel classes, `enrolled`.
+        classes: the names of the labels.
+        split_by: see `params.yaml`.
+
+    Returns:
+        Sentences on what is worth knowing, but no fault.
+
+    Raises:
+        InputError: a split is empty, training has fewer than two classes, a class has too few
+            samples to train with, or is tested and has none.
+    """
+    counts = {
+        name: np.bincount(
+            samples.loc[samples["split"] == name, "fine"], minlength=len(classes.fine)
+        )
+        for name in ("train", "validation", "test")
+    }
+    for name, count in counts.items():
+        if not count.sum():
+            if name == "train":
+                raise InputError("the split `train` is empty; add images, or lower `prepare.test`")
+            raise TooSmallShare(
+                f"the split `{name}` is empty; add images, or raise `prepare.{name}`", name
+            )
+    trained = np.flatnonzero(counts["train"])
+    if len(trained) < 2:
+        raise InputError(
+            f"the split `train` has a single class, `{classes.fine[trained[0]]}`; expected two or"
+            " more: a pair of different classes takes two"
+        )
+    if len(single := np.flatnonzero(counts["train"] == 1)):
+        raise InputError(
+            f"{_classes(single, classes)} with a single image in the split `train`"
+            f" ({_example(samples, single[0], 'train')}); a pair of a class takes two: add images,"
+            " or leave the class out"
+        )
+    notes = _divided_groups(samples)
+    if split_by == "class":
+        return notes
+    is_allowed = counts["train"] > 0
+    if "enrolled" in samples:
+        is_allowed[samples.loc[samples["enrolled"], "fine"]] = True
+    for name in ("validation", "test"):
+        if len(unknown := np.flatnonzero((counts[name] > 0) & ~is_allowed)):
+            raise InputError(
+                f"{_classes(unknown, classes)} in the split `{name}` but not in `train`"
+                f" ({_example(samples, unknown[0], name)}): there is nothing to recognise them by."
+                " Give them training images; or, to verify images of classes that training has"
+                " never seen, set `prepare.split_by: class`"
+            )
+    return notes + [
+        f"note: {_classes(absent, classes)} absent from the split `{name}`: too few images"
+        for name in ("validation", "test")
+        if len(absent := np.flatnonzero((counts["train"] > 0) & (counts[name] == 0)))
+    ]
+
+
+def _divided_groups(samples: pd.DataFrame) -> list[str]:
+    """Return a note if groups stand in more than one split."""
+    if "group" not in samples:
+        return []
+    counts = samples.groupby("group")["split"].nunique()
+    if not (n_divided := int((counts > 1).sum())):
+        return []
+    return [
+        f"note: {n_divided:,} of {len(counts):,} groups stand in more than one split;"
+        " `prepare.split_by: group` keeps each on one side"
+    ]
+
+
+def check_novel(novel_classes: int, split_by: str) -> None:
+    """Refuse a single novel class, and any where all tested classes are kept out anyway."""
+    if novel_classes == 1:
+        raise InputError(
+            "params.yaml: `data.novel_classes` is 1; expected 0, or 2 and more: images of two"
+            " classes that training has never seen are to be told apart"
+        )
+    if novel_classes and split_by == "class":
+        raise InputError(
+            f"params.yaml: `data.novel_classes` is {novel_classes}, but with `prepare.split_by:"
+            " class` training sees none of the tested classes anyway; set one of them back"
+        )
+
+
+def _groups(samples: pd.DataFrame, split_by: str) -> np.ndarray | None:
+    """Return the group of each sample as a number, int64 `[N]`, or None if there are none."""
+    if "group" in samples:
+        return pd.factorize(samples["group"])[0]
+    if split_by == "group":
+        raise InputError(
+            "params.yaml: `prepare.split_by` is 'group', but the data set has no groups; they are"
+            " given by the column `group` of a table (data.path)"
+        )
+    return None
+
+
+def _choose_novel(samples: pd.DataFrame, classes: Classes, n_novel: int, seed: int) -> np.ndarray:
+    """Choose classes by seed, int64 ascending: one a superclass first, then a second one, …"""
+    if not n_novel:
+        return np.empty(0, dtype=np.int64)
+    is_test = samples["split"].isna() | (samples["split"] == "test")
+    counts = np.bincount(samples.loc[is_test, "fine"], minlength=len(classes.fine))
+    possible = np.flatnonzero(counts >= 2)
+    if n_novel > len(possible) or n_novel > len(classes.fine) - 2:
+        raise InputError(
+            f"params.yaml: `data.novel_classes` is {n_novel}, but of {len(classes.fine)} classes"
+            f" {len(possible)} have the two test images that it takes, and two classes at least"
+            " must stay for training"
+        )
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(possible)
+    coarse = samples.drop_duplicates("fine").set_index("fine")["coarse"]
+    superclass = coarse.reindex(order).fillna(-1).to_numpy(dtype=np.int64)
+    # How many of the same superclass came before: all the firsts, then all the seconds.
+    turn = pd.Series(superclass).groupby(superclass).cumcount().to_numpy()
+    if not coarse.notna().any():
+        turn = np.arange(len(order))
+    return np.sort(order[np.argsort(turn, kind="stable")][:n_novel])
+
+
+def _cut(
+    rows: np.ndarray,
+    fine: np.ndarray,
+    groups: np.ndarray | None,
+    share: float,
+    name: str,
+    params: PrepareParams,
+) -> np.ndarray:
+    """Choose the rows that make up a split, int64."""
+    match params.split_by:
+        case "class":
+            return rows[_by_class(fine[rows], share, name, params.seed)]
+        case "group":
+            assert groups is not None
+            return rows[_by_group(fine[rows], groups[rows], share, name, params.seed)]
+    return rows[_by_sample(fine[rows], share, params.seed)]
+
+
+def _by_sample(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Choose a share of the samples, int64; two of a class stay, and one of three leaves."""
+    # Imported here, as below: it takes a second, and whoever wants the schema need not wait for it.
+    from sklearn.model_selection import train_test_split
+
+    counts = np.bincount(labels)
+    is_large = (counts * share >= 1) & (counts - np.ceil(counts * share) >= 2)
+    large = np.flatnonzero(is_large[labels])
+    parts = []
+    if len(large):
+        _, chosen = train_test_split(
+            large, test_size=share, stratify=labels[large], random_state=seed
+        )
+        parts.append(chosen)
+    rng = np.random.default_rng(seed)
+    for label in np.flatnonzero(~is_large & (counts >= 3)):
+        count = min(max(1, round(share * counts[label])), counts[label] - 2)
+        parts.append(rng.choice(np.flatnonzero(labels == label), count, replace=False))
+    return np.concatenate([np.empty(0, dtype=np.int64), *parts])
+
+
+def _by_group(
+    labels: np.ndarray, groups: np.ndarray, share: float, name: str, seed: int
+) -> np.ndarray:
+    """Choose the samples of whole groups, about a share of each class, int64."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    smallest = Fraction(1, MOST_PARTS)
+    fraction = min(max(Fraction(share).limit_denominator(MOST_PARTS), smallest), 1 - smallest)
+    wanted, parts = fraction.numerator, fraction.denominator
+    n_groups = len(np.unique(groups))
+    if n_groups < parts:
+        raise TooSmallShare(
+            f"params.yaml: a share of {share:g} (`prepare.{name}`) is cut by group as {wanted} of"
+            f" {parts} parts, but of groups there are {n_groups}; raise the share, or add groups:"
+            " three splits take three at least",
+            name,
+        )
+    if np.bincount(labels).max() < parts:
+        labels = np.zeros_like(labels)  # too few of every class to be spread evenly
+    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        # Of classes with fewer samples than parts: `check_splits` says what comes of it.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        found = [test for _, test in folds.split(labels, labels, groups)]
+    # A large group makes a large part: those come first that are as large as they should be.
+    found.sort(key=lambda part: abs(len(part) - len(labels) / parts))
+    return np.concatenate(found[:wanted])
+
+
+def _by_class(labels: np.ndarray, share: float, name: str, seed: int) -> np.ndarray:
+    """Choose all samples of a share of the classes, int64."""
+    present = np.unique(labels)
+    n_chosen = max(2, round(share * len(present)))
+    if len(present) - n_chosen < 2:
+        raise InputError(
+            f"params.yaml: with `prepare.split_by: class` the split `{name}` is to get {n_chosen}"
+            f" of {len(present)} classes (`prepare.{name}` {share:g}), but two at least must stay"
+            " for training; lower the share, or add classes"
+        )
+    chosen = np.random.default_rng(seed).permutation(present)[:n_chosen]
+    return np.flatnonzero(np.isin(labels, chosen))
+
+
+def _enrolled(
+    fine: np.ndarray,
+    is_novel: np.ndarray,
+    groups: np.ndarray | None,
+    classes: Classes,
+    params: PrepareParams,
+) -> np.ndarray:
+    """Choose the test samples of novel classes that become gallery, bool `[N]`."""
+    rows = np.flatnonzero(is_novel)
+    enrolled = np.zeros(len(fine), dtype=bool)
+    if params.split_by == "group" and groups is not None:
+        chosen = _by_group(fine[rows], groups[rows], params.enrolled, "enrolled", params.seed)
+        enrolled[rows[chosen]] = True
+    else:
+        rng = np.random.default_rng(params.seed)
+        for label in np.unique(fine[rows]):
+            own = rows[fine[rows] == label]
+            count = min(max(1, round(params.enrolled * len(own))), len(own) - 1)
+            enrolled[rng.choice(own, count, replace=False)] = True
+    for label in np.unique(fine[rows]):
+        own = enrolled[rows[fine[rows] == label]]
+        if own.all() or not own.any():
+            raise InputError(
+                f"the novel class `{classes.fine[label]}` cannot be divided by group into images"
+                " that are enrolled and images that are asked about: it takes two groups at least,"
+                " and with another `prepare.seed` they may fall apart"
+            )
+    return enrolled
+
+
+def _check_given(
+    samples: pd.DataFrame, classes: Classes, groups: np.ndarray | None, split_by: str
+) -> None:
+    """Refuse splits of the data set's own that contradict `split_by`."""
+    if split_by == "group" and groups is not None:
+        _check_apart(samples)
+    if split_by != "class":
+        return
+    is_test = (samples["split"] == "test").to_numpy()
+    fine = samples["fine"].to_numpy()
+    if len(shared := np.intersect1d(fine[is_test], fine[~is_test])):
+        raise InputError(
+            "params.yaml: `prepare.split_by` is 'class', but the data set has splits of its own,"
+            f" with {_classes(shared, classes)} in `test` and in another one as well. To keep"
+            " classes out of training there, set `data.novel_classes`"
+        )
+
+
+def _check_apart(samples: pd.DataFrame) -> None:
+    """Make sure that no group stands in two splits."""
+    splits = samples.groupby("group")["split"].unique()
+    for group, found in splits[splits.str.len() > 1].items():
+        own = samples[samples["group"] == group]
+        example = own[own["split"] == found[1]]["file"].iloc[0]
+        raise InputError(
+            f"the group `{group}` stands in the splits `{found[0]}` and `{found[1]}` ({example});"
+            " with `prepare.split_by: group` expected in one of them. Splits of the data set's own"
+            " may cut through it, or a novel class may share it with others"
+        )
+
+
+def _classes(labels: Sequence[int] | np.ndarray, classes: Classes) -> str:
+    names = ", ".join(f"`{classes.fine[label]}`" for label in labels[:LISTED])
+    more = f" and {len(labels) - LISTED} more" if len(labels) > LISTED else ""
+    return f"{len(labels)} class{'es' * (len(labels) > 1)} ({names}{more})"
+
+
+def _example(samples: pd.DataFrame, label: int, split: str) -> str:
+    is_one = (samples["fine"] == label) & (samples["split"] == split)
+    return str(samples.loc[is_one, "file"].iloc[0])

@@ -1,0 +1,1 @@
+"""The stage `download`: archives, fetched, checked and decoded into a canonical order."""

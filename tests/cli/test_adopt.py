@@ -1,0 +1,330 @@
+"""`siamese adopt`: what it sets can be drawn, comments stay, and nothing is changed in error."""
+
+import shutil
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siamese.base.dataset import Classes, Dataset
+from siamese.base.errors import InputError
+from siamese.cli.adopt import adopt
+from siamese.cli.fitting import cut_with_pairs, fitting
+from siamese.cli.main import main
+from siamese.cli.schema import check_params
+from siamese.pairs.pairs import PairsParams, draw_fixed, draw_training
+from siamese.preparation.splits import check_splits
+from tests.preparation.test_folder import draw
+from tests.preparation.test_splits import params
+from tests.support.workspace import ROOT
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    for label, count in (("cat", 12), ("owl", 30), ("bat", 8)):
+        for number in range(count):
+            draw(tmp_path / "photos" / label / f"{number}.png", number)
+    return tmp_path
+
+
+def test_the_folder_and_what_depends_on_it_are_set(workspace: Path) -> None:
+    adopted = adopt(Path("photos"), wanted={"data.image_size": 48}, workspace=workspace)
+    content = yaml.safe_load((workspace / "params.yaml").read_text())
+    before = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for name, (old, new) in adopted.changes.items():
+        section, _, key = name.partition(".")
+        assert content[section][key] == new
+        assert before[section][key] == old != new
+    assert content["data"]["name"] == "folder"
+    assert content["data"]["path"] == "photos"
+    assert content["data"]["image_size"] == 48
+    assert content["pairs"]["classes_per_batch"] == 3
+    assert content["embed"]["batch_size"] == 500 * 32**2 // 48**2
+    assert "50 images of 3 classes (`bat` 8 to `owl` 30)" in adopted.found[0]
+    assert "6 x 4 pixels" in adopted.found[2]
+    check_params(workspace / "params.yaml")
+
+
+def test_comments_and_all_other_lines_stay(workspace: Path) -> None:
+    before = (workspace / "params.yaml").read_text().splitlines()
+    adopted = adopt(Path("photos"), workspace=workspace)
+    after = (workspace / "params.yaml").read_text().splitlines()
+    assert len(before) == len(after)
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert len(changed) == len(adopted.changes)
+    for old, new in changed:
+        assert old.partition("#")[2] == new.partition("#")[2]
+        assert old.partition(":")[0] == new.partition(":")[0]
+
+
+def test_ends_of_lines_and_permissions_stay(workspace: Path) -> None:
+    file = workspace / "params.yaml"
+    adopt(Path("photos"), workspace=workspace)
+    expected = file.read_bytes().replace(b"\n", b"\r\n")
+    shutil.copyfile(ROOT / "params.yaml", file)
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    file.chmod(0o640)
+    adopt(Path("photos"), workspace=workspace)
+    assert file.read_bytes() == expected
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_adopting_again_changes_nothing(workspace: Path) -> None:
+    adopt(Path("photos"), workspace=workspace)
+    before = (workspace / "params.yaml").read_bytes()
+    assert adopt(workspace / "photos", workspace=workspace).changes == {}
+    assert (workspace / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted", "message"),
+    [
+        ("nowhere", {}, "no such folder or file"),
+        ("data/raw", {}, "the pipeline itself writes"),
+        ("photos", {"prepare.split_by": "group"}, "has no groups"),
+        ("photos", {"prepare.split_by": "class"}, "two at least must stay"),
+        ("photos", {"data.novel_classes": 2}, "two classes at least"),
+        ("photos", {"data.novel_classes": -3}, r"/params\.yaml: `data\.novel_classes` is -3"),
+        ("photos", {"data.image_size": 0}, r"/params\.yaml: `data\.image_size` is 0"),
+        ("photos", {"network.architecture": "vgg"}, "`network.architecture` is 'vgg'"),
+    ],
+)
+def test_an_error_changes_nothing(
+    workspace: Path, path: str, wanted: dict[str, Any], message: str
+) -> None:
+    before = (workspace / "params.yaml").read_bytes()
+    with pytest.raises(InputError, match=message):
+        adopt(Path(path), wanted=wanted, workspace=workspace)
+    assert (workspace / "params.yaml").read_bytes() == before
+    assert {file.name for file in workspace.iterdir()} == {"params.yaml", "photos"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file; run from the folder that holds"),
+        ("data: [", "cannot be parsed as YAML"),
+        ("", "expected one mapping a section"),
+        ("data: 5", "key `data.name` is missing"),
+    ],
+)
+def test_a_broken_parameter_file_is_named(
+    workspace: Path, content: str | None, message: str
+) -> None:
+    file = workspace / "params.yaml"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(InputError, match=message):
+        adopt(Path("photos"), workspace=workspace)
+
+
+@pytest.mark.parametrize("name", ["yes", "12:30", "1e3", "null", "#1", "a: b"])
+def test_a_folder_whose_name_means_something_to_yaml(workspace: Path, name: str) -> None:
+    (workspace / "photos").rename(workspace / name)
+    adopt(Path(name), workspace=workspace)
+    assert check_params(workspace / "params.yaml").data.path == name
+
+
+def test_a_table_with_groups_is_split_by_them(workspace: Path) -> None:
+    files = sorted((workspace / "photos").rglob("*.png"))
+    table = pd.DataFrame(
+        {
+            "file": [str(file.relative_to(workspace / "photos")) for file in files],
+            "label": [file.parent.name for file in files],
+            "group": [str(number // 2) for number in range(len(files))],
+        }
+    )
+    table.to_csv(workspace / "table.csv", index=False)
+
+    def split_by(**wanted: Any) -> tuple[str, list[str]]:
+        shutil.copyfile(ROOT / "params.yaml", workspace / "params.yaml")
+        found = adopt(Path("table.csv"), Path("photos"), wanted, workspace)
+        return check_params(workspace / "params.yaml").prepare.split_by, found.notes
+
+    chosen, notes = split_by()
+    assert chosen == "group"
+    assert not any("groups stand" in note for note in notes)
+    chosen, notes = split_by(**{"prepare.split_by": "sample"})
+    assert chosen == "sample"
+    assert any("groups stand in more than one split" in note for note in notes)
+    table["split"] = np.where(np.arange(len(files)) % 3, "train", "test")
+    table.to_csv(workspace / "table.csv", index=False)
+    chosen, notes = split_by()
+    assert chosen == "sample", "splits that are given are taken as they are"
+    assert any("groups stand in more than one split" in note for note in notes)
+
+
+def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> None:
+    names = ["a.png", "b.png"] * 40
+    files = [f"{number}-{name}" for number, name in enumerate(names)]
+    pd.DataFrame({"file": files, "label": [file[-5] for file in files]}).to_csv(
+        workspace / "table.csv", index=False
+    )
+
+    def unopened() -> list[str]:
+        notes = adopt(Path("table.csv"), Path("photos"), workspace=workspace).notes
+        return [note for note in notes if "can be opened" in note]
+
+    [note] = unopened()
+    assert "none of the images looked at can be opened, 0-a.png for one" in note
+    header = struct.pack(">II5B", 20_000, 20_000, 8, 2, 0, 0, 0)  # a decompression bomb
+    chunk = b"IHDR" + header
+    for file in files:
+        (workspace / "photos" / file).write_bytes(
+            b"\x89PNG\r\n\x1a\n"
+            + struct.pack(">I", len(header))
+            + chunk
+            + struct.pack(">I", zlib.crc32(chunk))
+        )
+    assert len(unopened()) == 1
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "n_images", "split_by"),
+    [(600, 14, "sample"), (1000, 5, "class"), (2000, 5, "class")],
+)
+def test_many_classes_of_few_images_can_be_drawn(
+    n_classes: int, n_images: int, split_by: str
+) -> None:
+    assert draw_what_is_set([n_images] * n_classes, 0, split_by, 0)
+
+
+def test_the_command_says_what_it_did(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workspace)
+    assert main(["adopt", "photos", "--image-size", "64"]) == 0
+    out = capsys.readouterr().out
+    assert "data.name                 cifar100 -> folder" in out
+    assert "data.image_size           32 -> 64" in out
+    assert "Next: dvc repro" in out
+    assert main(["adopt", "elsewhere"]) == 1
+    assert "siamese: data.path: elsewhere: no such folder" in capsys.readouterr().err
+
+
+@settings(max_examples=40)
+@given(
+    counts=st.lists(st.integers(2, 60), min_size=2, max_size=40),
+    novel=st.sampled_from([0, 0, 2, 3]),
+    split_by=st.sampled_from(["sample", "sample", "class"]),
+    seed=st.integers(0, 3),
+)
+def test_what_is_set_can_be_drawn(counts: list[int], novel: int, split_by: str, seed: int) -> None:
+    """Of any classes that can be split at all, every pair that is asked for can be drawn."""
+    draw_what_is_set(counts, novel, split_by, seed)
+
+
+@settings(max_examples=25)
+@given(
+    counts=st.lists(st.integers(6, 20), min_size=2, max_size=30),
+    equal=st.booleans(),
+    seed=st.integers(0, 3),
+)
+def test_six_images_a_class_are_enough(counts: list[int], equal: bool, seed: int) -> None:
+    """Two in each split; shares that would give too few are raised."""
+    assert draw_what_is_set([counts[0]] * len(counts) if equal else counts, 0, "sample", seed)
+
+
+def test_shares_are_raised_only_where_data_is_scarce(workspace: Path) -> None:
+    def shares(n_classes: int, n_images: int, **columns: list[Any]) -> tuple[set[str], list[str]]:
+        shutil.copyfile(ROOT / "params.yaml", workspace / "params.yaml")
+        labels = [str(number) for number in range(n_classes) for _ in range(n_images)]
+        files = [f"{number}.png" for number in range(len(labels))]
+        table = pd.DataFrame({"file": files, "label": labels} | columns)
+        table.to_csv(workspace / "table.csv", index=False)
+        adopted = adopt(Path("table.csv"), Path("photos"), workspace=workspace)
+        raised = {
+            name for name in adopted.changes if name in ("prepare.test", "prepare.validation")
+        }
+        return raised, adopted.notes
+
+    def few(notes: list[str]) -> bool:
+        return any("pairs of validation images" in note for note in notes)
+
+    raised, notes = shares(10, 100)
+    assert raised == set()
+    assert not few(notes)
+    raised, notes = shares(20, 10)
+    assert raised == {"prepare.validation"}
+    assert few(notes)
+    assert shares(50, 6)[0] == {"prepare.test", "prepare.validation"}
+    eleven_writers = [str(number % 11) for number in range(240)]
+    assert shares(4, 60, group=eleven_writers)[0] == {"prepare.validation"}
+    with pytest.raises(InputError, match="no pair of one class; add images: a class takes six"):
+        shares(50, 4)
+    before = yaml.safe_load((workspace / "params.yaml").read_text())
+    assert before["prepare"]["validation"] == 0.1
+    three_writers = [str(number % 3) for number in range(240)]
+    assert shares(4, 60, group=three_writers)[0] == {"prepare.test", "prepare.validation"}
+    with pytest.raises(InputError, match=r"of groups there are 1; .* three at least"):
+        shares(4, 60, group=[str(number % 2) for number in range(240)])
+
+
+def test_a_split_by_group_ends_with_the_data_that_had_groups(workspace: Path) -> None:
+    files = sorted(str(f.relative_to(workspace / "photos")) for f in workspace.rglob("*.png"))
+    groups = [number % 25 for number in range(len(files))]
+    table = pd.DataFrame(
+        {"file": files, "label": [file.split("/")[0] for file in files], "group": groups}
+    )
+    table.to_csv(workspace / "table.csv", index=False)
+    adopt(Path("table.csv"), Path("photos"), workspace=workspace)
+    changes = adopt(Path("photos"), workspace=workspace).changes
+    assert changes["prepare.split_by"] == ("group", "sample")
+
+
+def test_mirror_images(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workspace)
+    assert main(["adopt", "photos"]) == 0
+    assert "note: mirror images count as the same thing" in capsys.readouterr().out
+    assert main(["adopt", "photos", "--mirror"]) == 0
+    assert "note: mirror" not in capsys.readouterr().out, "it was asked for"
+    assert main(["adopt", "photos", "--no-mirror"]) == 0
+    out = capsys.readouterr().out
+    assert "train.augment.flip        True -> False" in out
+    assert "network.mirror            True -> False" in out
+    assert "note: mirror" not in out
+    found = check_params()
+    assert not found.train.augment.flip
+    assert not found.network.mirror
+
+
+def draw_what_is_set(counts: list[int], novel: int, split_by: str, seed: int) -> bool:
+    """Draw all pairs; return False if it was said before that there are too few images."""
+    fine = np.repeat(np.arange(len(counts)), counts)
+    samples = pd.DataFrame(
+        {
+            "split": None,
+            "fine": fine,
+            "coarse": pd.array([None] * len(fine), dtype="Int64"),
+            "file": [f"{row}.png" for row in range(len(fine))],
+        }
+    )
+    classes = Classes(tuple(map(str, range(len(counts)))))
+    try:
+        _, cut = cut_with_pairs(samples, classes, novel, params(split_by=split_by, seed=seed))
+        cut = cut.reset_index(drop=True)
+        check_splits(cut, classes, split_by)
+        found = fitting(cut)
+    except InputError:
+        return False
+    cut["sample"] = np.arange(len(cut))
+    cut["duplicate_of"] = pd.array([None] * len(cut), dtype="Int64")
+    dataset = Dataset(np.zeros((len(cut), 1, 1, 3), np.uint8), cut, classes)
+    asked = {name.partition(".")[2]: v for name, v in found.items() if name.startswith("pairs.")}
+    how = PairsParams(epochs=1, seed=0, **asked)
+    training = draw_training(dataset, how)
+    assert len(training) == how.batches_per_epoch * how.batch_size
+    for split in ("validation", "test"):
+        fixed = draw_fixed(dataset, split, how)
+        assert len(fixed) == asked[split]
+        assert not fixed.duplicated(["left", "right"]).any()
+    return True

@@ -1,0 +1,124 @@
+"""The console command, and the demo's workspace."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from siamese.base.errors import InputError
+from siamese.cli.demo import make_workspace, override
+from siamese.cli.main import main
+from tests.support.workspace import ROOT, Workspace
+
+
+def test_help_is_quick_since_nothing_heavy_is_imported() -> None:
+    heavy = {"torch", "pandas", "pyarrow", "dvc"}
+    code = f"import sys, siamese.cli.main; print(sorted({heavy} & set(sys.modules)))"
+    output = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "src", text=True)
+    assert output.strip() == "[]"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "siamese.cli.main", "show", str(ROOT)]
+    done = subprocess.run(command, cwd=ROOT / "src", stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert done.stderr == b""
+    assert done.returncode == 0
+
+
+def test_show_lays_the_figures_beside_the_floors(
+    finished: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", str(finished.path)]) == 0
+    output = capsys.readouterr().out
+    evaluation = json.loads((finished.path / "metrics/evaluation.json").read_text())
+    floor = json.loads((finished.path / "metrics/floor.json").read_text())
+    for label, value in [
+        ("k = 20", evaluation["knn"]["k20"]),
+        ("raw pixels", floor["pixels"]),
+        ("untrained", floor["untrained"]),
+        ("equal error rate", evaluation["verification"]["eer"]),
+    ]:
+        line = next(line for line in output.splitlines() if label in line)
+        assert f"{value:.2%}" in line
+    assert str(finished.path / "data/pictures/neighbours.png") in output
+    assert str(finished.path / "data/prepared/near_duplicates.png") in output
+    details = json.loads((finished.path / "metrics/details.json").read_text())
+    low, high = details["intervals"]["knn.k20"]
+    headline = next(line for line in output.splitlines() if "embedding, k = 20 " in line)
+    assert headline.endswith(f"{low:.2%} to {high:.2%}")
+    assert f"{details['verification']['tar_at_far_0.1%']:.2%}" in output
+
+
+def test_show_lists_the_best_and_worst_classes_and_the_most_confused(
+    finished: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", str(finished.path)]) == 0
+    output = capsys.readouterr().out
+    per_query = pd.read_parquet(finished.path / "metrics/per_query.parquet")
+    accuracy = per_query["k20"].groupby(per_query["fine"]).mean()
+    best, worst = output.split("Best classes\n")[1].split("Worst classes")
+    for part, chosen in ((best, accuracy.nlargest(5)), (worst, accuracy.nsmallest(5))):
+        shown = [float(share) for share in re.findall(r"(\d+\.\d\d)%", part)[:5]]
+        assert shown == pytest.approx((100 * chosen).round(2).tolist(), abs=0.006)
+    wrong = per_query[per_query["predicted"] != per_query["fine"]]
+    pairs = Counter(
+        tuple(sorted(pair)) for pair in wrong[["fine", "predicted"]].itertuples(index=False)
+    )
+    most = max(pairs.values())
+    first = output.split("in both directions\n")[1].splitlines()[0].split()
+    assert int(first[-1]) == most
+    assert pairs[tuple(sorted((int(first[0]), int(first[2]))))] == most
+
+
+def test_show_without_results_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "training.json: no such file; `make repro` or `make demo` makes it" in error
+
+
+def test_check_names_the_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(ROOT / "params.yaml")]) == 0
+    broken = tmp_path / "params.yaml"
+    broken.write_text((ROOT / "params.yaml").read_text().replace("patience: 5", "patience: 0"))
+    assert main(["check", str(broken)]) == 1
+    assert "`train.patience` is 0; input should be greater than or equal to 1" in (
+        capsys.readouterr().err
+    )
+
+
+def test_the_demo_changes_what_its_file_says_and_nothing_else(tmp_path: Path) -> None:
+    make_workspace(ROOT, tmp_path)
+    found = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    expected = yaml.safe_load((ROOT / "params.yaml").read_text())
+    changes = yaml.safe_load((ROOT / "demo.yaml").read_text())
+    assert found != expected
+    override(expected, changes, "demo.yaml")
+    assert found == expected
+    assert main(["check", str(tmp_path / "params.yaml")]) == 0
+    assert (tmp_path / "stages/train.py").is_file()
+
+
+def test_making_the_demos_workspace_again_keeps_its_results(tmp_path: Path) -> None:
+    make_workspace(ROOT, tmp_path)
+    (tmp_path / "dvc.lock").write_text("results")
+    (tmp_path / "src/siamese/removed_since.py").touch()
+    make_workspace(ROOT, tmp_path)
+    assert (tmp_path / "dvc.lock").read_text() == "results"
+    assert not (tmp_path / "src/siamese/removed_since.py").exists()
+
+
+def test_an_override_of_an_unknown_key_is_refused() -> None:
+    with pytest.raises(InputError, match=r"demo\.yaml: unknown key `train\.margni`"):
+        override({"train": {"margin": 1}}, {"train": {"margni": 2}}, "demo.yaml")

@@ -1,0 +1,248 @@
+"""The commands on images, as a person types them, in a workspace with a finished pipeline."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from siamese.base.dataset import load_dataset
+from siamese.cli.gallery import _outvoted
+from siamese.cli.main import main
+from siamese.gallery.gallery import LabelCount
+from tests.support.workspace import ROOT, Workspace
+
+
+@pytest.fixture(scope="session")
+def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model, embeddings, prepared data and a gallery; and, in `pictures`, test images."""
+    folder = tmp_path_factory.mktemp("place")
+    for name in ("model", "embeddings", "prepared"):
+        shutil.copytree(finished.path / "data" / name, folder / "data" / name)
+    dataset = load_dataset(folder / "data/prepared")
+    for row in dataset.rows("test")[::40]:
+        file = folder / "pictures" / str(dataset.fine()[row]) / f"{row}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(dataset.images[row])).save(file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["gallery", "build"]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand there. Tests must leave its gallery as it is."""
+    monkeypatch.chdir(place)
+    return place
+
+
+@pytest.fixture
+def own(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a copy for one test to change."""
+    folder = Path(shutil.copytree(place, tmp_path / "own"))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> list[dict]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = {"torch", "pandas", "lancedb", "pyarrow", "PIL", "numpy", "sklearn", "matplotlib"}
+    for arguments in (["--help"], ["classify", "--help"], ["gallery", "build", "--help"]):
+        code = (
+            f"import sys, siamese.cli.main\ntry: siamese.cli.main.main({arguments})\n"
+            f"except SystemExit: print('imported', sorted({heavy} & set(sys.modules)))"
+        )
+        output = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "src", text=True)
+        assert output.endswith("imported []\n")
+
+
+def test_verify_and_list_import_only_what_they_need(here: Path) -> None:
+    pictures = sorted(map(str, here.glob("pictures/*/*.png")))
+    for arguments, unneeded in (
+        (["verify", *pictures[:2]], {"lancedb", "sklearn", "matplotlib"}),
+        (["gallery", "list"], {"torch", "sklearn", "matplotlib"}),
+        (["classify", pictures[0]], {"sklearn", "matplotlib", "torchvision"}),
+    ):
+        code = (
+            f"import sys, siamese.cli.main\nassert siamese.cli.main.main({arguments}) == 0\n"
+            f"print('imported', sorted({unneeded} & set(sys.modules)))"
+        )
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+        output = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+        assert output.endswith("imported []\n")
+
+
+def test_build_again_says_that_nothing_changes(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gallery", "build"]) == 0
+    assert "built from these very embeddings already; nothing to do" in capsys.readouterr().out
+
+
+def test_classify_answers_each_image_in_a_line(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", "pictures", "-k", "5", "--json"]) == 0
+    answers = lines_of(capsys)
+    files = sorted(map(str, Path("pictures").glob("*/*.png")))
+    assert [answer["file"] for answer in answers] == files
+    right = [answer["votes"][0]["label"] == Path(answer["file"]).parent.name for answer in answers]
+    assert np.mean(right) > 0.5  # a few batches of training; by chance it would be 0.1
+    for answer in answers:
+        assert len(answer["neighbours"]) == 5
+        assert answer["label"] == (None if answer["is_novel"] else answer["votes"][0]["label"])
+    assert main(["classify", files[0], "pictures/1*/*.png"]) == 0
+    text = capsys.readouterr().out.splitlines()
+    assert text[0].startswith(f"{files[0]}: ")
+    assert "% of 20 votes" in text[0]
+    assert len(text) == 1 + len(list(Path("pictures").glob("1*/*.png")))
+
+
+def test_broken_images_get_a_line_each_and_the_rest_goes_on(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own / "pictures/broken.png").write_bytes(b"nothing like an image")
+    (own / "pictures/empty.jpg").touch()
+    n_good = len(list(own.glob("pictures/*/*.png")))
+    assert main(["classify", "pictures", "--json"]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == n_good
+    errors = captured.err.splitlines()
+    assert len(errors) == 2
+    assert "pictures/broken.png" in errors[0]
+    assert "pictures/empty.jpg" in errors[1]
+    assert main(["enroll", "pictures", "--label", "all"]) == 1
+    assert f"{n_good} images enrolled" in capsys.readouterr().out
+    assert main(["search", "pictures/empty.jpg"]) == 1
+    assert "empty.jpg" in capsys.readouterr().err
+
+
+def test_an_image_unlike_anything_is_said_to_be(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As strict as it gets: every other validation image, and so most images, are novel.
+    assert main(["gallery", "build", "--novelty-share", "0.001"]) == 0
+    assert main(["classify", "pictures"]) == 0
+    text = capsys.readouterr().out
+    assert "unlike anything in the gallery (nearest at " in text
+    assert main(["classify", "pictures", "--json"]) == 0
+    assert any(answer["is_novel"] and answer["label"] is None for answer in lines_of(capsys))
+
+
+def test_search_prints_and_draws_the_nearest(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    picture = min(map(str, Path("pictures").glob("3/*.png")))
+    assert main(["search", picture, "-k", "7", "--json", "--sheet", str(tmp_path / "s.png")]) == 0
+    found = lines_of(capsys)
+    assert len(found) == 7
+    assert [one["distance"] for one in found] == sorted(one["distance"] for one in found)
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.width > 500
+    assert main(["search", picture, "-k", "7"]) == 0
+    text = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in text] == [f"{one['distance']:.4f}" for one in found]
+
+
+def test_verify_gives_distance_threshold_and_rates(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = sorted(map(str, Path("pictures").glob("*/*.png")))[::3][:2]
+    assert main(["verify", one, one, "--json"]) == 0
+    [same] = lines_of(capsys)
+    assert same["same"] is True
+    assert same["distance"] < 1e-5
+    assert main(["verify", one, other, "--far", "0.01", "--json"]) == 0
+    [verdict] = lines_of(capsys)
+    assert verdict["same"] == (verdict["distance"] <= verdict["threshold"])
+    assert verdict["far"] <= 0.01
+    assert main(["verify", one, one]) == 0
+    assert capsys.readouterr().out.startswith("the same: distance 0.0000, within the threshold of ")
+    assert main(["verify", one, one, "--far", "2"]) == 1
+    assert "the false-accept rate is 2.0; expected a number" in capsys.readouterr().err
+
+
+def test_enrolment_by_folder_names_and_removal(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("square", "cross"):
+        (own / "shapes" / name).mkdir(parents=True)
+    square, cross = np.zeros((2, 40, 40, 3), dtype=np.uint8)
+    square[10:30, 10:30] = 255
+    cross[18:22], cross[:, 18:22] = 255, 255
+    Image.fromarray(square).save("shapes/square/a.png")
+    Image.fromarray(cross).save("shapes/cross/b.bmp")
+    assert main(["enroll", "shapes"]) == 0
+    told = capsys.readouterr()
+    assert "2 images enrolled" in told.out
+    assert "fewer than 10 images in the gallery: `cross` (1) and 1 more" in told.err
+    assert "`siamese classify -k 1`" in told.err
+    assert main(["enroll", "shapes/square/a.png", "shapes/cross"]) == 0
+    assert "0 images enrolled, 2 were there already" in capsys.readouterr().out
+    assert main(["classify", "shapes", "-k", "1", "--json"]) == 0
+    assert [answer["label"] for answer in lines_of(capsys)] == ["cross", "square"]
+    assert main(["gallery", "list", "--json"]) == 0
+    counts = {count["label"]: count for count in lines_of(capsys)}
+    assert counts["cross"] == {"label": "cross", "pipeline": 0, "enrolled": 1}
+    assert main(["gallery", "info"]) == 0
+    assert "1,439 (1,437 from the pipeline, 2 enrolled) of 12 classes" in capsys.readouterr().out
+    assert main(["gallery", "info", "--json"]) == 0
+    assert lines_of(capsys)[0]["enrolled"] == 2
+    assert main(["gallery", "remove", "--label", "cross"]) == 0
+    assert main(["gallery", "remove", "--file", "shapes/square/a.png"]) == 0
+    assert main(["gallery", "remove", "--label", "cross"]) == 1
+    assert "no row of data/gallery has it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("n_new", "n_other", "said"),
+    [
+        (9, 100, "`new` (9); the largest class has 100"),
+        (3, 4, "`siamese classify -k 5`"),
+        (10, 100, None),  # half of the votes
+        (3, 3, None),  # no class is larger
+    ],
+)
+def test_a_class_that_can_only_be_outvoted_is_named(
+    n_new: int, n_other: int, said: str | None
+) -> None:
+    counts = [LabelCount("new", 1, n_new - 1), LabelCount("other", n_other, 0)]
+    note = _outvoted(counts, {"new"})
+    assert (note is None) if said is None else (note is not None and said in note)
+    # By brute force: the new class is nearest with all it has, then comes the other.
+    new, other = min(n_new, 20), min(n_other, 20 - min(n_new, 20))
+    assert (other > new) == (note is not None)
+    assert _outvoted(counts, {"other"} if n_other > 10 else set()) is None
+
+
+def test_a_gallery_of_ones_own(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["enroll", "pictures", "--gallery", "mine"]) == 1
+    assert "mine: no gallery is there; `siamese gallery build`" in capsys.readouterr().err
+    assert main(["enroll", "pictures", "--gallery", "mine", "--new"]) == 0
+    picture = min(map(str, Path("pictures").glob("*/*.png")))
+    capsys.readouterr()
+    assert main(["classify", picture, "-k", "1", "--gallery", "mine", "--json"]) == 0
+    [answer] = lines_of(capsys)
+    assert answer["label"] == Path(picture).parent.name
+    assert answer["neighbours"][0]["file"] == picture
+
+
+def test_a_gallery_of_another_model_is_refused(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = own / "data/model/model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-4:] = b"\0\0\0\0"
+    weights.write_bytes(content)
+    picture = min(map(str, Path("pictures").glob("*/*.png")))
+    assert main(["classify", picture]) == 1
+    assert "another model made this gallery" in capsys.readouterr().err

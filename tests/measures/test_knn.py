@@ -1,0 +1,279 @@
+"""The k-NN's neighbours, their order and their vote, against loops that anyone can follow."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+
+from siamese.base.errors import InputError
+from siamese.measures import knn
+from siamese.measures.knn import class_ranking, nearest, rank
+
+
+def naive_nearest(gallery: Any, queries: Any, k: int) -> tuple[list[list[int]], list[list[float]]]:
+    """Compute all distances, sort by (distance, row)."""
+    rows, distances = [], []
+    for query in queries.tolist():
+        all_rows = [
+            (math.sqrt(sum((a - b) ** 2 for a, b in zip(query, vector, strict=True))), row)
+            for row, vector in enumerate(gallery.tolist())
+        ]
+        first = sorted(all_rows)[:k]
+        rows.append([row for _, row in first])
+        distances.append([distance for distance, _ in first])
+    return rows, distances
+
+
+def naive_ranking(labels: list[int], weights: list[float], top: int) -> list[int]:
+    """Add votes label by label; at equal votes the label met first comes first."""
+    votes: dict[int, float] = {}
+    for label, weight in zip(labels, weights, strict=True):
+        votes[label] = votes.get(label, 0) + weight
+    ranking = sorted(votes, key=lambda label: -votes[label])  # stable, and in order of first votes
+    return (ranking + [-1] * top)[:top]
+
+
+def points(rng: np.random.Generator, n: int, dimensions: int, kind: str) -> NDArray[np.float32]:
+    """Make vectors of a kind that makes ties, or none, or rounding trouble, likely."""
+    shape = (n, dimensions)
+    values: NDArray[Any]
+    match kind:
+        case "small integers":
+            values = rng.integers(-2, 3, shape)
+        case "pixels":
+            values = rng.integers(0, 256, shape)
+        case "collapsed":
+            values = np.full(shape, 0.1)
+        case "a few places":
+            values = rng.integers(0, 2, (n, 1)) * np.full(shape, 0.3)
+        case "far away":  # exact in float32 and float64, hopeless through dot products
+            values = 2.0**23 + rng.integers(0, 3, shape)
+        case "minute" | "subnormal" | "vast":  # squares leave float32's range, below or above
+            scale = {"minute": 1e-20, "subnormal": 1e-43, "vast": 1e37}[kind]
+            values = rng.integers(0, 3, shape) * scale
+        case _:
+            values = rng.normal(size=shape)
+    return values.astype(np.float32)
+
+
+KINDS = ["small integers", "pixels", "collapsed", "a few places", "far away", "normal"]
+KINDS += ["minute", "subnormal", "vast"]
+
+
+@settings(max_examples=120)
+@given(st.data())
+def test_nearest_agrees_with_a_loop(data: Any) -> None:
+    kind = data.draw(st.sampled_from(KINDS))
+    n_gallery, n_queries = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 12))
+    dimensions = data.draw(st.integers(1, 20))
+    k = data.draw(st.integers(1, n_gallery) | st.just(n_gallery))
+    rng = np.random.default_rng(data.draw(st.integers(0, 9999)))
+    gallery = points(rng, n_gallery, dimensions, kind)
+    queries = points(rng, n_queries, dimensions, kind)
+    rows, distances = nearest(gallery, queries, k)
+    expected_rows, expected_distances = naive_nearest(gallery, queries, k)
+    assert rows.tolist() == expected_rows
+    np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
+    assert rows.dtype == np.int64
+    assert distances.dtype == np.float64
+
+
+def test_nearest_of_points_placed_by_hand() -> None:
+    """Gallery rows 0…5 on a plane; rows 1 and 4 are the same point, 2 and 3 equally far from 0, 0.
+
+    From the origin: row 0 at 0, rows 1 and 4 at 1, rows 2 and 3 at 5, row 5 at 13.
+    From (3, 4), which is row 2: row 2 at 0, rows 0 at 5, 1 and 4 at √(9 + 9), 3 at √(1 + 1).
+    """
+    gallery = np.array([[0, 0], [0, 1], [3, 4], [4, 3], [0, 1], [5, 12]], dtype=np.float32)
+    queries = np.array([[0, 0], [3, 4]], dtype=np.float32)
+    rows, distances = nearest(gallery, queries, 6)
+    assert rows.tolist() == [[0, 1, 4, 2, 3, 5], [2, 3, 1, 4, 0, 5]]
+    far = math.sqrt(68)  # (5, 12) - (3, 4) = (2, 8)
+    expected = [[0, 1, 1, 5, 5, 13], [0, math.sqrt(2), math.sqrt(18), math.sqrt(18), 5, far]]
+    assert distances.tolist() == expected
+
+
+def test_ties_beyond_the_candidates_go_to_the_lowest_rows() -> None:
+    """Of rows at one distance scikit-learn may propose any; here there are more than it may."""
+    rng = np.random.default_rng(0)
+    gallery = np.sign(rng.normal(size=(500, 8))).astype(np.float32)  # all at √8 from the origin
+    rows, distances = nearest(gallery, np.zeros((3, 8), dtype=np.float32), 5)
+    assert rows.tolist() == [[0, 1, 2, 3, 4]] * 3
+    assert (distances == math.sqrt(8)).all()
+
+
+@pytest.mark.parametrize("scale", [2.0**-149, 2.0**-90, 1.0, 2.0**90])
+def test_candidates_are_not_trusted_beyond_their_rounding(scale: float) -> None:
+    """Far from the origin dot products lose the small differences between these vectors.
+
+    With the other scales squares of float32 underflow or overflow; 2⁻¹⁴⁹ makes subnormal numbers.
+    """
+    rng = np.random.default_rng(6)
+    gallery, queries = (points(rng, n, 256, "far away") * np.float32(scale) for n in (400, 20))
+    rows, distances = nearest(gallery, queries, 5)
+    proposed = NearestNeighbors(algorithm="brute").fit(gallery).kneighbors(queries, 13)[1]
+    assert any(set(mine) - set(theirs) for mine, theirs in zip(rows, proposed, strict=True))
+    expected_rows, expected_distances = naive_nearest(gallery, queries, 5)
+    assert rows.tolist() == expected_rows
+    assert distances.tolist() == expected_distances
+
+
+@pytest.mark.parametrize("noise", [0, 1e-7, 1e-6])
+def test_a_collapsed_embedding_is_answered_right(noise: float) -> None:
+    rng = np.random.default_rng(1)
+    vectors = 1 / math.sqrt(128) + noise * rng.normal(size=(330, 128))
+    gallery, queries = vectors[:300].astype(np.float32), vectors[300:].astype(np.float32)
+    rows, distances = nearest(gallery, queries, 20)
+    expected_rows, expected_distances = naive_nearest(gallery, queries, 20)
+    assert rows.tolist() == expected_rows
+    np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
+
+
+def test_raw_pixels_are_compared_exactly() -> None:
+    """Long vectors of large values, and images that differ in one pixel by one."""
+    rng = np.random.default_rng(2)
+    images = rng.integers(0, 255, (40, 3072)).astype(np.float32)
+    one_off = images.copy()
+    one_off[np.arange(40), rng.integers(0, 3072, 40)] += 1
+    rows, distances = nearest(np.concatenate([one_off, images]), images, 3)
+    assert rows[:, :2].tolist() == [[40 + row, row] for row in range(40)]
+    assert distances[:, :2].tolist() == [[0, 1]] * 40
+    assert rows.tolist() == naive_nearest(np.concatenate([one_off, images]), images, 3)[0]
+
+
+def test_chunks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    gallery, queries = points(rng, 200, 4, "small integers"), points(rng, 45, 4, "small integers")
+    whole = nearest(gallery, queries, 9)
+    monkeypatch.setattr(knn, "QUERIES_AT_ONCE", 4)
+    monkeypatch.setattr(knn, "VALUES_AT_ONCE", 300)
+    for one, other in zip(whole, nearest(gallery, queries, 9), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_rank_orders_by_distance_then_number() -> None:
+    queries = np.array([[0.0], [1.0]], dtype=np.float32)
+    vectors = np.array([[[2], [-1], [1], [0]], [[2], [1], [0], [3]]], dtype=np.float32)
+    numbers = np.array([[7, 50, 9, 3], [12, 40, 11, 1]])
+    ordered, distances = rank(queries, vectors, numbers)
+    assert ordered.tolist() == [[3, 9, 50, 7], [40, 11, 12, 1]]
+    assert distances.tolist() == [[0, 1, 1, 2], [0, 1, 1, 2]]
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 9), st.integers(1, 300), st.integers(0, 999))
+def test_rank_gives_the_same_bits_however_it_is_asked(n: int, dimensions: int, seed: int) -> None:
+    """A database that hands over one candidate and a stage with thousands must agree."""
+    rng = np.random.default_rng(seed)
+    queries = rng.normal(size=(n, dimensions)).astype(np.float32)
+    vectors = rng.normal(size=(2 * n, dimensions)).astype(np.float32)
+    numbers = np.tile(np.arange(2 * n), (n, 1))
+    together = rank(queries, np.tile(vectors, (n, 1, 1)), numbers)
+    from_all = nearest(vectors, queries, 2 * n)
+    for row in range(n):
+        for distance, number in zip(together[1][row], together[0][row], strict=True):
+            alone = rank(queries[[row]], vectors[[[number]]], np.array([[number]]))
+            assert alone[1][0, 0] == distance
+    np.testing.assert_array_equal(together[0], from_all[0])
+    np.testing.assert_array_equal(together[1], from_all[1])
+
+
+@given(st.data())
+def test_the_vote_agrees_with_a_loop(data: Any) -> None:
+    n_queries, k = data.draw(st.integers(1, 8)), data.draw(st.integers(1, 25))
+    top = data.draw(st.integers(1, 7))
+    rng = np.random.default_rng(data.draw(st.integers(0, 9999)))
+    labels = rng.integers(0, data.draw(st.integers(1, 8)), (n_queries, k))
+    # Tenths do not add up exactly: equal sums are equal only if added in the same order.
+    weights = rng.integers(1, 4, labels.shape) / 10
+    for given_weights in (None, weights):
+        used = np.ones(labels.shape) if given_weights is None else given_weights
+        expected = [
+            naive_ranking(row.tolist(), row_weights.tolist(), top)
+            for row, row_weights in zip(labels, used, strict=True)
+        ]
+        ranking = class_ranking(labels, top, given_weights)
+        assert ranking.tolist() == expected
+        assert ranking.dtype == np.int64
+
+
+def test_a_vote_counted_by_hand() -> None:
+    labels = np.array([[4, 2, 2, 7, 7]])
+    assert class_ranking(labels[:, :1], top=1).tolist() == [[4]]  # the nearest
+    assert class_ranking(labels[:, :2], top=1).tolist() == [[4]]  # 4 and 2 have one vote each
+    assert class_ranking(labels[:, :3], top=1).tolist() == [[2]]
+    # 2 and 7 have two votes each, 2 voted first; nobody else voted.
+    assert class_ranking(labels, top=5).tolist() == [[2, 7, 4, -1, -1]]
+    weights = np.array([[1.0, 0.2, 0.3, 0.2, 0.2]])
+    assert class_ranking(labels, top=3, weights=weights).tolist() == [[4, 2, 7]]
+
+
+def test_neighbours_and_vote_agree_with_scikit_learn() -> None:
+    rng = np.random.default_rng(4)
+    gallery = rng.normal(size=(400, 16)).astype(np.float32)
+    queries = rng.normal(size=(100, 16)).astype(np.float32)
+    labels = rng.integers(0, 3, 400)
+    rows, distances = nearest(gallery, queries, 5)
+    # With float64 vectors it computes differently, yet without ties finds the same.
+    theirs = KNeighborsClassifier(n_neighbors=5, algorithm="brute")
+    theirs.fit(gallery.astype(np.float64), labels)
+    their_distances, their_rows = theirs.kneighbors(queries.astype(np.float64))
+    np.testing.assert_array_equal(rows, their_rows)
+    np.testing.assert_allclose(distances, their_distances, rtol=1e-9)
+    # 5 votes for 3 classes can be 2 : 2 : 1, which scikit-learn gives to the lowest label.
+    votes = np.stack([(labels[rows] == label).sum(axis=1) for label in range(3)], axis=1)
+    clear = np.sort(votes, axis=1)[:, -1] > np.sort(votes, axis=1)[:, -2]
+    assert clear.sum() > 50
+    mine = class_ranking(labels[rows], top=1)[:, 0]
+    np.testing.assert_array_equal(mine[clear], theirs.predict(queries)[clear])
+
+
+def test_neighbours_agree_with_faiss() -> None:
+    faiss = pytest.importorskip("faiss")
+    rng = np.random.default_rng(5)
+    gallery = rng.normal(size=(400, 16)).astype(np.float32)
+    queries = rng.normal(size=(50, 16)).astype(np.float32)
+    index = faiss.IndexFlatL2(16)
+    index.add(gallery)
+    squared, their_rows = index.search(queries, 5)
+    rows, distances = nearest(gallery, queries, 5)
+    np.testing.assert_array_equal(rows, their_rows)
+    np.testing.assert_allclose(distances**2, squared, rtol=1e-4)
+
+
+@pytest.mark.parametrize("k", [0, -1, 5])
+def test_more_neighbours_than_samples_are_refused(k: int) -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    with pytest.raises(InputError, match=f"{k} neighbours are asked for, but .* 4 samples"):
+        nearest(vectors, vectors, k)
+
+
+def test_an_empty_gallery_is_refused() -> None:
+    with pytest.raises(InputError, match="has 0 samples"):
+        nearest(np.empty((0, 4), np.float32), np.ones((1, 4), np.float32), 1)
+
+
+def test_no_queries_get_no_answers() -> None:
+    rows, distances = nearest(np.eye(4, dtype=np.float32), np.empty((0, 4), np.float32), 2)
+    assert rows.shape == distances.shape == (0, 2)
+
+
+def test_vectors_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match="4 dimensions, the queries' 3"):
+        nearest(np.eye(4, dtype=np.float32), np.eye(3, dtype=np.float32), 1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_the_vectors_of_a_diverged_network_are_refused(value: float) -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    broken = vectors.copy()
+    broken[2, 1] = value
+    with pytest.raises(InputError, match="row 2 of the queries holds a value that is not finite"):
+        nearest(vectors, broken, 1)
+    with pytest.raises(InputError, match="row 2 of the gallery"):
+        nearest(broken, vectors, 1)

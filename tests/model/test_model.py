@@ -1,0 +1,112 @@
+"""The model folder: self-contained, the same bytes each time, refused when it is damaged."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from siamese.base.dataset import Classes
+from siamese.base.errors import InputError
+from siamese.model.folder import Model, load_model, save_model
+from siamese.network.siamese_network import NetworkParams, build_network
+from siamese.training.thresholds import calibrate
+
+PARAMS = NetworkParams(
+    architecture="resnet9", width=4, embedding_dim=6, normalize=True, mirror=True, seed=3
+)
+
+
+def model() -> Model:
+    network = build_network(PARAMS, 8, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)).eval()
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.fill_(0.25)  # statistics are part of the model
+    calibration = calibrate(np.array([0.1, 0.2, 0.8, 0.9]), np.array([True, True, False, False]))
+    return Model(network, PARAMS, Classes(("cat", "dog"), ("animal",)), calibration)
+
+
+def images(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_model(model(), tmp_path)
+    return tmp_path
+
+
+def test_a_loaded_model_embeds_as_the_saved_one(folder: Path) -> None:
+    loaded = load_model(folder)
+    np.testing.assert_array_equal(loaded.embed(images(5)), model().embed(images(5)))
+    assert loaded.classes == model().classes
+    assert loaded.calibration == model().calibration
+    assert loaded.params == PARAMS
+
+
+def test_equal_models_give_equal_bytes(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    save_model(model(), other)
+    for file in other.iterdir():
+        assert file.read_bytes() == (folder / file.name).read_bytes(), file.name
+
+
+def test_a_folder_carried_elsewhere_is_enough(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for file in folder.glob("*.*"):
+        shutil.copyfile(file, elsewhere / file.name)
+    load = "from siamese.model.folder import load_model"
+    code = f"import sys; {load}; print(load_model(sys.argv[1]).classes)"
+    output = subprocess.check_output([sys.executable, "-c", code, str(elsewhere)], cwd=elsewhere)
+    assert b"cat" in output
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((2, 8, 9, 3), np.uint8), ((8, 8, 3), np.uint8), ((2, 8, 8, 3), np.float32)],
+)
+def test_images_of_another_shape_or_type_are_refused(
+    folder: Path, shape: tuple[int, ...], dtype: type
+) -> None:
+    with pytest.raises(InputError, match=r"expected images as uint8 \[N, 8, 8, 3\]"):
+        load_model(folder).embed(np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize(
+    "name", ["network.json", "classes.json", "verification.json", "model.safetensors"]
+)
+def test_a_missing_or_damaged_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"{} and more")
+    with pytest.raises(InputError, match=name.replace(".", r"\.") + "|damaged"):
+        load_model(folder)
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        load_model(folder)
+
+
+def test_weights_of_another_network_are_refused(folder: Path) -> None:
+    description = json.loads((folder / "network.json").read_text())
+    description["network"]["width"] = 5
+    (folder / "network.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="damaged"):
+        load_model(folder)
+
+
+def test_another_format_is_refused(folder: Path) -> None:
+    description = json.loads((folder / "network.json").read_text()) | {"format": 99}
+    (folder / "network.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="format 99, expected 1"):
+        load_model(folder)
+
+
+def test_weights_are_readable_without_this_package(folder: Path) -> None:
+    from safetensors.torch import load_file
+
+    weights = load_file(folder / "model.safetensors")
+    torch.testing.assert_close(weights["channel_mean"].flatten(), torch.tensor([0.1, 0.2, 0.3]))

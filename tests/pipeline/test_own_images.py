@@ -1,0 +1,239 @@
+"""The pipeline on a folder of images: what DVC runs when images change, and where it finds them."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from siamese.base.dataset import load_dataset
+from siamese.cli.adopt import adopt
+from tests.pipeline.test_pipeline import metrics, stages_changed, stages_run
+from tests.support.workspace import Workspace, new_workspace
+
+SMALL = {
+    "data": {"image_size": 16},
+    "pairs": {"epochs": 1, "batches_per_epoch": 4},
+    "evaluate": {"resamples": 100, "sheet_queries": 2, "sheet_neighbours": 2},
+}
+AFTER_PREPARE = {"pairs", "train", "embed", "floor", "evaluate"}
+
+
+def digits_folder(folder: Path, n: int = 400) -> Path:
+    """Write scanned digits into class folders, some as JPEG, some not square."""
+    digits = load_digits()
+    images, labels = digits.images[:n], digits.target[:n]
+    for number, (pixels, label) in enumerate(zip(images, labels, strict=True)):
+        file = folder / str(label) / f"{number:04}{'.jpg' if number % 3 == 0 else '.png'}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray((pixels * 15.9375).astype(np.uint8))
+        picture.resize((8 + number % 5, 8)).save(file)
+    return folder
+
+
+def adopted(workspace: Workspace, path: str, **wanted: object) -> None:
+    adopt(Path(path), wanted=dict(wanted), workspace=workspace.path)
+    workspace.change_params(SMALL)
+
+
+@pytest.fixture(scope="module")
+def own_finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A folder under DVC's control, and the whole pipeline run on it once."""
+    workspace = new_workspace(tmp_path_factory.mktemp("own") / "repository")
+    digits_folder(workspace.path / "photos")
+    adopted(workspace, "photos")
+    workspace.dvc("add", "photos")
+    workspace.dvc("repro")
+    workspace.commit("results")
+    return workspace
+
+
+@pytest.fixture
+def own(own_finished: Workspace, tmp_path: Path) -> Workspace:
+    return own_finished.copy_to(tmp_path / "repository")
+
+
+def test_a_folder_goes_through_the_whole_pipeline(own_finished: Workspace) -> None:
+    dataset = load_dataset(own_finished.path / "data/prepared")
+    assert len(dataset.images) == 400
+    assert dataset.classes.fine == tuple("0123456789")
+    assert set(dataset.samples["split"]) == {"train", "validation", "test"}
+    labels = dataset.samples["file"].str.split("/").str[0].astype(int)
+    assert (labels == dataset.fine()).all()
+    assert 0 < metrics(own_finished, "evaluation")["knn"]["k1"] <= 1
+
+
+def test_nothing_runs_again_on_an_unchanged_folder(own: Workspace) -> None:
+    assert stages_run(own.dvc("repro")) == set()
+    assert not own.git("status", "--porcelain")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "changed",
+        pytest.param("added", marks=pytest.mark.slow),
+        pytest.param("removed", marks=pytest.mark.slow),
+        pytest.param("moved", marks=pytest.mark.slow),
+    ],
+)
+def test_another_image_runs_prepare_and_what_follows(own: Workspace, change: str) -> None:
+    file = sorted((own.path / "photos/3").iterdir())[0]
+    match change:
+        case "changed":
+            content = Image.new("L", (8, 8), 77)
+            file.unlink()  # a link to DVC's cache, perhaps
+            content.save(file)
+        case "added":
+            Image.new("L", (8, 8), 99).save(file.with_name("new.png"))
+        case "removed":
+            file.unlink()
+        case "moved":
+            file.rename(own.path / "photos/4/moved.png")
+    assert stages_changed(own.dvc("status")) >= {"prepare"}
+    assert "download" not in stages_changed(own.dvc("status"))
+    ran = stages_run(own.dvc("repro", "pairs"))
+    assert ran == {"prepare", "pairs"}
+    count = len(load_dataset(own.path / "data/prepared").images)
+    assert count == {"added": 401, "removed": 399}.get(change, 400)
+    # `dvc repro` has taken the folder as it now is under its control.
+    assert "photos.dvc" in own.git("status", "--porcelain")
+    assert AFTER_PREPARE - {"pairs"} <= stages_changed(own.dvc("status"))
+
+
+@pytest.mark.slow
+def test_a_file_that_is_no_image_changes_nothing_further_down(own: Workspace) -> None:
+    (own.path / "photos/3/notes.txt").write_text("a remark")
+    assert stages_run(own.dvc("repro")) == {"prepare"}
+
+
+@pytest.mark.slow
+def test_an_experiment_in_a_temporary_copy_finds_the_folder(own: Workspace) -> None:
+    own.git("config", "user.name", "tester")
+    own.git("config", "user.email", "tester@example.com")
+    output = own.dvc("exp", "run", "--temp", "-S", "data.fit=crop")
+    assert stages_run(output) == {"prepare"} | AFTER_PREPARE
+    assert "crop" in own.dvc("exp", "show", "--csv")
+
+
+def test_a_folder_that_nobody_tracks_is_noted_and_refused_in_a_copy(own: Workspace) -> None:
+    own.git("config", "user.name", "tester")
+    own.git("config", "user.email", "tester@example.com")
+    own.git("rm", "-q", "--cached", "photos.dvc")
+    (own.path / "photos.dvc").unlink()
+    own.commit("no longer under control")
+    output = own.dvc("repro", "--force", "--single-item", "prepare")
+    assert "neither DVC nor Git tracks photos (data.path)" in output
+    assert "`dvc add photos`" in output
+    output = own.dvc("exp", "run", "--temp", "-S", "prepare.seed=1", fails=True)
+    assert re.search(
+        r"failed to reproduce 'prepare': .*No such file or directory: .*photos", output
+    )
+
+
+@pytest.mark.slow
+def test_another_machine_pulls_the_folder(own: Workspace, tmp_path: Path) -> None:
+    own.dvc("remote", "add", "--default", "store", str(tmp_path / "remote"))
+    own.commit("a remote")
+    own.dvc("push")
+    own.git("clone", "-q", str(own.path), str(tmp_path / "elsewhere"))
+    elsewhere = Workspace(tmp_path / "elsewhere")
+    assert not (elsewhere.path / "photos").exists()
+    elsewhere.dvc("pull")
+    assert len(list((elsewhere.path / "photos").rglob("*.*"))) == 400
+    assert stages_run(elsewhere.dvc("repro")) == set()
+
+
+def test_a_folder_outside_the_repository(own: Workspace, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    shutil.copytree(own.path / "photos", outside)
+    before = (own.path / "data/prepared/images.npy").read_bytes()
+    own.change_params({"data": {"path": "../outside"}})
+    output = own.dvc("repro", "prepare", fails=True)
+    assert "data.path is ../outside, which leads out of the repository" in output
+    assert "Traceback" not in output
+    own.change_params({"data": {"path": str(outside)}})
+    output = own.dvc("repro", "prepare")
+    assert stages_run(output) == {"prepare"}
+    assert "outside the repository" in output
+    assert (own.path / "data/prepared/images.npy").read_bytes() == before
+    for file in (own.path / "data/prepared").iterdir():
+        assert str(outside).encode() not in file.read_bytes(), "a path in an output"
+
+
+def test_files_that_cannot_be_read_are_named_or_left_out(own: Workspace) -> None:
+    broken = own.path / "photos/5/broken.png"
+    broken.write_bytes(b"no image at all")
+    output = own.dvc("repro", "prepare", fails=True)
+    assert "1 of 401 images cannot be read" in output
+    assert "5/broken.png: not a picture that can be read" in output
+    assert "`data.unreadable: leave_out`" in output
+    assert not (own.path / "data/.prepared.partial").exists()
+    own.change_params({"data": {"unreadable": "leave_out"}})
+    output = own.dvc("repro", "prepare")
+    assert "left out: 5/broken.png: not a picture" in output
+    left_out = pd.read_csv(own.path / "data/prepared/left_out.csv")
+    assert left_out["file"].tolist() == ["5/broken.png"]
+    assert len(load_dataset(own.path / "data/prepared").images) == 400
+
+
+def test_a_table_with_splits_and_groups(own: Workspace) -> None:
+    files = sorted(file.relative_to(own.path / "photos") for file in own.path.rglob("photos/*/*.*"))
+    table = pd.DataFrame({"file": map(str, files), "label": [file.parts[0] for file in files]})
+    table["group"] = [f"writer-{row % 40}" for row in range(len(table))]
+    table["coarse"] = np.where(table["label"] < "5", "low", "high")
+    table.to_csv(own.path / "labels.csv", index=False)
+    adopt(Path("labels.csv"), Path("photos"), {"prepare.split_by": "group"}, own.path)
+    own.change_params(SMALL)
+    assert stages_run(own.dvc("repro", "pairs")) == {"prepare", "pairs"}
+    samples = load_dataset(own.path / "data/prepared").samples
+    assert (samples.groupby("group")["split"].nunique() == 1).all()
+    assert samples["coarse"].notna().all()
+    # The table and the images are both watched.
+    table.loc[0, "label"] = "1"
+    table.loc[0, "coarse"] = "low"
+    table.to_csv(own.path / "labels.csv", index=False)
+    assert "prepare" in stages_changed(own.dvc("status"))
+    own.dvc("repro", "prepare")
+    next((own.path / "photos/2").iterdir()).unlink()
+    output = own.dvc("repro", "prepare", fails=True)
+    assert "no such file or directory" in output
+
+
+@pytest.mark.slow
+def test_never_seen_classes_are_reported_apart(own: Workspace) -> None:
+    adopted(own, "photos", **{"data.novel_classes": 3})
+    assert stages_run(own.dvc("repro")) == {"prepare"} | AFTER_PREPARE
+    dataset = load_dataset(own.path / "data/prepared")
+    novel = set(dataset.novel_classes().tolist())
+    assert len(novel) == 3
+    trained = pd.read_parquet(own.path / "data/pairs/train.parquet")
+    seen = set(dataset.fine()[trained[["left", "right"]].to_numpy().ravel()].tolist())
+    assert not seen & novel
+    evaluation = metrics(own, "evaluation")
+    for group in ("seen", "novel"):
+        assert {"k1", "auc", "eer"} <= set(evaluation[group])
+    assert metrics(own, "details")["novel"]["classes"] == 3
+    assert set(metrics(own, "floor")) == {"pixels", "untrained", "seen", "novel"}
+    shown = own.run("siamese", "show")
+    assert "never" in shown
+
+
+@pytest.mark.slow
+def test_only_verification_is_asked_of_classes_that_nobody_has_seen(own: Workspace) -> None:
+    adopted(own, "photos", **{"prepare.split_by": "class"})
+    assert stages_run(own.dvc("repro")) == {"prepare"} | AFTER_PREPARE
+    samples = load_dataset(own.path / "data/prepared").samples
+    assert (samples.groupby("fine")["split"].nunique() == 1).all()
+    assert set(metrics(own, "evaluation")) == {"verification"}
+    assert set(metrics(own, "floor")) == {"verification"}
+    training = json.loads((own.path / "metrics/training.json").read_text())
+    assert training["validation"]["knn"] > 0.2, "among the validation classes themselves"
+    assert "area under the ROC" in own.run("siamese", "show")
+    for name in ("confusion", "mistakes", "neighbours", "training", "verification"):
+        assert (own.path / f"data/pictures/{name}.png").stat().st_size > 0

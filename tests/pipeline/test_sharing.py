@@ -1,0 +1,78 @@
+"""Sharing: results through an ordinary DVC remote, and a review on two branches; real processes."""
+
+from pathlib import Path
+
+import pytest
+
+from siamese.cli.review import rebuild_both
+from siamese.comparison.comparison import compare
+from siamese.comparison.report import as_html
+from siamese.comparison.revisions import find_revision
+from tests.pipeline.test_pipeline import stages_run
+from tests.support.workspace import Workspace
+
+RESULTS = ("data/model/model.safetensors", "data/embeddings/queries.parquet", "data/raw/images.npy")
+
+
+@pytest.mark.slow
+def test_what_is_pushed_to_a_directory_is_pulled_into_a_fresh_clone(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.dvc("remote", "add", "--default", "shared", str(tmp_path / "remote"))
+    workspace.commit("a remote")
+    workspace.dvc("push")
+    clone = tmp_path / "clone"
+    workspace.git("clone", "-q", str(workspace.path), str(clone))
+    there = Workspace(clone)
+    assert not (clone / "data/model").exists()
+    there.dvc("pull")
+    for name in RESULTS:
+        assert (clone / name).read_bytes() == (workspace.path / name).read_bytes()
+    assert stages_run(there.dvc("repro")) == set()
+    assert not there.git("status", "--porcelain")
+
+
+@pytest.mark.slow
+def test_without_access_to_a_remote_everything_is_rebuilt(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.dvc("remote", "add", "--default", "shared", str(tmp_path / "nowhere"))
+    workspace.commit("a remote that nobody can reach")
+    clone = tmp_path / "clone"
+    workspace.git("clone", "-q", str(workspace.path), str(clone))
+    there = Workspace(clone)
+    # All but `floor`, whose one output is in Git.
+    expected = {"download", "prepare", "pairs", "train", "embed", "evaluate"}
+    assert stages_run(there.dvc("repro")) == expected
+    assert not there.git("status", "--porcelain"), "the same figures, the same hashes"
+    model = "data/model/model.safetensors"
+    assert (clone / model).read_bytes() == (workspace.path / model).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_review_rebuilds_both_branches_and_tells_what_the_change_does(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.git("branch", "-m", "main")
+    # As in the project itself, the digits are what demo.yaml makes of params.yaml: here, nothing.
+    (workspace.path / "demo.yaml").write_text("train: {margin: 1.0}\n")
+    workspace.commit("the demo")
+    workspace.git("checkout", "-qb", "change")
+    (workspace.path / "demo.yaml").write_text("train: {margin: 0.1}\n")
+    workspace.commit("a smaller margin")
+
+    folder = tmp_path / "review"
+    base, head = rebuild_both("main", workspace.path, folder)
+    comparison = compare([base], [head])
+    (train,) = [changes for changes in comparison.changes if changes.is_cause]
+    assert [(c.name, c.base, c.head) for c in train.params] == [("train.margin", 1.0, 0.1)]
+    committed = workspace.git("show", "main:metrics/evaluation.json")
+    assert base.read("metrics/evaluation.json").decode() == committed
+    page = as_html(comparison)
+    for name in ("base", "head"):
+        assert f'alt="neighbours.png of {name}" src="data:image/png' in page
+    assert "neither in the workspace nor" not in page
+    # Once more from the other side: the same revisions, nothing left of the earlier results.
+    again = rebuild_both("change", workspace.path, folder)
+    assert again[0].read("metrics/evaluation.json") == head.read("metrics/evaluation.json")
+    assert find_revision("base", folder).commit == again[0].commit

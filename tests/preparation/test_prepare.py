@@ -1,0 +1,164 @@
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from siamese.base.dataset import Classes, Dataset, load_dataset
+from siamese.base.errors import InputError
+from siamese.preparation.folder import list_images
+from siamese.preparation.prepare import FolderImages, RawImages, identical_pairs, prepare
+from siamese.preparation.splits import PrepareParams
+from tests.preparation.test_splits import params
+
+TENTH = params()
+
+
+def prepared_set(raw: Dataset, size: int, how: PrepareParams = TENTH, **options: Any) -> Dataset:
+    """What `prepare` writes, read into memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(RawImages(raw), Path(folder), how, image_size=size, **options)
+        dataset = load_dataset(Path(folder))
+        return Dataset(np.array(dataset.images), dataset.samples, dataset.classes)
+
+
+def make(
+    per_class: int = 20, classes: int = 3, size: int = 4, coarse: bool = True, values: int = 256
+) -> Dataset:
+    """`per_class` training and 5 test samples of each class, all in one mixed order."""
+    rng = np.random.default_rng(0)
+    train, test = per_class * classes, 5 * classes
+    fine = rng.permutation(np.r_[np.arange(train) % classes, np.arange(test) % classes])
+    split = np.array(["test"] * len(fine), dtype=object)
+    for label in range(classes):
+        split[np.flatnonzero(fine == label)[:per_class]] = "train"
+    samples = pd.DataFrame(
+        {
+            "sample": np.arange(len(fine)),
+            "split": split.tolist(),
+            "fine": fine.astype(np.int64),
+            "coarse": pd.array(fine // 2 if coarse else [None] * len(fine), dtype="Int64"),
+            "file": [f"{row}.png" for row in range(len(fine))],
+        }
+    )
+    images = rng.integers(0, values, (len(fine), size, size, 3), dtype=np.uint8)
+    return Dataset(images, samples, Classes(tuple("abcdefghij"[:classes]), ("x", "y")))
+
+
+def test_every_class_gives_the_same_share() -> None:
+    raw = make(per_class=40)
+    prepared = prepared_set(raw, 4, params(validation=0.25, seed=3))
+    counts = prepared.samples.groupby(["split", "fine"]).size().to_dict()
+    assert counts == {
+        (split, fine): count
+        for split, count in (("train", 30), ("validation", 10), ("test", 5))
+        for fine in range(3)
+    }
+
+
+def test_only_training_samples_move_and_nothing_else_changes() -> None:
+    raw = make()
+    before = raw.samples.copy()
+    prepared = prepared_set(raw, 4)
+    moved = prepared.samples["split"] != raw.samples["split"]
+    assert set(raw.samples["split"][moved]) == {"train"}
+    assert set(prepared.samples["split"][moved]) == {"validation"}
+    unchanged = ["sample", "fine", "coarse", "file"]
+    assert prepared.samples[unchanged].equals(raw.samples[unchanged])
+    assert prepared.classes == raw.classes
+    assert raw.samples.equals(before)
+
+
+def test_the_seed_decides_the_split() -> None:
+    def rows(seed: int) -> list[int]:
+        return prepared_set(make(), 4, params(seed=seed)).rows("validation").tolist()
+
+    assert rows(0) == rows(0)
+    assert rows(0) != rows(1)
+
+
+@pytest.mark.parametrize("values", [1, 2, 256])
+def test_duplicates_against_a_plain_loop(values: int) -> None:
+    raw = make(per_class=10, size=1, values=values)
+    prepared = prepared_set(raw, 1)
+    images, pairs = raw.images, 0
+    for row, found in enumerate(prepared.samples["duplicate_of"]):
+        identical = [i for i in range(row) if (images[i] == images[row]).all()]
+        pairs += len(identical)
+        if identical:
+            assert found == identical[0]
+        else:
+            assert found is pd.NA
+    assert identical_pairs(prepared.samples) == pairs
+    assert (pairs == 0) == (values == 256)
+
+
+def test_copies_are_found_across_splits_and_after_resizing() -> None:
+    raw = make()
+    first = raw.rows("train")[0]
+    copy = raw.rows("test")[-1]
+    raw.images[copy] = raw.images[first]
+    assert first < copy
+    for size in (4, 8):
+        duplicate_of = prepared_set(raw, size).samples["duplicate_of"]
+        assert duplicate_of[copy] == first
+        assert duplicate_of.notna().sum() == 1
+
+
+def test_images_that_resizing_makes_identical_are_marked() -> None:
+    raw = make(size=8)
+    raw.images[:2] = 100
+    raw.images[1, 0, 0] = 101
+    assert prepared_set(raw, 8).samples["duplicate_of"].isna().all()
+    assert prepared_set(raw, 2).samples["duplicate_of"][1] == 0
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 16])
+def test_resizing_is_pillows(size: int) -> None:
+    raw = make(size=6)
+    prepared = prepared_set(raw, size)
+    assert prepared.images.shape == (len(raw.images), size, size, 3)
+    assert prepared.images.dtype == np.uint8
+    for before, after in zip(raw.images, prepared.images, strict=True):
+        picture = Image.fromarray(before).resize((size, size), Image.Resampling.BICUBIC)
+        assert (np.asarray(picture) == after).all()
+
+
+def test_images_of_the_right_size_stay_as_they_are(tmp_path: Path) -> None:
+    raw = make()
+    assert (prepared_set(raw, 4).images == raw.images).all()
+
+
+def test_the_files_have_the_documented_types_and_are_the_same_each_time(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        prepare(RawImages(make(coarse=False)), tmp_path / name, TENTH, image_size=4)
+    for name in ("images.npy", "samples.parquet", "classes.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    table = pq.read_table(tmp_path / "one" / "samples.parquet")
+    types = {field.name: str(field.type).removeprefix("large_") for field in table.schema}
+    assert types == {
+        "sample": "int64",
+        "split": "string",
+        "fine": "int64",
+        "coarse": "int64",
+        "file": "string",
+        "duplicate_of": "int64",
+    }
+    assert table["coarse"].null_count == len(table)
+
+
+def test_too_few_images_that_can_be_read_name_those_that_cannot(tmp_path: Path) -> None:
+    """As with `data.images` set to a wrong folder: no class, no split is at fault then."""
+    rows = [(f"{label}/{number}.png", label) for label in "ab" for number in range(10)]
+    pd.DataFrame(rows, columns=["file", "label"]).to_csv(tmp_path / "table.csv", index=False)
+    source = FolderImages(list_images(tmp_path / "table.csv", tmp_path))
+    with pytest.raises(InputError) as caught:
+        prepare(source, tmp_path, params(), image_size=4, unreadable="leave_out")
+    assert "the split `train` is empty" in str(caught.value)
+    assert "20 of 20 images cannot be read:\n  a/" in str(caught.value)
+    assert "no such file or directory" in str(caught.value)

@@ -1,0 +1,316 @@
+"""The splits: their promises on made-up tables, against plain loops."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siamese.base.dataset import Classes
+from siamese.base.errors import InputError
+from siamese.preparation.splits import PrepareParams, check_splits, cut_splits
+
+
+def params(**changes: Any) -> PrepareParams:
+    values: dict[str, Any] = {
+        "split_by": "sample",
+        "test": 0.2,
+        "validation": 0.1,
+        "enrolled": 0.5,
+        "near_duplicate": 0.4,
+        "seed": 0,
+    }
+    return PrepareParams(**(values | changes))
+
+
+def table(
+    counts: list[int],
+    groups: int | None = None,
+    coarse: int | None = None,
+    split: list[str] | None = None,
+) -> tuple[pd.DataFrame, Classes]:
+    """`counts[c]` samples of class c, in one mixed order; groups by chance, of any class."""
+    rng = np.random.default_rng(0)
+    fine = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    samples = pd.DataFrame(
+        {
+            "split": split,
+            "fine": fine,
+            "coarse": pd.array(fine % coarse if coarse else [None] * len(fine), dtype="Int64"),
+            "file": [f"{row}.png" for row in range(len(fine))],
+        }
+    )
+    if groups:
+        samples["group"] = [f"g{group}" for group in rng.integers(groups, size=len(fine))]
+    names = tuple(f"c{c}" for c in range(len(counts)))
+    return samples, Classes(names, tuple(f"s{s}" for s in range(coarse or 0)))
+
+
+def counts_of(cut: pd.DataFrame) -> dict:
+    return cut.groupby(["split", "fine"]).size().to_dict()
+
+
+def test_each_class_gives_its_share() -> None:
+    cut = cut_splits(*table([100, 50]), 0, params())
+    assert counts_of(cut) == {
+        ("train", 0): 72,
+        ("validation", 0): 8,
+        ("test", 0): 20,
+        ("train", 1): 36,
+        ("validation", 1): 4,
+        ("test", 1): 10,
+    }
+
+
+@settings(max_examples=60)
+@given(
+    counts=st.lists(st.integers(2, 40), min_size=2, max_size=6),
+    share=st.floats(0.05, 0.5),
+    seed=st.integers(0, 3),
+)
+def test_unbalanced_classes_keep_two_samples_for_training(
+    counts: list[int], share: float, seed: int
+) -> None:
+    samples, classes = table(counts)
+    cut = cut_splits(samples, classes, 0, params(test=share, validation=share, seed=seed))
+    assert cut.index.tolist() == samples.index.tolist()
+    found = counts_of(cut)
+    # Large classes are cut together: their share in all is rounded up, then each to a neighbour.
+    is_large = [count * share >= 1 and count - math.ceil(count * share) >= 2 for count in counts]
+    n_large = sum(count for count, large in zip(counts, is_large, strict=True) if large)
+    for label, count in enumerate(counts):
+        train, validation, test = (
+            found.get((split, label), 0) for split in ("train", "validation", "test")
+        )
+        assert train + validation + test == count
+        assert train >= 2
+        if count >= 3:
+            assert test >= 1
+            if is_large[label]:
+                assert abs(test - math.ceil(share * n_large) * count / n_large) < 1
+            else:
+                assert abs(test - share * count) <= 1
+        if count >= 4 and test < count - 2:
+            assert validation >= 1
+
+
+def test_small_classes_are_named_in_a_note_and_single_ones_refused() -> None:
+    samples, classes = table([50, 2, 3])
+    cut = cut_splits(samples, classes, 0, params())
+    notes = check_splits(cut, classes, "sample")
+    assert notes == [
+        "note: 2 classes (`c1`, `c2`) absent from the split `validation`: too few images",
+        "note: 1 class (`c1`) absent from the split `test`: too few images",
+    ]
+    samples, classes = table([50, 50, 1])
+    cut = cut_splits(samples, classes, 0, params())
+    file = samples.loc[samples["fine"] == 2, "file"].item()
+    with pytest.raises(InputError, match=rf"1 class \(`c2`\) with a single image .*{file}"):
+        check_splits(cut, classes, "sample")
+
+
+@settings(max_examples=40)
+@given(
+    counts=st.lists(st.integers(5, 60), min_size=2, max_size=5),
+    groups=st.integers(10, 40),
+    seed=st.integers(0, 3),
+)
+def test_no_group_stands_on_both_sides(counts: list[int], groups: int, seed: int) -> None:
+    samples, classes = table(counts, groups)
+    how = params(split_by="group", test=0.25, validation=0.25, seed=seed)
+    if samples["group"].nunique() < 8:
+        return
+    cut = cut_splits(samples, classes, 0, how)
+    assert (cut.groupby("group")["split"].nunique() == 1).all()
+    assert set(cut["split"]) == {"train", "validation", "test"}
+    share = (cut["split"] == "test").mean()
+    assert 0.05 < share < 0.6
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02, 0.04])
+def test_by_group_a_small_share_is_the_smallest_part(share: float) -> None:
+    samples, classes = table([1000, 1000], groups=400)
+    cut = cut_splits(samples, classes, 0, params(split_by="group", test=share))
+    assert (cut["split"] == "test").mean() == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_large_group_does_not_make_a_small_share_large() -> None:
+    """Of 200 samples 100 are one group: a fifth without it can be had, with it at least half."""
+    samples, classes = table([100, 100])
+    samples["group"] = [f"g{0 if row < 100 else row // 5}" for row in range(200)]
+    for seed in range(10):
+        cut = cut_splits(samples, classes, 0, params(split_by="group", test=0.2, seed=seed))
+        assert (cut["split"] == "test").sum() <= 40
+
+
+def test_divided_groups_are_noted_unless_groups_are_kept_together() -> None:
+    samples, classes = table([30, 30], groups=20)
+    for split_by in ("sample", "group"):
+        cut = cut_splits(samples, classes, 0, params(split_by=split_by))
+        divided = sum(len(set(own["split"])) > 1 for _, own in cut.groupby("group"))
+        notes = check_splits(cut, classes, split_by)
+        assert bool(divided) == (split_by == "sample")
+        note = f"note: {divided} of {samples['group'].nunique()} groups stand in more than one"
+        assert any(one.startswith(note) for one in notes) == bool(divided)
+    samples["split"] = np.where(np.arange(60) % 2, "train", "test")  # of the data set's own
+    cut = cut_splits(samples, classes, 0, params())
+    assert "groups stand in more than one split" in check_splits(cut, classes, "sample")[0]
+
+
+def test_a_large_share_leaves_two_of_each_class() -> None:
+    cut = cut_splits(*table([19, 20, 4]), 0, params(test=0.9))
+    left = cut[cut["split"] != "test"].groupby("fine").size()
+    assert left.tolist() == [2, 2, 2]
+
+
+def test_groups_follow_the_share_of_each_class() -> None:
+    samples, classes = table([400, 400], groups=100)
+    cut = cut_splits(samples, classes, 0, params(split_by="group", test=0.2, validation=0.25))
+    for label in (0, 1):
+        own = cut[cut["fine"] == label]["split"].value_counts(normalize=True)
+        assert own["test"] == pytest.approx(0.2, abs=0.03)
+        assert own["validation"] == pytest.approx(0.2, abs=0.03)
+
+
+@settings(max_examples=30)
+@given(classes=st.integers(6, 30), share=st.floats(0.1, 0.5), seed=st.integers(0, 3))
+def test_by_class_every_split_has_classes_of_its_own(classes: int, share: float, seed: int) -> None:
+    samples, names = table([4] * classes)
+    how = params(split_by="class", test=share, validation=0.2, seed=seed)
+    n_test = max(2, round(share * classes))
+    n_validation = max(2, round(0.2 * (classes - n_test)))
+    if classes - n_test - n_validation < 2:
+        with pytest.raises(InputError, match="two at least must stay"):
+            cut_splits(samples, names, 0, how)
+        return
+    cut = cut_splits(samples, names, 0, how)
+    assert (cut.groupby("fine")["split"].nunique() == 1).all()
+    assert cut[cut["split"] == "test"]["fine"].nunique() == n_test
+    assert check_splits(cut, names, "class") == []
+
+
+def given_splits(pattern: str, count: int) -> list[str]:
+    names = {"t": "train", "v": "validation", "e": "test"}
+    return [names[letter] for letter in (pattern * count)[:count]]
+
+
+@pytest.mark.parametrize("split_by", ["sample", "group"])
+def test_given_splits_are_kept(split_by: str) -> None:
+    samples, classes = table([40, 40], split=given_splits("ttve", 80))
+    if split_by == "group":
+        samples["group"] = samples["split"] + [str(row % 3) for row in range(80)]
+    cut = cut_splits(samples, classes, 0, params(split_by=split_by))
+    assert cut["split"].tolist() == samples["split"].tolist()
+
+
+def test_a_given_test_split_is_kept_and_validation_cut_from_training() -> None:
+    samples, classes = table([40, 40], split=given_splits("ttte", 80))
+    cut = cut_splits(samples, classes, 0, params())
+    was_test = samples["split"] == "test"
+    assert ((cut["split"] == "test") == was_test).all()
+    assert set(cut["split"][~was_test]) == {"train", "validation"}
+
+
+def test_given_splits_that_cut_through_a_group_are_refused() -> None:
+    samples, classes = table([40, 40], groups=5, split=given_splits("ttte", 80))
+    with pytest.raises(InputError, match=r"the group `g\d` stands in the splits"):
+        cut_splits(samples, classes, 0, params(split_by="group"))
+
+
+def test_given_splits_that_share_classes_are_refused_by_class() -> None:
+    samples, classes = table([40, 40], split=given_splits("ttte", 80))
+    with pytest.raises(InputError, match=r"2 classes \(`c0`, `c1`\).*data\.novel_classes"):
+        cut_splits(samples, classes, 0, params(split_by="class"))
+
+
+def test_groups_are_asked_for_where_there_are_none() -> None:
+    with pytest.raises(InputError, match=r"'group', but the data set has no groups"):
+        cut_splits(*table([40, 40]), 0, params(split_by="group"))
+
+
+@settings(max_examples=40)
+@given(
+    n_novel=st.integers(2, 6),
+    is_given=st.booleans(),
+    enrolled=st.floats(0.01, 0.99),
+    seed=st.integers(0, 3),
+)
+def test_novel_classes_are_in_the_test_split_alone_and_partly_enrolled(
+    n_novel: int, is_given: bool, enrolled: float, seed: int
+) -> None:
+    split = given_splits("tttve", 400) if is_given else None
+    samples, classes = table([50] * 8, split=split)
+    how = params(enrolled=enrolled, seed=seed)
+    cut = cut_splits(samples, classes, n_novel, how)
+    trained = set(cut[cut["split"] != "test"]["fine"])
+    novel = set(range(8)) - trained
+    assert len(novel) == n_novel
+    is_novel = cut["fine"].isin(novel)
+    assert not cut.loc[~is_novel, "enrolled"].any()
+    for label in novel:
+        own = cut[cut["fine"] == label]
+        there = (samples["fine"] == label) & (samples["split"].isin(["test"]) if is_given else True)
+        assert len(own) == there.sum()
+        assert 1 <= own["enrolled"].sum() <= len(own) - 1
+        assert abs(own["enrolled"].sum() - enrolled * len(own)) <= 1
+    assert check_splits(cut, classes, "sample") == []
+
+
+@pytest.mark.parametrize("n_novel", [2, 3, 4, 6])
+def test_novel_classes_are_spread_over_superclasses(n_novel: int) -> None:
+    samples, classes = table([10] * 12, coarse=4)
+    cut = cut_splits(samples, classes, n_novel, params())
+    novel = set(range(12)) - set(cut[cut["split"] == "train"]["fine"])
+    per_superclass = np.bincount([label % 4 for label in novel], minlength=4)
+    assert per_superclass.max() - per_superclass.min() <= 1
+    assert len(novel) == n_novel
+
+
+def test_no_group_is_both_enrolled_and_asked_about() -> None:
+    samples, classes = table([40] * 5)
+    samples["group"] = [f"{fine}-{row % 8}" for row, fine in enumerate(samples["fine"])]
+    cut = cut_splits(samples, classes, 2, params(split_by="group", test=0.25, validation=0.25))
+    novel = cut[cut["fine"].isin(set(range(5)) - set(cut[cut["split"] == "train"]["fine"]))]
+    assert (novel.groupby("group")["enrolled"].nunique() == 1).all()
+    assert (novel.groupby("fine")["enrolled"].nunique() == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("n_novel", "split_by", "message"),
+    [
+        (4, "sample", r"`data\.novel_classes` is 4, but of 5 classes"),
+        (1, "sample", r"`data\.novel_classes` is 1; expected 0, or 2 and more"),
+        (2, "class", r"`data\.novel_classes` is 2, but with `prepare\.split_by: class`"),
+    ],
+)
+def test_impossible_numbers_of_novel_classes_are_refused(
+    n_novel: int, split_by: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        cut_splits(*table([10] * 5), n_novel, params(split_by=split_by))
+
+
+def test_a_tested_class_without_training_images_is_named() -> None:
+    samples, classes = table([20, 20, 20], split=given_splits("tvte", 60))
+    samples.loc[samples["fine"] == 1, "split"] = "test"
+    file = samples.loc[samples["fine"] == 1, "file"].iloc[0]
+    cut = cut_splits(samples, classes, 0, params())
+    with pytest.raises(InputError, match=rf"`c1`\) in the split `test` but not .*{file}.*class"):
+        check_splits(cut, classes, "sample")
+
+
+def test_the_seed_decides() -> None:
+    samples, classes = table([30] * 4, groups=30)
+    for split_by in ("sample", "group", "class"):
+        how = {"split_by": split_by, "test": 0.25, "validation": 0.25}
+        if split_by == "class":
+            samples, classes = table([5] * 20)
+        one, again, other = (
+            cut_splits(samples, classes, 0, params(seed=seed, **how))["split"].tolist()
+            for seed in (0, 0, 1)
+        )
+        assert one == again
+        assert one != other

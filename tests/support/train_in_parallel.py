@@ -1,0 +1,85 @@
+"""Trains the tiny network of test_training.py for some batches; run by torchrun, or alone.
+
+    torchrun ... train_in_parallel.py CHANGES MODE FILE    # rank 0 writes what came out
+
+CHANGES are of the parameters, in JSON. MODE is `learns`, or `stands`: then the learning rate is
+next to zero, so that rounding in one step does not change the next one's gradient, and the
+statistics of batch norm are fixed, for on a CPU each process would take its own.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from siamese.training.trainer import PairedBatch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+
+def frozen(layer: nn.BatchNorm2d) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what the layer computes in evaluation, whatever mode it is in."""
+
+    def forward(features: torch.Tensor) -> torch.Tensor:
+        mean, variance = layer.running_mean, layer.running_var
+        return functional.batch_norm(features, mean, variance, layer.weight, layer.bias)
+
+    return forward
+
+
+def main() -> None:
+    from siamese.training.parallel import joined, this_rank
+    from siamese.training.trainer import Trainer
+    from tests.training.test_training import load, new_network, params
+
+    changes, learns, target = json.loads(sys.argv[1]), sys.argv[2] == "learns", Path(sys.argv[3])
+    torch.set_num_threads(1)
+    ranks = this_rank(int(os.environ.get("WORLD_SIZE", "1")))
+    with joined(ranks, torch.device("cpu")):
+        network = new_network()
+        changes |= {"augment": {"flip": True, "crop": 1, "cutout": 2}}
+        if not learns:
+            changes |= {"learning_rate": 1e-12, "learning_rate_rest": 1e-12}
+            for layer in network.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.forward = frozen(layer)  # type: ignore[assignment, method-assign]
+        trainer = Trainer(load(2), network, params(**changes), ranks)
+        gradients = []
+        take_step = trainer.take_step
+
+        def keep_gradient(*batch: torch.Tensor) -> "tuple[torch.Tensor, PairedBatch]":
+            outcome = take_step(*batch)
+            gradients.append(gradient_of(network, trainer.head))
+            return outcome
+
+        trainer.take_step = keep_gradient  # type: ignore[assignment, method-assign]
+        figures = [trainer.train_epoch(epoch) for epoch in range(2)]
+        state = {**network.state_dict(), **trainer.head.state_dict()}
+        copies = ranks.gather_rows(torch.cat([v.flatten() for v in state.values()])[None].numpy())
+        validation = trainer.validate()
+        if ranks.is_first:
+            outcome = {
+                "state": torch.from_numpy(copies),  # (processes, all weights and statistics)
+                "gradients": torch.stack(gradients),  # (batches, all weights)
+                "figures": figures,
+                **validation,
+            }
+            torch.save(outcome, target)
+
+
+def gradient_of(*modules: nn.Module) -> torch.Tensor:
+    """Return the gradients of all parameters as one vector."""
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    return torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+
+
+if __name__ == "__main__":
+    main()

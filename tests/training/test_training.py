@@ -1,0 +1,467 @@
+"""Training on sets so small that everything about it can be checked."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from siamese.base.dataset import Classes, Dataset
+from siamese.base.errors import InputError
+from siamese.network.compute import ComputeParams, start
+from siamese.network.embedding import embed_images
+from siamese.network.siamese_network import NetworkParams, SiameseNetwork, build_network
+from siamese.training import training_data
+from siamese.training.proxies import Proxies
+from siamese.training.resume import ResumeFile, fingerprint
+from siamese.training.run import EpochRecord, Trained, collapse_warning, train_network
+from siamese.training.trainer import Trainer, TrainParams
+from siamese.training.training_data import Images, TrainingData
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU = torch.device("cpu")
+N_CLASSES, PER_CLASS, SIZE, NOISE = 3, 12, 8, 60
+
+
+def params(**changes: Any) -> TrainParams:
+    values: dict[str, Any] = {
+        "margin": 1.0,
+        "power": 2,
+        "like_weight": 1.0,
+        "mining": "batch",
+        "proxy_weight": 0.0,
+        "learning_rate": 0.05,
+        "learning_rate_rest": 0.01,
+        "weight_decay": 0.0,
+        "warmup": 0.3,
+        "precision": "fp32",
+        "augment": {"flip": False, "crop": 0, "cutout": 0},
+        "monitor": "knn",
+        "monitor_k": 3,
+        "monitor_gallery": 100,
+        "patience": 100,
+        "min_delta": 0.0,
+        "processes": 1,
+        "seed": 0,
+    }
+    return TrainParams(**(values | changes))
+
+
+def tiny_dataset() -> Dataset:
+    """Classes that differ in colour, with some noise; a third of each class in every split."""
+    rng = np.random.default_rng(0)
+    n = N_CLASSES * PER_CLASS
+    fine = np.arange(n) % N_CLASSES
+    images = rng.integers(0, NOISE, (n, SIZE, SIZE, 3), dtype=np.uint8)
+    images[np.arange(n), ..., fine] += 100
+    split = np.array(["train", "validation", "test"])[(np.arange(n) // N_CLASSES) % 3]
+    samples = pd.DataFrame({"sample": np.arange(n), "split": split, "fine": fine, "coarse": pd.NA})
+    return Dataset(images, samples, Classes(("red", "green", "blue")))
+
+
+def pairs_of(dataset: Dataset, split: str, epochs: int, batches: int = 3) -> pd.DataFrame:
+    """Every like pair and as many unlike pairs of a split, the same in every batch."""
+    rows, fine = dataset.rows(split), dataset.fine()
+    all_pairs = [(a, b) for i, a in enumerate(rows) for b in rows[i + 1 :]]
+    like = [pair for pair in all_pairs if fine[pair[0]] == fine[pair[1]]]
+    unlike = [pair for pair in all_pairs if fine[pair[0]] != fine[pair[1]]]
+    table = pd.DataFrame(like + unlike[:: len(unlike) // len(like)][: len(like)])
+    table.columns = pd.Index(["left", "right"])
+    table["same"] = np.arange(len(table)) < len(like)
+    copies = [
+        table.assign(epoch=epoch, batch=batch)
+        for epoch in range(epochs)
+        for batch in range(batches)
+    ]
+    return pd.concat(copies, ignore_index=True)
+
+
+def load(epochs: int) -> TrainingData:
+    dataset = tiny_dataset()
+    return TrainingData.of(
+        dataset,
+        pairs_of(dataset, "train", epochs),
+        pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
+        CPU,
+    )
+
+
+def new_network(**changes: Any) -> SiameseNetwork:
+    values: dict[str, Any] = {
+        "architecture": "resnet9",
+        "width": 4,
+        "embedding_dim": 8,
+        "normalize": True,
+        "mirror": False,
+        "seed": 0,
+    }
+    return build_network(NetworkParams(**(values | changes)), SIZE, (0.5,) * 3, (0.25,) * 3)
+
+
+def train(
+    tmp_path: Path,
+    epochs: int,
+    network: SiameseNetwork | None = None,
+    on_epoch: Callable[[EpochRecord, float], None] = lambda record, speed: None,
+    **changes: Any,
+) -> tuple[SiameseNetwork, Trained]:
+    network = network or new_network()
+    resume = ResumeFile(tmp_path, fingerprint({"epochs": epochs, **changes}))
+    return network, train_network(load(epochs), network, params(**changes), resume, on_epoch)
+
+
+@pytest.mark.parametrize("mining", ["none", "batch"])
+@pytest.mark.parametrize("proxy_weight", [0.0, 2.0])
+def test_pulls_same_together_and_pushes_different_apart_to_the_margin(
+    tmp_path: Path, mining: str, proxy_weight: float
+) -> None:
+    _, trained = train(tmp_path, 25, mining=mining, proxy_weight=proxy_weight, margin=0.8)
+    first, last = trained.history[0], trained.history[-1]
+    assert last.loss < 0.1 * first.loss
+    assert last.like_distance < 0.15
+    assert last.unlike_distance > 0.75
+    assert last.validation_knn == 1
+
+
+def test_labels_turned_round_put_the_classes_in_one_place(tmp_path: Path) -> None:
+    """With y = 1 for different classes they are pulled together, and what is alike pushed apart."""
+    data = load(25)
+    turned = replace(data, same=~data.same, validation_same=~data.validation_same)
+    resume = ResumeFile(tmp_path, "turned")
+    trained = train_network(turned, new_network(), params(mining="none", margin=0.8), resume)
+    last = trained.history[-1]
+    # The record's like pairs are the ones called `same`, so here the ones of different classes.
+    assert last.like_distance < last.unlike_distance
+    assert last.validation_knn < 0.9
+
+
+@pytest.mark.parametrize("mining", ["none", "batch"])
+@pytest.mark.parametrize("proxy_weight", [0.0, 2.5])
+def test_figures_of_a_batch_equal_a_plain_loop(
+    tmp_path: Path, mining: str, proxy_weight: float
+) -> None:
+    data = load(1)
+    data = replace(data, batches=data.batches[:, :1], same=data.same[:, :1])
+    network = new_network()
+    index = data.batches[0, 0].T.reshape(-1)
+    with torch.no_grad():
+        embeddings = network.encode(data.images[index].permute(0, 3, 1, 2)).double().numpy()
+    labels = data.labels.numpy()
+    half = len(index) // 2
+    if mining == "none":
+        pairs = [(i, half + i) for i in range(half)]
+    else:
+        pairs = [
+            (i, j)
+            for i in range(len(index))
+            for j in range(i + 1, len(index))
+            if index[i] != index[j]
+        ]
+    like: list[float] = []
+    unlike: list[float] = []
+    for i, j in pairs:
+        kind = like if labels[index[i]] == labels[index[j]] else unlike
+        kind.append(math.dist(embeddings[i], embeddings[j]))
+    margin, weight = 1.2, 0.3
+
+    def expected_loss(like: list[float], unlike: list[float], all_count: bool) -> float:
+        pull = np.mean([weight * distance**2 / 2 for distance in like])
+        counted = [distance for distance in unlike if all_count or distance < margin]
+        push = np.mean([max(0, margin - distance) ** 2 / 2 for distance in counted])
+        return float(pull + push) / 2
+
+    # Where all pairs of a kind are taken the unlike ones within the margin count alone.
+    loss = expected_loss(like, unlike, all_count=mining == "none")
+    if proxy_weight:
+        points = Proxies(N_CLASSES, 8, normalize=True, seed=0).points.detach().double().numpy()
+        own: list[float] = []
+        other: list[float] = []
+        for position, embedding in zip(index, embeddings, strict=True):
+            for label, point in enumerate(points):
+                kind = own if labels[position] == label else other
+                kind.append(math.dist(embedding, point / np.linalg.norm(point)))
+        loss = (loss + proxy_weight * expected_loss(own, other, all_count=False)) / 3.5
+
+    resume = ResumeFile(tmp_path, mining)
+    changed = params(mining=mining, proxy_weight=proxy_weight, margin=margin, like_weight=weight)
+    record = train_network(data, network_like(network), changed, resume).history[0]
+    assert record.loss == pytest.approx(loss, rel=1e-4)
+    assert record.like_distance == pytest.approx(np.mean(like), rel=1e-4)
+    assert record.unlike_distance == pytest.approx(np.mean(unlike), rel=1e-4)
+    assert record.active_unlike == pytest.approx(np.mean(np.array(unlike) < margin), abs=1e-6)
+    centre = embeddings.mean(axis=0)
+    spread = math.sqrt(np.mean(((embeddings - centre) ** 2).sum(axis=1)))
+    assert record.spread == pytest.approx(spread, rel=1e-4)
+
+
+def network_like(network: SiameseNetwork) -> SiameseNetwork:
+    """A network of the same initial weights and untouched statistics."""
+    fresh = new_network()
+    assert all(
+        torch.equal(a, b) for a, b in zip(fresh.parameters(), network.parameters(), strict=True)
+    )
+    return fresh
+
+
+def test_an_interrupted_run_ends_with_the_same_bits_as_one_that_was_not(tmp_path: Path) -> None:
+    augment = {"flip": True, "crop": 1, "cutout": 2}
+    changes: dict[str, Any] = {"augment": augment, "proxy_weight": 1.0}
+    whole, expected = train(tmp_path / "whole", 5, **changes)
+
+    class Killed(Exception):
+        pass
+
+    def kill_at_three(record: EpochRecord, speed: float) -> None:
+        if record.epoch == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tmp_path / "broken", 5, on_epoch=kill_at_three, **changes)
+    epochs_run = []
+    resumed, found = train(
+        tmp_path / "broken",
+        5,
+        on_epoch=lambda record, _: epochs_run.append(record.epoch),
+        **changes,
+    )
+    assert epochs_run == [4, 5], "it goes on after the last completed epoch"
+    assert found == expected
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_stops_when_patience_runs_out_and_restores_the_best_weights(tmp_path: Path) -> None:
+    states = []
+    network = new_network()
+
+    def keep(record: EpochRecord, speed: float) -> None:
+        states.append({name: value.clone() for name, value in network.state_dict().items()})
+
+    # Nothing improves by 2, so the first epoch stays the best.
+    _, trained = train(tmp_path, 9, network, keep, patience=3, min_delta=2.0)
+    assert len(trained.history) == 4
+    assert trained.stopped_early
+    assert trained.best_epoch == 1
+    assert all(torch.equal(states[0][name], value) for name, value in network.state_dict().items())
+    assert not torch.equal(states[0]["encoder.0.weight"], states[3]["encoder.0.weight"])
+
+
+@pytest.mark.parametrize("monitor", ["knn", "loss"])
+def test_the_best_epoch_is_the_one_of_the_monitored_figure(tmp_path: Path, monitor: str) -> None:
+    _, trained = train(tmp_path, 6, monitor=monitor)
+    scores = [
+        record.validation_knn if monitor == "knn" else -record.validation_loss
+        for record in trained.history
+    ]
+    assert trained.best_epoch == 1 + int(np.argmax(scores))
+    assert not trained.stopped_early
+
+
+def test_a_larger_like_weight_pulls_like_pairs_closer(tmp_path: Path) -> None:
+    _, light = train(tmp_path, 4, like_weight=0.01)
+    _, heavy = train(tmp_path, 4, like_weight=2.0)
+    assert heavy.history[-1].like_distance < light.history[-1].like_distance
+
+
+def test_test_samples_are_never_loaded() -> None:
+    dataset = tiny_dataset()
+    data = load(1)
+    loaded = {image.tobytes() for image in data.images[:].numpy()}
+    loaded |= {image.tobytes() for image in data.validation_images[:].numpy()}
+    for row in dataset.rows("test"):
+        assert dataset.images[row].tobytes() not in loaded
+    assert len(loaded) == len(dataset.rows("train", "validation"))
+
+
+def test_positions_lead_back_to_the_samples_of_the_manifest() -> None:
+    dataset = tiny_dataset()
+    manifest = pairs_of(dataset, "train", 2)
+    data = load(2)
+    assert data.batches.shape == (2, 3, len(manifest) // 6, 2)
+    ends = data.batches.reshape(-1, 2)
+    samples = manifest[["left", "right"]].to_numpy()
+    for positions, numbers in zip(ends, samples, strict=True):
+        assert np.array_equal(data.images[positions], dataset.images[numbers])
+        assert np.array_equal(data.labels[positions], dataset.fine()[numbers])
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the loss became .* in epoch \d.*`train\.learning_rate`"):
+        train(tmp_path, 3, new_network(normalize=False), learning_rate=1e30, margin=1e30)
+
+
+def test_an_unreachable_margin_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"`train\.margin` is 2\.5"):
+        train(tmp_path, 1, margin=2.5)
+
+
+def test_half_precision_on_a_cpu_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'fp16', which needs CUDA"):
+        train(tmp_path, 1, precision="fp16")
+
+
+def test_bf16_learns_too(tmp_path: Path) -> None:
+    _, trained = train(tmp_path, 20, precision="bf16", margin=0.8)
+    assert trained.history[-1].like_distance < 0.3 < trained.history[-1].unlike_distance
+
+
+def test_a_collapsed_embedding_is_warned_of_in_words() -> None:
+    healthy = EpochRecord(
+        epoch=3,
+        learning_rate=0.1,
+        loss=0.25,
+        like_distance=0.6,
+        unlike_distance=0.9,
+        active_unlike=1.0,
+        spread=0.7,
+        validation_loss=0.25,
+        validation_knn=0.01,
+    )
+    assert collapse_warning(healthy, 1.0) is None
+    for change in (
+        {"spread": 0.01, "like_distance": 0.011, "unlike_distance": 0.012},
+        {"like_distance": 0.89},
+    ):
+        warning = collapse_warning(EpochRecord(**(asdict(healthy) | change)), 1.0)
+        assert warning is not None
+        assert "collapsed. After epoch 3 unlike pairs are" in warning
+
+
+@pytest.fixture
+def cuda() -> Iterator[torch.device]:
+    """A CUDA device as the stages use it, deterministic algorithms and all."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    yield start(ComputeParams(device="cuda", threads=2, deterministic=True))
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "auto"])
+@pytest.mark.parametrize("architecture", ["conv4", "resnet9", "resnet18"])
+def test_trains_embeds_and_resumes_on_cuda(
+    tmp_path: Path, cuda: torch.device, precision: str, architecture: str
+) -> None:
+    dataset = tiny_dataset()
+    images = np.repeat(np.repeat(dataset.images, 2, axis=1), 2, axis=2)  # conv4 needs 16 pixels
+    data = TrainingData.of(
+        replace(dataset, images=images),
+        pairs_of(dataset, "train", 20),
+        pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
+        cuda,
+    )
+    values = {
+        "architecture": architecture,
+        "width": 4,
+        "embedding_dim": 8,
+        "normalize": True,
+        "mirror": False,
+    }
+    network_params = NetworkParams(**values, seed=0)  # type: ignore[arg-type]
+    changed = params(precision=precision, margin=0.8)
+
+    def run(folder: Path, stop_after: int | None = None) -> tuple[SiameseNetwork, Trained]:
+        network = build_network(network_params, 16, (0.5,) * 3, (0.25,) * 3).to(cuda)
+
+        def stop(record: EpochRecord, speed: float) -> None:
+            if record.epoch == stop_after:
+                raise KeyboardInterrupt
+
+        return network, train_network(data, network, changed, ResumeFile(folder, "run"), stop)
+
+    network, trained = run(tmp_path / "whole")
+    last = trained.history[-1]
+    assert last.like_distance < 0.3 < last.unlike_distance
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken", stop_after=3)
+    _, resumed = run(tmp_path / "broken")
+    assert len(resumed.history) == 20
+    embeddings = embed_images(network, images, batch_size=10)
+    assert np.isfinite(embeddings).all()
+
+
+def test_images_in_their_file_train_to_the_same_bits(tmp_path: Path) -> None:
+    dataset = tiny_dataset()
+    np.save(tmp_path / "images.npy", dataset.images)
+    mapped = np.lib.format.open_memmap(tmp_path / "images.npy", mode="r")
+    weights = []
+    for images in (dataset.images, mapped):
+        data = TrainingData.of(
+            replace(dataset, images=images),
+            pairs_of(dataset, "train", 2),
+            pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
+            CPU,
+        )
+        network = new_network()
+        train_network(data, network, params(), ResumeFile(tmp_path, "run"))
+        (tmp_path / "run.pt").unlink()
+        weights.append(network.state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name
+
+
+def test_images_are_read_by_position_and_part_by_part() -> None:
+    pixels = np.arange(7 * 12, dtype=np.uint8).reshape(7, 2, 2, 3)
+    rows = np.array([1, 4, 5, 6])
+    images = Images.of(pixels, rows, CPU)
+    assert len(images) == 4
+    assert images.size == 2
+    assert np.array_equal(images[torch.tensor([3, 0, 0])], pixels[[6, 1, 1]])
+    assert np.array_equal(images[np.array([2])], pixels[[5]])
+    assert np.array_equal(images[1:3], pixels[[4, 5]])
+    some = images.some(slice(1, 4)).some(torch.tensor([2, 0]))
+    assert np.array_equal(some[:], pixels[[6, 4]])
+
+
+def test_a_gpu_without_room_trains_from_host_memory_to_the_same_bits(
+    tmp_path: Path, cuda: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = tiny_dataset()
+    weights = []
+    for room in (2**40, 0):
+        monkeypatch.setattr(training_data, "room_on", lambda device, room=room: room)
+        data = TrainingData.of(
+            dataset,
+            pairs_of(dataset, "train", 3),
+            pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
+            cuda,
+        )
+        assert data.images.pixels.is_cuda == (room > 0)
+        network = new_network().to(cuda)
+        trained = train_network(data, network, params(), ResumeFile(tmp_path, f"{room}"))
+        weights.append((network.state_dict(), trained.history))
+    for name, value in weights[0][0].items():
+        assert torch.equal(value, weights[1][0][name]), name
+    assert weights[0][1] == weights[1][1]
+
+
+def test_classes_that_training_has_not_are_judged_among_themselves(tmp_path: Path) -> None:
+    """As with `prepare.split_by: class`: the figure equals a plain loop over the others."""
+    dataset = tiny_dataset()
+    samples = dataset.samples.copy()
+    is_red = samples["fine"] == 0
+    samples.loc[is_red & (samples["split"] == "train"), "split"] = "unused"
+    changed = replace(dataset, samples=samples)
+    data = TrainingData.of(
+        changed,
+        pairs_of(changed, "train", 1),
+        pairs_of(changed, "validation", 1, 1)[["left", "right", "same"]],
+        CPU,
+    )
+    assert data.n_classes == 2
+    assert set(data.labels.tolist()) == {0, 1}
+    assert set(data.validation_labels.tolist()) == {0, 1, 2}
+    network = new_network()
+    found = Trainer(data, network, params()).validate()["validation_knn"]
+    vectors = embed_images(network, data.validation_images, 10).astype(np.float64)
+    right = 0
+    for row, vector in enumerate(vectors):
+        gaps = np.linalg.norm(vectors - vector, axis=1)
+        gaps[row] = np.inf
+        right += data.validation_labels[gaps.argmin()] == data.validation_labels[row]
+    assert found == pytest.approx(right / len(vectors))
