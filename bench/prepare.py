@@ -22,12 +22,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from siamese.base.dataset import load_dataset
-from siamese.base.params import read_sections
+from siamese.cli.schema import check_params
 from siamese.duplicates.near_duplicates import find_near_duplicates
 from siamese.images.images import iter_images
 from siamese.preparation.folder import list_images
 from siamese.preparation.prepare import FolderImages, prepare
-from siamese.preparation.splits import PrepareParams
 
 FOLDER, OUTPUT = Path(".bench/photos"), Path("bench/prepare.json")
 CLASSES = 100
@@ -54,7 +53,7 @@ def main() -> None:
                 assert isinstance(image, np.ndarray)
             seconds[name].append(time.perf_counter() - started)
         with tempfile.TemporaryDirectory(dir=".bench") as target:
-            params = read_sections(prepare=PrepareParams).prepare
+            params = check_params().prepare
             started = time.perf_counter()
             source = FolderImages(list_images(folder))
             prepare(source, Path(target), params, image_size=options.size)

@@ -26,7 +26,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ from torchvision import transforms
 from torchvision.datasets import CIFAR100
 
 from siamese.base.dataset import channel_statistics, load_dataset
-from siamese.base.params import read_sections
+from siamese.base.params import Section, read_sections
 from siamese.network.compute import ComputeParams, autocast_dtype, start
 from siamese.network.siamese_network import NetworkParams, SiameseNetwork, build_network
 from siamese.pairs.pairs import PairsParams
@@ -48,6 +47,15 @@ from siamese.training.training_data import TrainingData
 PREPARED, PAIRS, RESULT = Path("data/prepared"), Path("data/pairs"), Path("bench/speed.json")
 TURNS = 2  # of trainer and limit in one process
 CONTESTANTS = ("trainer", "limit", "peer")
+
+
+class Params(Section):
+    """The sections of `params.yaml` that are measured with."""
+
+    network: NetworkParams
+    train: TrainParams
+    compute: ComputeParams
+    pairs: PairsParams
 
 
 def main() -> None:
@@ -62,16 +70,15 @@ def main() -> None:
     )
     parser.add_argument("--only", choices=["ours", "peer"], help=argparse.SUPPRESS)
     options = parser.parse_args()
-    params = read_sections(
-        network=NetworkParams, train=TrainParams, compute=ComputeParams, pairs=PairsParams
-    )
+    params = read_sections(Params)
     if options.only:
         measure = measure_ours if options.only == "ours" else measure_peer
-        params.network = params.network.model_copy(update={"width": options.widths[0]})
+        network = params.network.model_copy(update={"width": options.widths[0]})
+        params = params.model_copy(update={"network": network})
         print(json.dumps(measure(params, options)))
         return
 
-    settings = {name: section.model_dump() for name, section in vars(params).items()}
+    settings = params.model_dump()
     del settings["network"]["width"]
     report = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -133,7 +140,7 @@ def table(rounds: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def measure_ours(params: SimpleNamespace, options: argparse.Namespace) -> dict[str, float]:
+def measure_ours(params: Params, options: argparse.Namespace) -> dict[str, float]:
     """Measure trainer and limit, in turns."""
     device = start(params.compute)
     data = TrainingData.load(PREPARED, PAIRS, device)
@@ -182,7 +189,7 @@ class Prepared(CIFAR100):
         self.transform, self.target_transform = transform, None
 
 
-def measure_peer(params: SimpleNamespace, options: argparse.Namespace) -> dict[str, float]:
+def measure_peer(params: Params, options: argparse.Namespace) -> dict[str, float]:
     """Measure pytorch-metric-learning in torchvision's and PyTorch's usual surroundings."""
     from pytorch_metric_learning.losses import ContrastiveLoss
     from pytorch_metric_learning.samplers import MPerClassSampler

@@ -54,6 +54,14 @@ NEIGHBOURS = 20
 BATCHES_BETWEEN_LOOKS = 8
 
 
+class Params(Section):
+    """The sections of `params.yaml` that a contestant changes."""
+
+    network: NetworkParams
+    train: TrainParams
+    pairs: PairsParams
+
+
 class StudyParams(Section):
     """The whole of bench/params.yaml, where each value is explained."""
 
@@ -90,7 +98,7 @@ def run() -> None:
     """Train the contestant of bench/params.yaml and write its figures."""
     study = StudyParams(**read_document(BENCH / "params.yaml"))
     contestant = CONTESTANTS[study.contestant]
-    params = read_sections(network=NetworkParams, train=TrainParams, pairs=PairsParams)
+    params = read_sections(Params)
     changes = {"epochs": study.epochs, "seed": study.seed, **contestant.pairs}
     pairs = params.pairs.model_copy(update=changes)
     batches = max(1, round(study.images / (2 * pairs.batch_size)))

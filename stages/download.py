@@ -6,13 +6,19 @@ import os
 from pathlib import Path
 
 from siamese.base.data_params import DataParams
-from siamese.base.params import read_sections
+from siamese.base.params import Section, read_sections
 from siamese.sources.download import download
+
+
+class Params(Section):
+    """The sections of `params.yaml` that the stage reads."""
+
+    data: DataParams
 
 
 def main() -> None:
     """Run the stage."""
-    params = read_sections(data=DataParams)
+    params = read_sections(Params)
     download(
         params.data.name,
         params.data.urls,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from siamese.base.dataset import load_dataset
 from siamese.base.files import new_folder
-from siamese.base.params import read_sections
+from siamese.base.params import Section, read_sections
 from siamese.embeddings.embedding_file import Embeddings, save_embeddings
 from siamese.model.folder import load_model
 from siamese.network.compute import ComputeParams, start
@@ -15,9 +15,16 @@ from siamese.network.embedding import EmbedParams, embed_images
 PREPARED, MODEL, EMBEDDINGS = Path("data/prepared"), Path("data/model"), Path("data/embeddings")
 
 
+class Params(Section):
+    """The sections of `params.yaml` that the stage reads."""
+
+    embed: EmbedParams
+    compute: ComputeParams
+
+
 def main() -> None:
     """Embed in float32 whatever precision was trained in."""
-    params = read_sections(embed=EmbedParams, compute=ComputeParams)
+    params = read_sections(Params)
     device = start(params.compute)
     dataset = load_dataset(PREPARED)
     model = load_model(MODEL, device)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from siamese.base.dataset import Dataset, load_dataset
 from siamese.base.files import new_file, new_folder, reading, write_json
-from siamese.base.params import read_sections
+from siamese.base.params import Section, read_sections
 from siamese.duplicates.near_duplicates import FILE, read_near_duplicates
 from siamese.embeddings.embedding_file import Embeddings, load_embeddings
 from siamese.evaluation.class_table import (
@@ -32,7 +32,6 @@ from siamese.evaluation.pictures import (
     draw_neighbours,
     draw_pairs,
     draw_sentence,
-    draw_training,
     draw_verification,
 )
 from siamese.measures.knn import nearest_others
@@ -44,17 +43,21 @@ MODEL, METRICS, PICTURES = Path("data/model"), Path("metrics"), Path("data/pictu
 CONFUSED = 10  # pairs of classes listed
 
 
+class Params(Section):
+    """The sections of `params.yaml` that the stage reads."""
+
+    evaluate: EvaluateParams
+
+
 def main() -> None:
     """Write the figures, the outcome of every query and pair, the tables and the pictures."""
-    params = read_sections(evaluate=EvaluateParams)
+    params = read_sections(Params)
     dataset = load_dataset(PREPARED)
     gallery = load_embeddings(EMBEDDINGS / "gallery.parquet")
     queries = load_embeddings(EMBEDDINGS / "queries.parquet")
     near_duplicate = read_near_duplicates(PREPARED / FILE, queries.samples)
     with reading(MODEL / "verification.json", "train") as file:
         thresholds = json.loads(file.read_text(encoding="utf-8"))
-    with reading(METRICS / "training.csv", "train") as file:
-        history = pd.read_csv(file)
     evaluation = evaluate(
         gallery,
         queries,
@@ -87,7 +90,6 @@ def main() -> None:
             draw_answers(evaluation, gallery, queries, dataset, chosen, n_neighbours, folder)
         else:
             draw_others(evaluation, queries, dataset, chosen, n_neighbours, folder)
-        draw_training(history, folder / "training.png")
         draw_verification(tables["roc"], tables["distances"], folder / "verification.png")
     for name, table in tables.items():
         with new_file(METRICS / f"{name}.csv") as file:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from siamese.base.dataset import channel_statistics, load_dataset
 from siamese.base.files import write_json
-from siamese.base.params import read_sections
+from siamese.base.params import Section, read_sections
 from siamese.floor.floor import FloorParams, measure_floors
 from siamese.network.compute import ComputeParams, start
 from siamese.network.embedding import embed_images
@@ -18,9 +18,17 @@ PREPARED, TEST_PAIRS, METRICS = (
 )
 
 
+class Params(Section):
+    """The sections of `params.yaml` that the stage reads."""
+
+    floor: FloorParams
+    network: NetworkParams
+    compute: ComputeParams
+
+
 def main() -> None:
     """Run the stage."""
-    params = read_sections(floor=FloorParams, network=NetworkParams, compute=ComputeParams)
+    params = read_sections(Params)
     device = start(params.compute)
     dataset = load_dataset(PREPARED)
     statistics = channel_statistics(dataset.images_of(dataset.rows("train")))

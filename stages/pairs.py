@@ -6,16 +6,22 @@ from pathlib import Path
 
 from siamese.base.dataset import load_dataset
 from siamese.base.files import new_folder
-from siamese.base.params import read_sections
+from siamese.base.params import Section, read_sections
 from siamese.pairs.pairs import PairsParams, draw_fixed, draw_training
 
 PREPARED = Path("data/prepared")
 PAIRS = Path("data/pairs")
 
 
+class Params(Section):
+    """The sections of `params.yaml` that the stage reads."""
+
+    pairs: PairsParams
+
+
 def main() -> None:
     """Read the prepared data, write a manifest a split."""
-    params = read_sections(pairs=PairsParams)
+    params = read_sections(Params)
     dataset = load_dataset(PREPARED)
     training = draw_training(dataset, params.pairs, progress=True)
     fixed = {split: draw_fixed(dataset, split, params.pairs) for split in ("validation", "test")}

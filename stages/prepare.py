@@ -3,12 +3,11 @@
 import workspace
 
 from pathlib import Path
-from typing import Any
 
 from siamese.base.data_params import NONE, DataParams
 from siamese.base.dataset import load_dataset
 from siamese.base.files import new_folder
-from siamese.base.params import read_sections
+from siamese.base.params import Section, read_sections
 from siamese.duplicates.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
 from siamese.duplicates.near_duplicates import FILE, find_near_duplicates, save_near_duplicates
 from siamese.preparation.folder import check_place, list_images, untracked_note
@@ -26,9 +25,16 @@ from siamese.preparation.splits import PrepareParams
 PREPARED = Path("data/prepared")
 
 
+class Params(Section):
+    """The sections of `params.yaml` that the stage reads."""
+
+    data: DataParams
+    prepare: PrepareParams
+
+
 def main() -> None:
     """Run the stage."""
-    params = read_sections(data=DataParams, prepare=PrepareParams)
+    params = read_sections(Params)
     source = open_source(params)
     threshold = params.prepare.near_duplicate
     with new_folder(PREPARED) as folder:
@@ -61,7 +67,7 @@ def main() -> None:
     )
 
 
-def open_source(params: Any) -> Source:
+def open_source(params: Params) -> Source:
     """Return where the images come from."""
     if params.data.name != "folder":
         return RawImages(load_dataset(Path("data/raw")))

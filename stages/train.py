@@ -6,7 +6,6 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -14,12 +13,13 @@ import torch
 from siamese.base.data_params import DataParams
 from siamese.base.dataset import FILES
 from siamese.base.files import new_file, new_folder, sha256, write_json
-from siamese.base.params import read_sections
+from siamese.base.params import Section, read_sections
 from siamese.measures.verification import pair_distances
 from siamese.model.folder import Model, save_model
 from siamese.network.compute import ComputeParams, autocast_dtype, check_devices, start
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import NetworkParams, build_network
+from siamese.training.curve import draw_curve
 from siamese.training.parallel import Ranks, joined, run_together, started_by_torchrun, this_rank
 from siamese.training.resume import ResumeFile, fingerprint
 from siamese.training.run import EpochRecord, check_margin, collapse_warning, train_network
@@ -29,14 +29,22 @@ from siamese.training.training_data import TrainingData
 
 PREPARED, PAIRS = Path("data/prepared"), Path("data/pairs")
 MODEL, METRICS, RESUME = Path("data/model"), Path("metrics"), Path("data/resume")
+CURVE = Path("data/training.png")
 LOG = Path("logs/training.csv")  # ignored by Git and DVC
+
+
+class Params(Section):
+    """The sections of `params.yaml` that the stage reads."""
+
+    data: DataParams
+    network: NetworkParams
+    train: TrainParams
+    compute: ComputeParams
 
 
 def main() -> None:
     """Train, calibrate the verification thresholds, write the model folder and the figures."""
-    params = read_sections(
-        data=DataParams, network=NetworkParams, train=TrainParams, compute=ComputeParams
-    )
+    params = read_sections(Params)
     check_margin(params.train.margin, params.network.normalize)
     processes = params.train.processes
     if processes > 1 and not started_by_torchrun():
@@ -49,7 +57,7 @@ def main() -> None:
         train(params, device, ranks)
 
 
-def train(params: Any, device: torch.device, ranks: Ranks) -> None:
+def train(params: Params, device: torch.device, ranks: Ranks) -> None:
     """Do what `main` says, as one of several processes or alone."""
     precision = str(autocast_dtype(params.train.precision, device)).removeprefix("torch.")
     # What decides the bits of the result besides data, parameters and code. No host, no clock.
@@ -89,6 +97,8 @@ def train(params: Any, device: torch.device, ranks: Ranks) -> None:
     with new_file(METRICS / "training.csv") as file:
         records = pd.DataFrame([asdict(record) for record in trained.history])
         records.to_csv(file, index=False, float_format="%.6g")
+    with new_file(CURVE) as file:
+        draw_curve(records, file)
     best = trained.history[trained.best_epoch - 1]
     write_json(
         METRICS / "training.json",

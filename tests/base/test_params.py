@@ -29,6 +29,10 @@ class Example(Section):
     group: Group
 
 
+class Examples(Section):
+    example: Example
+
+
 GROUP = {"zoom": 1.0, "inner": {"crop": 4}}
 GOOD = {"margin": 1.0, "patience": 5, "flip": True, "group": GROUP}
 
@@ -40,10 +44,10 @@ def write(file: Path, content: object) -> Path:
 
 def test_reads_what_is_sound(tmp_path: Path) -> None:
     file = write(tmp_path / "params.yaml", {"example": GOOD, "other": {"any": 1}})
-    params = read_sections(file, example=Example)
+    params = read_sections(Examples, file)
     assert params.example.margin == 1.0
     with pytest.raises(ValueError, match="frozen"):
-        params.example.margin = 2.0
+        params.example.margin = 2.0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,7 @@ def test_names_the_key_the_value_and_what_is_allowed(
 ) -> None:
     file = write(tmp_path / "params.yaml", {"example": GOOD | change})
     with pytest.raises(InputError) as caught:
-        read_sections(file, example=Example)
+        read_sections(Examples, file)
     assert str(caught.value) == f"{file}: {message}"
 
 
@@ -103,18 +107,18 @@ def test_a_number_that_yaml_takes_for_text_is_written_out(
     file.write_text(f"{sound}  {key}: {text}\n")
     read = yaml.safe_load(text)
     with pytest.raises(InputError) as caught:
-        read_sections(file, example=Example)
+        read_sections(Examples, file)
     advice = str(caught.value).removeprefix(f"{file}: `example.{key}` is {read!r}, text to YAML; ")
     assert advice.startswith(f"write {written}")
     assert ("without quotes" in advice) == (text[0] == "'")
     file.write_text(f"{sound}  {key}: {written}\n")
-    assert getattr(read_sections(file, example=Example).example, key) == float(read)
+    assert getattr(read_sections(Examples, file).example, key) == float(read)
 
 
 def test_lists_every_fault_at_once(tmp_path: Path) -> None:
     file = write(tmp_path / "params.yaml", {"example": {"margin": 0, "flip": "yes"}})
     with pytest.raises(InputError) as caught:
-        read_sections(file, example=Example)
+        read_sections(Examples, file)
     for key in ("margin", "patience", "flip"):
         assert f"`example.{key}`" in str(caught.value)
 
@@ -132,13 +136,13 @@ def test_a_file_of_another_shape_is_refused(tmp_path: Path, text: str, message: 
     file = tmp_path / "params.yaml"
     file.write_text(text)
     with pytest.raises(InputError, match=r"params\.yaml") as caught:
-        read_sections(file, example=Example)
+        read_sections(Examples, file)
     assert message in str(caught.value)
 
 
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such file; run from the folder that holds dvc\.yaml"):
-        read_sections(tmp_path / "params.yaml", example=Example)
+        read_sections(Examples, tmp_path / "params.yaml")
 
 
 def test_the_committed_parameters_are_sound() -> None:

@@ -32,10 +32,10 @@ from siamese.evaluation.pictures import (
     draw_neighbours,
     draw_pairs,
     draw_sentence,
-    draw_training,
     draw_verification,
 )
 from siamese.model.calibration import Calibration
+from siamese.training.curve import draw_curve
 from siamese.training.thresholds import calibrate
 
 N_CLASSES = 6  # in three superclasses: 0 and 1, 2 and 3, 4 and 5
@@ -310,7 +310,7 @@ def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> N
         folder.mkdir()
         draw_confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), names, folder / "confusion.png")
         draw_neighbours(queries, names, neighbours, [names[:1] * 3] * 2, folder / "sheet.png")
-        draw_training(history, folder / "training.png")
+        draw_curve(history, folder / "training.png")
         cells = (queries, names, neighbours, [names[:1] * 3] * 2)
         draw_mistakes(*cells, names[::-1], folder / "mistakes.png")
         draw_mistakes(queries[:0], [], neighbours[:0], [], [], folder / "none.png")
@@ -318,7 +318,7 @@ def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> N
         members = np.stack([queries, queries])[:, :, None].repeat(2, axis=2)
         draw_pairs(members, [names] * 4, np.ones((2, 2)), 1.0, folder / "pairs.png")
         draw_sentence("there is nothing to draw", folder / "sentence.png")
-        draw_training(history.drop(columns="validation_knn"), folder / "no_knn.png")
+        draw_curve(history.drop(columns="validation_knn"), folder / "no_knn.png")
     for file in (tmp_path / "first").iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
         pixels = mpimg.imread(file)

@@ -53,10 +53,11 @@ def read_parameters(file: Path) -> set[str]:
     """Return the parameters a stage reads: `params.section.key`, or all of `params.section`."""
     tree = ast.parse(file.read_text())
     schemas = {
-        keyword.arg
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "read_sections"
-        for keyword in node.keywords
+        field.target.id
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name == "Params"
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
     }
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     found = set()

@@ -26,7 +26,7 @@ EXPECTED_FILES = [
     "data/pictures/confusion.png",
     "data/pictures/mistakes.png",
     "data/pictures/neighbours.png",
-    "data/pictures/training.png",
+    "data/training.png",
     "data/pictures/verification.png",
     "metrics/training.json",
     "metrics/training.csv",

@@ -11,10 +11,9 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from siamese.base.dataset import Dataset
-from siamese.base.params import read_sections
+from siamese.cli.schema import check_params
 from siamese.measures.knn import nearest
 from siamese.preparation.prepare import RawImages, identical_pairs, prepare
-from siamese.preparation.splits import PrepareParams
 from siamese.sources.canonical import content_hash
 from siamese.sources.cifar100 import read_cifar100
 from siamese.sources.download import CIFAR100_CONTENT
@@ -74,7 +73,7 @@ def test_channel_statistics(cifar100: Dataset) -> None:
 
 
 def test_prepared(cifar100: Dataset, tmp_path: Path) -> None:
-    params: PrepareParams = read_sections(ROOT / "params.yaml", prepare=PrepareParams).prepare
+    params = check_params(ROOT / "params.yaml").prepare
     prepared = prepare(RawImages(cifar100), tmp_path, params, image_size=32)
     counts = prepared.samples.groupby(["split", "fine"]).size()
     assert set(counts.xs("train")) == {450}

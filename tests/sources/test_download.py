@@ -8,7 +8,7 @@ from siamese.base import files
 from siamese.base.data_params import DataParams
 from siamese.base.dataset import load_dataset
 from siamese.base.errors import InputError
-from siamese.base.params import read_sections
+from siamese.base.params import Section, read_sections
 from siamese.sources import download as module
 from siamese.sources.canonical import content_hash
 from siamese.sources.cifar100 import read_cifar100
@@ -53,6 +53,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     content = content_hash(read_cifar100(project.official))
     monkeypatch.setattr(module, "CIFAR100_CONTENT", content)
     return project
+
+
+class DataSection(Section):
+    data: DataParams
 
 
 def repacked(project: Project) -> Path:
@@ -227,8 +231,8 @@ def test_bad_parameters_are_named(key: str, value: Any, tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     lines = {k: f"'{v}'" if k == "sha256" else v for k, v in GOOD.items()}
     file.write_text("data:\n" + "".join(f"  {k}: {v}\n" for k, v in lines.items()))
-    assert read_sections(file, data=DataParams).data.bytes == 1
+    assert read_sections(DataSection, file).data.bytes == 1
     lines[key] = value
     file.write_text("data:\n" + "".join(f"  {k}: {v}\n" for k, v in lines.items()))
     with pytest.raises(InputError, match=rf"`data\.{key}"):
-        read_sections(file, data=DataParams)
+        read_sections(DataSection, file)

@@ -9,8 +9,7 @@ import math
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,15 +25,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def read_sections(file: Path = PARAMS_FILE, **schemas: type[Section]) -> Any:
-    """Read and check the named sections of a parameter file.
+Sections = TypeVar("Sections", bound=Section)
+
+
+def read_sections(wanted: type[Sections], file: Path = PARAMS_FILE) -> Sections:
+    """Read and check some sections of a parameter file.
 
     Args:
-        file: a YAML file, one mapping a section.
-        schemas: the schema of each section wanted, by the section's name.
+        wanted: a class with one field per section: the section's name, and its schema as the type.
+        file: a YAML file, one mapping per section.
 
     Returns:
-        A namespace with one attribute a section, each an instance of its schema.
+        An instance of `wanted`.
 
     Raises:
         InputError: the file cannot be read, or a section or key is unknown, missing, of the wrong
@@ -43,7 +45,8 @@ def read_sections(file: Path = PARAMS_FILE, **schemas: type[Section]) -> Any:
     document = read_document(file)
     faults: list[str] = []
     sections: dict[str, Section] = {}
-    for name, schema in schemas.items():
+    for name, field in wanted.model_fields.items():
+        schema: Any = field.annotation
         if name not in document:
             faults.append(f"{file}: section `{name}` is missing{nearest_name(name, document)}")
             continue
@@ -53,7 +56,7 @@ def read_sections(file: Path = PARAMS_FILE, **schemas: type[Section]) -> Any:
             faults += _describe(error, file, name, schema)
     if faults:
         raise InputError("\n".join(faults))
-    return SimpleNamespace(**sections)
+    return wanted.model_validate(sections)
 
 
 def read_document(file: Path) -> dict[str, Any]:
@@ -69,7 +72,9 @@ def read_document(file: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be parsed as YAML: {error}") from None
     if not isinstance(document, dict):
-        raise InputError(f"{file}: expected one mapping a section, found {type(document).__name__}")
+        raise InputError(
+            f"{file}: expected one mapping per section, found {type(document).__name__}"
+        )
     return document
 
 

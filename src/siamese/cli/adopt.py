@@ -21,7 +21,7 @@ from yaml import safe_load
 from siamese.base.data_params import NONE, DataParams
 from siamese.base.errors import InputError
 from siamese.base.files import new_file
-from siamese.base.params import PARAMS_FILE, read_document, read_sections
+from siamese.base.params import PARAMS_FILE, Section, read_document, read_sections
 from siamese.cli.fitting import CUT, cut_with_pairs, fitting
 from siamese.cli.schema import check_params
 from siamese.network.embedding import images_at_once
@@ -47,6 +47,13 @@ class Adopted:
     found: list[str]
     changes: dict[str, tuple[Any, Any]]
     notes: list[str]
+
+
+class DataSections(Section):
+    """The sections that say what the data set is."""
+
+    data: DataParams
+    prepare: PrepareParams
 
 
 def adopt(
@@ -86,7 +93,7 @@ def adopt(
         elif "group" not in listing.samples and split_by == "group":
             split_by = "sample"  # it was another data set that had groups
         changes = _set(document, {"prepare.split_by": split_by} | (wanted or {}), changes)
-        params = read_sections(save(), data=DataParams, prepare=PrepareParams)
+        params = read_sections(DataSections, save())
         prepare, cut = cut_with_pairs(
             listing.samples, listing.classes, params.data.novel_classes, params.prepare
         )

@@ -19,20 +19,25 @@ from siamese.pairs.pairs import PairsParams
 from siamese.preparation.splits import PrepareParams, check_novel
 from siamese.training.run import TrainParams, check_margin
 
-SECTIONS: dict[str, type[Section]] = {
-    "data": DataParams,
-    "prepare": PrepareParams,
-    "pairs": PairsParams,
-    "network": NetworkParams,
-    "compute": ComputeParams,
-    "train": TrainParams,
-    "embed": EmbedParams,
-    "floor": FloorParams,
-    "evaluate": EvaluateParams,
-}
+
+class Params(Section):
+    """Every section of `params.yaml`."""
+
+    data: DataParams
+    prepare: PrepareParams
+    pairs: PairsParams
+    network: NetworkParams
+    compute: ComputeParams
+    train: TrainParams
+    embed: EmbedParams
+    floor: FloorParams
+    evaluate: EvaluateParams
 
 
-def check_params(file: Path = PARAMS_FILE) -> Any:
+SECTIONS: dict[str, Any] = {name: field.annotation for name, field in Params.model_fields.items()}
+
+
+def check_params(file: Path = PARAMS_FILE) -> Params:
     """Check every section, that there is no other, and that they go together; return them all.
 
     Raises:
@@ -42,7 +47,7 @@ def check_params(file: Path = PARAMS_FILE) -> Any:
     for name in read_document(file):
         if name not in SECTIONS:
             raise InputError(f"{file}: unknown section `{name}`{nearest_name(name, SECTIONS)}")
-    params = read_sections(file, **SECTIONS)
+    params = read_sections(Params, file)
     check_novel(params.data.novel_classes, params.prepare.split_by)
     check_image_size(params.network.architecture, params.data.image_size)
     check_margin(params.train.margin, params.network.normalize)

@@ -2,25 +2,18 @@
 
 import math
 import textwrap
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")  # no screen is needed, nor touched where there is one
-
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from siamese.evaluation.class_table import confusion_counts
+from siamese.pictures.style import RIGHT, WRONG, plt, readable, save_figure
 
-RIGHT, WRONG = "#1a7f37", "#cf222e"
 MOST_NAMED = 60  # classes that a confusion picture has names and numbers for
-MOST_LETTERS = 30  # of the name of a class
 MOST_DRAWN = 1000  # classes that it is drawn for: there are no more pixels
 
 
@@ -204,36 +197,6 @@ def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) ->
     save_figure(figure, file)
 
 
-def draw_training(history: pd.DataFrame, file: Path) -> None:
-    """Draw how training went: distances of like and unlike pairs, and k-NN on validation.
-
-    Where no k-NN was measured on validation, the loss is drawn that was.
-
-    Args:
-        history: the content of `metrics/training.csv`.
-        file: PNG to write.
-    """
-    figure, (distances, accuracy) = plt.subplots(1, 2, figsize=(9, 3.2))
-    epochs = history["epoch"]
-    distances.plot(epochs, history["unlike_distance"], color=WRONG, label="unlike pairs")
-    distances.plot(epochs, history["like_distance"], color=RIGHT, label="like pairs")
-    distances.plot(epochs, history["spread"], color="grey", ls=":", label="spread")
-    distances.set_title("mean distance in training")
-    distances.set_ylim(bottom=0)
-    if "validation_knn" in history and history["validation_knn"].notna().any():
-        accuracy.plot(epochs, history["validation_knn"], color="black", label="k-NN on validation")
-        accuracy.set_title("top-1 on validation")
-    else:
-        accuracy.plot(epochs, history["validation_loss"], color="black")
-        accuracy.set_title("loss on validation")
-    for axes in (distances, accuracy):
-        axes.set_xlabel("epoch")
-        axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    distances.legend()
-    save_figure(figure, file)
-
-
 def _draw_rows(
     queries: np.ndarray,
     query_names: Sequence[str],
@@ -306,21 +269,3 @@ def _add_headline(figure: Figure, headline: str) -> None:
         title.set_text("\n".join(lines))
         width, height = figure.get_size_inches()
         figure.set_size_inches(width, height + 0.15 * (len(lines) - 1))
-
-
-def readable(name: str) -> str:
-    """Return the name of a class as Matplotlib is to have it, cut off where it is very long."""
-    if len(name) > MOST_LETTERS:
-        name = name[: MOST_LETTERS - 1] + "…"
-    return name.replace("_", " ").replace("$", r"\$")  # two of them would enclose mathematics
-
-
-def save_figure(figure: Figure, file: Path) -> None:
-    """Write a figure as PNG and close it."""
-    with warnings.catch_warnings():
-        # Matplotlib's own font, the same everywhere, lacks some scripts: it draws boxes for them.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        figure.tight_layout()
-        # Without the metadata, another release of Matplotlib may still give the same bytes.
-        figure.savefig(file, dpi=110, format="png", metadata={"Software": None})
-    plt.close(figure)

@@ -3,16 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")  # no screen is needed, nor touched where there is one
-
 import numpy as np
-from matplotlib import pyplot as plt
 
 from siamese.base.files import new_file
-from siamese.evaluation.pictures import readable, save_figure
 from siamese.gallery.gallery import Neighbour
+from siamese.pictures.style import plt, readable, save_figure
 
 COLUMNS = 5
 

@@ -1,0 +1,1 @@
+"""What all pictures of the pipeline share."""

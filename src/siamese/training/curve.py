@@ -1,0 +1,37 @@
+"""How training went, as a picture."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from siamese.pictures.style import RIGHT, WRONG, plt, save_figure
+
+
+def draw_curve(history: pd.DataFrame, file: Path) -> None:
+    """Draw how training went: distances of like and unlike pairs, and k-NN on validation.
+
+    Where no k-NN was measured on validation, the loss is drawn that was.
+
+    Args:
+        history: the content of `metrics/training.csv`.
+        file: PNG to write.
+    """
+    figure, (distances, accuracy) = plt.subplots(1, 2, figsize=(9, 3.2))
+    epochs = history["epoch"]
+    distances.plot(epochs, history["unlike_distance"], color=WRONG, label="unlike pairs")
+    distances.plot(epochs, history["like_distance"], color=RIGHT, label="like pairs")
+    distances.plot(epochs, history["spread"], color="grey", ls=":", label="spread")
+    distances.set_title("mean distance in training")
+    distances.set_ylim(bottom=0)
+    if "validation_knn" in history and history["validation_knn"].notna().any():
+        accuracy.plot(epochs, history["validation_knn"], color="black", label="k-NN on validation")
+        accuracy.set_title("top-1 on validation")
+    else:
+        accuracy.plot(epochs, history["validation_loss"], color="black")
+        accuracy.set_title("loss on validation")
+    for axes in (distances, accuracy):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    distances.legend()
+    save_figure(figure, file)
