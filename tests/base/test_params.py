@@ -127,7 +127,7 @@ def test_lists_every_fault_at_once(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("exmaple: {}", "section `example` is missing; did you mean `exmaple`?"),
-        ("- a list", "expected one mapping a section, found list"),
+        ("- a list", "expected one mapping per section, found list"),
         ("a: [", "cannot be parsed as YAML"),
         ("example: 3", "`example` is 3; input should be a valid dictionary"),
     ],

@@ -112,7 +112,7 @@ def test_an_error_changes_nothing(
     [
         (None, "no such file; run from the folder that holds"),
         ("data: [", "cannot be parsed as YAML"),
-        ("", "expected one mapping a section"),
+        ("", "expected one mapping per section"),
         ("data: 5", "key `data.name` is missing"),
     ],
 )

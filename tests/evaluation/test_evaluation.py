@@ -456,4 +456,5 @@ def test_the_stage_names_the_file_that_it_misses(tmp_path: Path) -> None:
     missing = "no such file; `dvc repro train` makes it\n"
     assert sentence() == f"evaluate: data/model/verification.json: {missing}"
     write_json(model / "verification.json", THRESHOLDS.to_json())
-    assert sentence() == f"evaluate: metrics/training.csv: {missing}"
+    missing = missing.replace("train", "pairs")
+    assert sentence() == f"evaluate: data/pairs/test.parquet: {missing}"
