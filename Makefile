@@ -1,4 +1,4 @@
-# What a person needs, each by one command. `make` or `make help` lists it.
+# One command per task. `make` or `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint types format repro show experiments seeds compare report \
         review bench bench-gallery bench-prepare study pins clean
@@ -6,9 +6,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# A stage runs whatever `python` stands first on the path: let it be the right one.
+# A stage runs the first `python` on the path: put the environment's first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# Another copy of CIFAR-100's archive, a path or a URL: make repro ARCHIVE=...
+# A copy of CIFAR-100's archive, a path or a URL: make repro ARCHIVE=...
 ifneq ($(ARCHIVE),)
 export SIAMESE_ARCHIVE := $(ARCHIVE)
 endif
@@ -16,10 +16,10 @@ endif
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## make .venv with everything pinned (again only when the pins have changed)
+setup: $(READY)  ## create .venv with pinned versions (again only if the pins have changed)
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed; $(PYTHON) is {sys.version.split()[0]}. Name another: make setup PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed; $(PYTHON) is {sys.version.split()[0]}. Choose another: make setup PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 ifneq ($(TORCH_INDEX),)
 	$(BIN)/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) -c constraints.txt torch torchvision
@@ -28,10 +28,10 @@ endif
 	$(BIN)/siamese check
 	@touch $@
 
-demo: $(READY)  ## run the whole pipeline on scikit-learn's digits, in demo/ (two minutes, no network)
+demo: $(READY)  ## run the whole pipeline on scikit-learn's digits, in demo/ (about a minute, no network)
 	@$(BIN)/siamese demo
 
-test: $(READY)  ## run the tests (minutes)
+test: $(READY)  ## run the tests (about nine minutes)
 	$(BIN)/python -m pytest
 
 test-all: test  ## run the tests, then the longer ones (up to forty minutes)
@@ -43,30 +43,30 @@ lint: $(READY)  ## check parameters, style and types
 	$(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory types
 
-types: $(READY)  ## check types alone
+types: $(READY)  ## check types only
 	$(BIN)/mypy src tests bench
 	MYPYPATH=stages:src $(BIN)/mypy stages
 
-format: $(READY)  ## lay the code out as `make lint` wants it
+format: $(READY)  ## format the code as `make lint` requires
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-repro: $(READY)  ## rebuild what is out of date: all of CIFAR-100 (make repro ARCHIVE=path-or-URL for a copy)
+repro: $(READY)  ## rebuild what is out of date, on CIFAR-100 (from a copy: make repro ARCHIVE=path-or-URL)
 	$(BIN)/siamese check
 	$(BIN)/dvc repro $(STAGE)
 
 show: $(READY)  ## print the figures beside the floors
 	@$(BIN)/siamese show
 
-experiments: $(READY)  ## list the experiments: what each changes, and its main figures
+experiments: $(READY)  ## list the experiments: what each changes, and its main figures (ALL=1: of all commits)
 	@$(BIN)/siamese experiments $(if $(ALL),--all)
 
-# A run of its own needs other initial weights, other batches and another augmentation. What is held
-# out for validation (prepare.seed) stays, as do the test images. SET: other parameters, with spaces.
+# An independent run needs other initial weights, batches and augmentation, so three seeds change. The
+# validation split (prepare.seed) and the test images stay. SET: other parameters, separated by spaces.
 SEEDS ?= 1 2 3
 SET ?=
 NAME ?= $(subst $() ,-,$(subst =,-,$(or $(strip $(SET)),default)))
-seeds: $(READY)  ## run a setting with several seeds, as a queue (make seeds SEEDS="1 2 3" SET="train.margin=0.5")
+seeds: $(READY)  ## run a setting with several seeds, in a queue (make seeds SEEDS="1 2 3" SET="train.margin=0.5")
 	@for seed in $(SEEDS); do \
 	  $(BIN)/dvc exp run --queue --name $(NAME)-s$$seed $(SET:%=-S %) \
 	    -S network.seed=$$seed -S pairs.seed=$$seed -S train.seed=$$seed || exit; \
@@ -74,37 +74,37 @@ seeds: $(READY)  ## run a setting with several seeds, as a queue (make seeds SEE
 	$(BIN)/dvc exp run --run-all --jobs 1
 	@$(BIN)/siamese experiments
 
-compare: $(READY)  ## is the difference real? (make compare BASE=main; HEAD=... instead of the workspace)
+compare: $(READY)  ## is the difference real? (make compare BASE=main; HEAD=... replaces the workspace)
 	@$(BIN)/siamese compare $(BASE) $(HEAD) $(if $(COMPARE_SEEDS),--seeds)
 
-report: $(READY)  ## write a comparison with curves and pictures into report/ (make report BASE=main)
+report: $(READY)  ## write a comparison with curves and pictures to report/ (make report BASE=main)
 	@$(BIN)/siamese report $(BASE) $(HEAD) $(if $(COMPARE_SEEDS),--seeds)
 
-review: $(READY)  ## rebuild the digits before and after a change, and report (make review BASE=origin/main)
+review: $(READY)  ## rebuild the digits before and after a change, and report the difference (make review BASE=origin/main)
 	@$(BIN)/siamese review $(BASE)
 
-bench: $(READY)  ## measure training speed beside its limit and pytorch-metric-learning (ten minutes)
+bench: $(READY)  ## compare training speed with its limit and with pytorch-metric-learning (ten minutes)
 	$(BIN)/dvc repro pairs
 	$(BIN)/python bench/speed.py
 
-bench-gallery: $(READY)  ## measure the gallery beside FAISS and scikit-learn, up to a million rows (twenty minutes, 2 GB of disk)
+bench-gallery: $(READY)  ## compare the gallery with FAISS and scikit-learn, up to a million rows (twenty minutes, 2 GB of disk)
 	$(BIN)/dvc repro embed
 	$(BIN)/python bench/gallery.py
 
 bench-prepare: $(READY)  ## measure how fast a folder of 10,000 JPEG files is prepared (five minutes)
 	$(BIN)/python bench/prepare.py
 
-# Chosen on validation, in the first queue.
+# The first queue chose these on validation.
 FINALISTS ?= default images-128 pml-contrastive pml-proxy-anchor cross-entropy
-study: $(READY)  ## compare settings and losses at a small budget, as queues of DVC experiments (two hours)
+study: $(READY)  ## compare settings and losses at a small budget, in queues of DVC experiments (two hours)
 	$(BIN)/dvc repro pairs
 	$(BIN)/python bench/study.py queue
 	$(BIN)/python bench/study.py queue --split test --seeds 1 2 3 --contestants $(FINALISTS)
 
-pins:  ## resolve the newest versions anew into constraints.txt
+pins:  ## write the newest versions of all dependencies to constraints.txt
 	rm -rf .venv-pins && $(PYTHON) -m venv .venv-pins
 	.venv-pins/bin/python -m pip install --quiet --upgrade setuptools '.[dev]'
-	# torch pins its own CUDA packages, other ones on each platform: leave them to it.
+	# torch pins its own CUDA packages, which differ by platform: leave them out.
 	.venv-pins/bin/python -m pip freeze --all --exclude siamese --exclude pip | grep -vE '^(nvidia-|cuda-|triton)' > constraints.txt
 	rm -rf .venv-pins
 

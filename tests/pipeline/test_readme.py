@@ -1,4 +1,4 @@
-"""The documentation's Python, as a reader would run it: in a place with a finished pipeline."""
+"""The documentation's Python and its first commands, as a reader would run them."""
 
 import os
 import re
@@ -15,20 +15,29 @@ from siamese.base.dataset import load_dataset
 from siamese.gallery.build import build
 from tests.support.workspace import ROOT, Workspace, new_workspace
 
-README = (ROOT / "README.md").read_text()
+README, OWN_IMAGES = ROOT / "README.md", ROOT / "docs/own-images.md"
+
+
+def section_of(file: Path, heading: str) -> str:
+    """Return the text below a heading of the second level, up to the next one."""
+    return file.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def blocks_of(text: str, language: str) -> list[str]:
+    """Return the content of the text's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
 
 BLOCKS = [
     pytest.param(block, id=f"{file.stem}-{number}")
-    for file in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    for number, block in enumerate(
-        re.findall(r"^```python\n(.*?)^```", file.read_text(), re.DOTALL | re.MULTILINE)
-    )
+    for file in [README, *sorted((ROOT / "docs").glob("*.md"))]
+    for number, block in enumerate(blocks_of(file.read_text(), "python"))
 ]
 
 
 @pytest.fixture(scope="module")
 def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the documentation takes for granted: `data/`, a gallery, `photo.png` and `other.png`."""
+    """What the documentation assumes: `data/`, a gallery, `photo.png` and `other.png`."""
     folder = tmp_path_factory.mktemp("readme")
     for name in ("model", "embeddings", "prepared"):
         shutil.copytree(finished.path / "data" / name, folder / "data" / name)
@@ -42,12 +51,11 @@ def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.mark.slow
-def test_from_a_folder_of_images_to_figures_as_the_readme_has_it(tmp_path: Path) -> None:
-    """The four commands and the folder they begin with, word for word, in the project's state."""
-    section = README.partition("## Your own images")[2].partition("\n## ")[0]
-    [python] = re.findall(r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
-    [bash] = re.findall(r"^```bash\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
-    assert len(bash.splitlines()) == 4
+def test_from_a_folder_of_images_to_figures(tmp_path: Path) -> None:
+    """The example's folder and commands, word for word, in the project's state."""
+    section = section_of(OWN_IMAGES, "An example to try")
+    [python] = blocks_of(section, "python")
+    [bash] = blocks_of(section, "bash")
     workspace = new_workspace(tmp_path / "repository")
     shutil.copyfile(ROOT / "params.yaml", workspace.path / "params.yaml")
     workspace.run(sys.executable, "-c", python)
@@ -55,6 +63,16 @@ def test_from_a_folder_of_images_to_figures_as_the_readme_has_it(tmp_path: Path)
     figures = re.findall(r"embedding, k = 20 +([\d.]+)%", output)
     assert len(figures) == 1
     assert float(figures[0]) > 95
+
+
+def test_the_readme_has_the_commands_of_the_example_without_its_options() -> None:
+    [readme] = blocks_of(section_of(README, "Your own images"), "bash")
+    [example] = blocks_of(section_of(OWN_IMAGES, "An example to try"), "bash")
+    commands = [line.partition("#")[0].strip() for line in readme.splitlines()]
+    assert len(commands) == 4
+    options = " --image-size 16 --no-mirror"
+    assert example.count(options) == 1
+    assert commands == example.replace(options, "").splitlines()
 
 
 def test_the_documentation_has_python() -> None:
