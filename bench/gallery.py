@@ -287,7 +287,7 @@ class OurGallery(Contestant):
         dimensions = np.load(vectors, mmap_mode="r").shape[1]
         table = GalleryTable.replace(folder / "gallery", dimensions, self._rows(vectors))
         if self.uses_index:
-            from siamese.gallery.index import build_index
+            from siamese.gallery.vector_index import build_index
 
             build_index(Searcher(table))
 
@@ -301,7 +301,7 @@ class OurGallery(Contestant):
 
     @staticmethod
     def _rows(vectors: Path) -> Iterator[Any]:
-        from siamese.gallery.table import Rows
+        from siamese.gallery.rows import Rows
 
         mapped = np.load(vectors, mmap_mode="r")
         with vectors.open("rb") as stream:  # not by the map, whose pages would count as memory

@@ -12,14 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese.base.errors import InputError
-from siamese.gallery.table import (
-    ENROLLED,
-    GalleryTable,
-    Rows,
-    enrolled_number,
-    one_of,
-    writing,
-)
+from siamese.gallery.rows import FIRST_ENROLLED, Rows, enrolled_number
+from siamese.gallery.table import GalleryTable, one_of, writing
 
 
 def rows(*numbers: int, dim: int = 2, label: str = "cat") -> Rows:
@@ -161,7 +155,7 @@ def test_a_number_tells_images_and_labels_apart(
         np.frombuffer(content[:12], np.uint8).reshape(2, 2, 3) for content in (pixels, other_pixels)
     )
     number = enrolled_number(one, label)
-    assert ENROLLED <= number < 2**63
+    assert FIRST_ENROLLED <= number < 2**63
     assert number == enrolled_number(one.copy(order="F"), label)
     is_same = pixels == other_pixels[:12] and label == other_label
     assert (number == enrolled_number(other, other_label)) == is_same

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siamese.gallery.table import GalleryTable, Rows, writing
+from siamese.gallery.rows import Rows
+from siamese.gallery.table import GalleryTable, writing
 from tests.support.workspace import ROOT
 
 # Writes rows of its own, a commit each, as `enroll` does.
 WRITER = """
 import sys
 import numpy as np
-from siamese.gallery.table import GalleryTable, Rows, writing
+from siamese.gallery.rows import Rows
+from siamese.gallery.table import GalleryTable, writing
 address, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -34,7 +36,8 @@ for number in range(first, first + count):
 BUILDER = """
 import sys
 import numpy as np
-from siamese.gallery.table import GalleryTable, Rows, writing
+from siamese.gallery.rows import Rows
+from siamese.gallery.table import GalleryTable, writing
 address, generations = sys.argv[1], int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -53,7 +56,8 @@ for generation in range(1, generations + 1):
 SLOW_BUILDER = """
 import sys, time
 import numpy as np
-from siamese.gallery.table import GalleryTable, Rows, writing
+from siamese.gallery.rows import Rows
+from siamese.gallery.table import GalleryTable, writing
 print("ready", flush=True)
 sys.stdin.readline()
 def rows():

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from siamese.base.errors import InputError
 from siamese.gallery import search as gallery_search
-from siamese.gallery.index import build_index, index_of
+from siamese.gallery.rows import Rows
 from siamese.gallery.search import MOST_CANDIDATES, Searcher, rounding_error
-from siamese.gallery.table import GalleryTable, Rows
+from siamese.gallery.table import GalleryTable
+from siamese.gallery.vector_index import build_index
 from siamese.measures.knn import nearest
 
 # Each example replaces the gallery of the one before, as a build does.
@@ -147,11 +148,11 @@ def test_the_index_finds_nearly_all_and_says_how_much(tmp_path: Path) -> None:
     searcher = table_of(tmp_path / "gallery", np.arange(20_000), vectors)
     queries = vectors[:40] + np.float32(0.01)
     right, distances = searcher.nearest(queries, 10)
-    assert index_of(searcher.table) is None
+    assert searcher.table.index is None
     np.testing.assert_array_equal(searcher.nearest(queries, 10, exact=False)[0], right)
 
     info = build_index(searcher)
-    assert info == index_of(GalleryTable.open(tmp_path / "gallery"))
+    assert info == GalleryTable.open(tmp_path / "gallery").index
     assert info.recall >= 0.99
     found, by_index = searcher.nearest(queries, 10, exact=False)
     hits = np.mean([len({*one} & {*other}) / 10 for one, other in zip(found, right, strict=True)])
@@ -165,7 +166,7 @@ def test_the_index_finds_nearly_all_and_says_how_much(tmp_path: Path) -> None:
     assert searcher.nearest(queries[:1], 1, exact=False)[0] == new  # not in the index yet
     searcher.table.tidy()
     assert searcher.nearest(queries[:1], 1, exact=False)[0] == new
-    assert index_of(searcher.table) == info
+    assert searcher.table.index == info
 
 
 def test_recall_is_measured_and_not_hoped_for(tmp_path: Path) -> None:
