@@ -12,17 +12,17 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from siamese.base.dataset import Classes, Dataset
 from siamese.base.errors import InputError
-from siamese.cli.adopt import adopt
+from siamese.base.params import read_sections
+from siamese.cli.adoption import DataSections, adopt
 from siamese.cli.fitting import cut_with_pairs, fitting
 from siamese.cli.main import main
 from siamese.cli.schema import check_params
 from siamese.pairs.pairs import PairsParams, draw_fixed, draw_training
 from siamese.preparation.splits import check_splits
-from tests.preparation.test_folder import draw
-from tests.preparation.test_splits import params
 from tests.support.workspace import ROOT
 
 
@@ -30,8 +30,10 @@ from tests.support.workspace import ROOT
 def workspace(tmp_path: Path) -> Path:
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
     for label, count in (("cat", 12), ("owl", 30), ("bat", 8)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(count):
-            draw(tmp_path / "photos" / label / f"{number}.png", number)
+            image = Image.new("RGB", (6, 4), (number, 0, 100))
+            image.save(tmp_path / "photos" / label / f"{number}.png")
     return tmp_path
 
 
@@ -173,7 +175,7 @@ def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> No
         return [note for note in notes if "can be opened" in note]
 
     [note] = unopened()
-    assert "none of the images looked at can be opened, 0-a.png for one" in note
+    assert "none of the images that were tried can be opened, for example 0-a.png" in note
     header = struct.pack(">II5B", 20_000, 20_000, 8, 2, 0, 0, 0)  # a decompression bomb
     chunk = b"IHDR" + header
     for file in files:
@@ -184,6 +186,23 @@ def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> No
             + struct.pack(">I", zlib.crc32(chunk))
         )
     assert len(unopened()) == 1
+
+
+def test_what_fits_cifar100_is_what_params_yaml_says() -> None:
+    """The reference data set reduces no default: `fitting` repeats them, and they must agree."""
+    counts = {"train": 450, "validation": 50, "test": 100}
+    samples = pd.DataFrame(
+        [
+            {"split": split, "fine": fine}
+            for split, count in counts.items()
+            for fine in range(100)
+            for _ in range(count)
+        ]
+    )
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for name, value in fitting(samples).items():
+        section, key = name.split(".")
+        assert value == content[section][key], name
 
 
 @pytest.mark.parametrize(
@@ -257,7 +276,7 @@ def test_shares_are_raised_only_where_data_is_scarce(workspace: Path) -> None:
     assert shares(50, 6)[0] == {"prepare.test", "prepare.validation"}
     eleven_writers = [str(number % 11) for number in range(240)]
     assert shares(4, 60, group=eleven_writers)[0] == {"prepare.validation"}
-    with pytest.raises(InputError, match="no pair of one class; add images: a class takes six"):
+    with pytest.raises(InputError, match="no pair of one class; add images: a class needs six"):
         shares(50, 4)
     before = yaml.safe_load((workspace / "params.yaml").read_text())
     assert before["prepare"]["validation"] == 0.1
@@ -309,8 +328,10 @@ def draw_what_is_set(counts: list[int], novel: int, split_by: str, seed: int) ->
         }
     )
     classes = Classes(tuple(map(str, range(len(counts)))))
+    asked_for = {"split_by": split_by, "seed": seed}
+    prepare = read_sections(DataSections, ROOT / "params.yaml").prepare.model_copy(update=asked_for)
     try:
-        _, cut = cut_with_pairs(samples, classes, novel, params(split_by=split_by, seed=seed))
+        _, cut = cut_with_pairs(samples, classes, novel, prepare)
         cut = cut.reset_index(drop=True)
         check_splits(cut, classes, split_by)
         found = fitting(cut)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from siamese.cli.adopt import adopt
+from siamese.cli.adoption import adopt
 from tests.support.workspace import Workspace, new_workspace
 
 pytestmark = pytest.mark.slow

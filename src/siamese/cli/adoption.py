@@ -1,7 +1,7 @@
-"""Setting `params.yaml` to a data set of one's own, by a look at which files there are.
+"""Setting `params.yaml` to the user's own data set, which is listed and split for that.
 
-The pairs that can be drawn depend on how many images there are of how many classes: see
-`siamese.cli.fitting`. Comments stay.
+The pairs that can be drawn depend on how many images each class has: see `siamese.cli.fitting`.
+Comments in the file stay.
 """
 
 import shutil
@@ -28,8 +28,8 @@ from siamese.network.embedding import images_at_once
 from siamese.preparation.folder import Listing, check_place, list_images, untracked_note
 from siamese.preparation.splits import PrepareParams, check_splits
 
-FEW_PAIRS = 100  # are worth a note
-OPENED = 50  # images whose size is looked at
+FEW_PAIRS = 100  # fewer are worth a note
+OPENED = 50  # images that are opened to see their size
 
 Changes = dict[str, Any]
 
@@ -40,7 +40,7 @@ class Adopted:
 
     Attributes:
         found: sentences on the data.
-        changes: by dotted name of a parameter its old and its new value.
+        changes: old and new value of each changed parameter, by dotted name.
         notes: sentences on what is worth knowing.
     """
 
@@ -71,8 +71,8 @@ def adopt(
         workspace: the folder that holds `params.yaml`.
 
     Raises:
-        InputError: the images cannot be listed or split, or lie where the pipeline cannot have
-            them. Nothing is changed then.
+        InputError: the images cannot be listed or split, or lie where the pipeline cannot use
+            them. The file is then unchanged.
     """
     path, images = _within(path, workspace), _within(images or Path(NONE), workspace)
     notes: list[str] = []
@@ -91,7 +91,7 @@ def adopt(
         if "group" in listing.samples and not has_splits:
             split_by = "group"
         elif "group" not in listing.samples and split_by == "group":
-            split_by = "sample"  # it was another data set that had groups
+            split_by = "sample"  # set for an earlier data set, which had groups
         changes = _set(document, {"prepare.split_by": split_by} | (wanted or {}), changes)
         params = read_sections(DataSections, save())
         prepare, cut = cut_with_pairs(
@@ -112,23 +112,23 @@ def adopt(
     if sides := _sides(listing):
         width, height = np.median(sides, axis=0).astype(int)
         found.append(
-            f"{width} x {height} pixels by the median of {len(sides)} looked at, to be brought to"
-            f" {size}"
+            f"{width} x {height} pixels (median of {len(sides)} images), to be resized to {size}"
         )
     else:
         notes.append(
-            f"note: none of the images looked at can be opened, {listing.samples['file'].iloc[0]}"
-            f" for one{'; is data.images right?' if images != Path(NONE) else ''}"
+            "note: none of the images that were tried can be opened, for example"
+            f" {listing.samples['file'].iloc[0]}"
+            f"{'; is data.images right?' if images != Path(NONE) else ''}"
         )
     return Adopted(found, changes, notes)
 
 
 @contextmanager
 def _rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
-    """Yield the content of a parameter file, and what writes it to a file beside, for a check.
+    """Yield the content of a parameter file, and a function that writes it to a file to check.
 
-    The last one written takes the file's place if the block succeeds; it keeps the file's ends of
-    lines and its permissions.
+    If the block succeeds, the file written last replaces the original, with its line ends and its
+    permissions.
     """
     read_document(file)  # says what is wrong with it, if anything is
     yaml = YAML()
@@ -150,7 +150,7 @@ def _rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
 
 
 def _notes(params: Any, wanted: Changes) -> list[str]:
-    """Return sentences on what the parameters mean for the data, but for what was asked for."""
+    """Return sentences on what the parameters mean for the data, except those asked for."""
     notes = []
     for split in CUT:
         if (n_pairs := getattr(params.pairs, split)) < FEW_PAIRS:
@@ -161,8 +161,8 @@ def _notes(params: Any, wanted: Changes) -> list[str]:
     if "network.mirror" not in wanted and (params.train.augment.flip or params.network.mirror):
         notes.append(
             "note: mirror images count as the same thing (train.augment.flip, network.mirror);"
-            " `--no-mirror` sets both to false, for writing, signs and whatever else has a left and"
-            " a right"
+            " `--no-mirror` sets both to false, for writing, signs and anything else that has a"
+            " left and a right"
         )
     return notes
 
@@ -174,7 +174,7 @@ def _within(path: Path, workspace: Path) -> Path:
 
 
 def _section(document: Any, name: str) -> dict[str, Any]:
-    """Return the part of a parameter file that has a parameter, given by dotted name."""
+    """Return the mapping that holds a parameter, given by dotted name."""
     content = document
     *sections, key = name.split(".")
     for section in sections:
@@ -198,7 +198,7 @@ def _set(
         if isinstance(value, list) and isinstance(old, list):
             old[:] = value  # in place: it stays on one line, if it was
         elif isinstance(value, str) and safe_load(value) != value:
-            # Stages read by the rules of YAML 1.1, where `yes` without quotes is no text.
+            # Stages read YAML 1.1, where `yes` without quotes is not text.
             content[key] = SingleQuotedScalarString(value)
         else:
             content[key] = value
@@ -222,7 +222,7 @@ def _described(path: Path, listing: Listing) -> str:
 
 
 def _sides(listing: Listing) -> list[tuple[int, int]]:
-    """Return width and height of some of the images, as far as they can be opened."""
+    """Return width and height of some of the images, of those that can be opened."""
     chosen = np.unique(np.linspace(0, len(listing.samples) - 1, OPENED).round().astype(int))
     sides = []
     for name in listing.samples["file"].iloc[chosen]:
