@@ -1,4 +1,4 @@
-"""Building the gallery: from files that belong together, again, after training, and killed."""
+"""Building the gallery: from matching files, a second time, after training, and when killed."""
 
 import shutil
 import subprocess
@@ -26,38 +26,37 @@ def content(address: Path | str) -> list[dict]:
     return table.read(columns).sort_by("number").to_pylist()
 
 
-def test_rows_are_the_pipelines(finished: Workspace, tmp_path: Path) -> None:
-    built = build_gallery(finished, tmp_path / "g")
-    assert (built.changed, built.pipeline, built.enrolled) == (True, 1437, 0)
-    rows = content(tmp_path / "g")
+def test_rows_are_the_pipelines(finished: Workspace, built: Path) -> None:
+    rows = content(built)
     embeddings = load_embeddings(finished.path / "data/embeddings/gallery.parquet")
     assert [row["number"] for row in rows] == embeddings.samples.tolist()
     vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
     np.testing.assert_array_equal(vectors, embeddings.vectors)
     assert [row["label"] for row in rows] == [str(label) for label in embeddings.fine]
     assert {row["superclass"] for row in rows} == {None}
+    assert {row["source"] for row in rows} == {"pipeline"}
 
 
-def test_the_same_embeddings_again_change_nothing(finished: Workspace, tmp_path: Path) -> None:
-    first = build_gallery(finished, tmp_path / "g")
-    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "g").rglob("*.lance")}
-    second = build_gallery(finished, tmp_path / "g")
-    assert second == Built(False, 1437, 0, False, first.novelty_distance)
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "g").rglob("*.lance")} == files
+def test_the_same_embeddings_again_change_nothing(finished: Workspace, gallery: Gallery) -> None:
+    address, distance = Path(gallery.table.address), gallery.novelty_distance
+    assert distance is not None
+    files = {file: file.stat().st_mtime_ns for file in address.rglob("*.lance")}
+    assert build_gallery(finished, address) == Built(False, 1437, 0, False, distance)
+    assert {file: file.stat().st_mtime_ns for file in address.rglob("*.lance")} == files
 
 
-def test_enrolled_rows_are_taken_over(finished: Workspace, gallery: Gallery, model: Model) -> None:
+def test_a_build_keeps_enrolled_rows(finished: Workspace, gallery: Gallery, model: Model) -> None:
     gallery.enroll(noise_images(model, 3), "noise")
     before = content(gallery.table.address)
-    # Anything that makes it build anew.
+    # Any other file makes it build again.
     built = build_gallery(
-        finished, Path(gallery.table.address), embeddings_file=copied(finished, gallery)
+        finished, gallery.table.address, embeddings_file=rewritten(finished, gallery)
     )
-    assert (built.changed, built.enrolled, built.embedded_again) == (True, 3, False)
+    assert built == Built(True, 1437, 3, False, built.novelty_distance)
     assert content(gallery.table.address) == before
 
 
-def copied(finished: Workspace, gallery: Gallery) -> Path:
+def rewritten(finished: Workspace, gallery: Gallery) -> Path:
     """Write the same embeddings as other bytes."""
     import pyarrow.parquet as pq
 
@@ -81,7 +80,7 @@ def test_after_training_what_was_enrolled_is_embedded_again(
     save_embeddings(type(old)(old.samples, old.fine, old.coarse, vectors), tmp_path / "e.parquet")
     built = build_gallery(
         finished,
-        Path(gallery.table.address),
+        gallery.table.address,
         model_folder=folder,
         embeddings_file=tmp_path / "e.parquet",
     )
@@ -159,12 +158,12 @@ def test_a_build_killed_at_any_moment_leaves_the_old_gallery_whole(
         Gallery.open(address, model).classify(noise_images(model, 1))
         return now == old
 
-    # The moment between the first row and the last is short: it may take several tries to meet it.
+    # The moment between the first row and the last is short: hitting it may take several tries.
     assert any(is_old_after(0) for _ in range(20))
     for delay in (0, 0.003, 0.006, 0.01, 0.1):
         is_old_after(delay)
 
-    # What a killed one left behind is gone after the next, but for what readers may have open.
+    # The next build removes what a killed one left, except what readers may have open.
     shutil.rmtree(address)
     shutil.copytree(kept, address)
     left_behind = address / "gallery.lance/data/left-behind.lance"

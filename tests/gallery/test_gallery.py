@@ -104,7 +104,7 @@ def test_an_image_far_from_everything_is_called_so(
     gallery = Gallery.open(built, model)
     limit = gallery.novelty_distance
     assert limit is not None
-    vectors = load_embeddings_of_far_and_near(gallery, limit)
+    vectors = near_and_far(gallery, limit)
     near, far = gallery.classify_embeddings(vectors, k=5)
     assert not near.is_novel
     assert near.label == near.votes[0].label
@@ -114,7 +114,7 @@ def test_an_image_far_from_everything_is_called_so(
     assert (near.novelty_distance, far.novelty_distance) == (limit, limit)
 
 
-def load_embeddings_of_far_and_near(gallery: Gallery, limit: float) -> np.ndarray:
+def near_and_far(gallery: Gallery, limit: float) -> np.ndarray:
     """Return two points, just nearer and just farther than the limit from the nearest row."""
     [rows] = gallery.table.rows("number = 0")
     numbers, vectors = next(iter(gallery._searcher._pieces()))
@@ -186,7 +186,7 @@ def test_info_says_what_is_there(gallery: Gallery, model: Model, dataset: Datase
     assert info.index is None
     files = [file for file in Path(gallery.table.address).rglob("*") if file.is_file()]
     assert info.bytes == sum(file.stat().st_size for file in files)
-    vectors = load_all(gallery)
+    vectors = pipeline_vectors(gallery)
     splits = dataset.samples["split"].to_numpy()
     held_out = vectors[splits[: len(vectors)] == "validation"]
     known = vectors[splits[: len(vectors)] == "train"]
@@ -197,7 +197,7 @@ def test_info_says_what_is_there(gallery: Gallery, model: Model, dataset: Datase
     assert info.novelty_distance == pytest.approx(gaps[within - 1], rel=1e-9)
 
 
-def load_all(gallery: Gallery) -> np.ndarray:
+def pipeline_vectors(gallery: Gallery) -> np.ndarray:
     """Return the pipeline's vectors; of the digits, gallery samples come before test samples."""
     table = gallery.table.lookup(np.arange(1437), ["vector"])
     return np.array(table["vector"].to_pylist(), dtype=np.float32)
@@ -223,7 +223,7 @@ def test_a_gallery_of_another_model_is_refused(
         Gallery.open(gallery.table.address, other)
     with pytest.raises(InputError, match="was opened without a model"):
         Gallery.open(gallery.table.address).classify(noise_images(model, 1))
-    # Made anew by the other one while this one was looking elsewhere.
+    # Another model rebuilds the gallery after this one has opened it.
     gallery.table.replace(gallery.table.address, 32, [], {"model": "other"})
     with pytest.raises(InputError, match="another model made this gallery"):
         gallery.enroll(noise_images(model, 1), "late")
