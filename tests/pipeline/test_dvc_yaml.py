@@ -1,68 +1,16 @@
 """dvc.yaml against the code: a stage depends on what it imports and on the parameters it reads."""
 
 import ast
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from siamese.cli.schema import SECTIONS
+from tests.support.imports import imported_files, modules
+from tests.support.workspace import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-
-
-def imported_files(file: Path) -> set[Path]:
-    """Return every file of the project that runs when `file` is imported, and itself.
-
-    What only type checkers import is left out, and so is what `siamese` imports when one of its
-    public names is used: a stage uses none of these.
-    """
-    found: set[Path] = set()
-    waiting = [file]
-    while waiting:
-        current = waiting.pop()
-        if current in found:
-            continue
-        found.add(current)
-        for node in executed(ast.parse(current.read_text())):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{current}: relative imports would be missed here"
-                assert node.module != "siamese", f"{current}: import from the module itself"
-                names = [node.module or ""]
-                names += [f"{node.module}.{alias.name}" for alias in node.names]
-            for name in names:
-                waiting += project_files(name)
-    return found
-
-
-def executed(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk over a tree without the blocks under `if TYPE_CHECKING`."""
-    yield node
-    children: Iterable[ast.AST] = ast.iter_child_nodes(node)
-    if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
-        children = node.orelse
-    for child in children:
-        yield from executed(child)
-
-
-def project_files(module: str) -> list[Path]:
-    """Return the file of a module and of the packages around it, if they are the project's."""
-    parts = module.split(".")
-    candidates = [ROOT / "stages" / f"{module}.py"] if len(parts) == 1 else []
-    for length in range(1, len(parts) + 1):
-        path = ROOT / "src" / Path(*parts[:length])
-        candidates += [path.with_suffix(".py"), path / "__init__.py"]
-    return [candidate for candidate in candidates if candidate.is_file()]
-
-
-def modules(path: Path) -> set[Path]:
-    """Return a module, or all modules of a package."""
-    return set(path.rglob("*.py")) if path.is_dir() else {path}
 
 
 def read_parameters(file: Path) -> set[str]:

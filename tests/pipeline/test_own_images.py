@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from siamese.base.dataset import load_dataset
 from siamese.cli.adoption import adopt
-from tests.pipeline.test_pipeline import metrics, stages_changed, stages_run
+from tests.support.pipeline_output import metrics, stages_changed, stages_run
 from tests.support.workspace import Workspace, new_workspace
 
 SMALL = {

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from siamese.embeddings.embedding_file import load_embeddings
+from tests.support.pipeline_output import metrics, stages_changed, stages_run
 from tests.support.workspace import Workspace
 
 EXPECTED_FILES = [
@@ -40,19 +41,6 @@ EXPECTED_FILES = [
     "metrics/distances.csv",
     "metrics/roc.csv",
 ]
-
-
-def stages_run(output: str) -> set[str]:
-    return set(re.findall(r"Running stage '(\w+)'", output))
-
-
-def stages_changed(status: str) -> set[str]:
-    """The stages that `dvc status` lists: unindented, with a colon."""
-    return set(re.findall(r"^(\w+):$", status, flags=re.MULTILINE))
-
-
-def metrics(workspace: Workspace, name: str) -> dict:
-    return json.loads((workspace.path / "metrics" / f"{name}.json").read_text())
 
 
 def test_writes_the_files_that_others_rely_on(finished: Workspace) -> None:

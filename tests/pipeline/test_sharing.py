@@ -8,7 +8,7 @@ from siamese.cli.review import rebuild_both
 from siamese.comparison.comparison import compare
 from siamese.comparison.report import as_html
 from siamese.comparison.revisions import find_revision
-from tests.pipeline.test_pipeline import stages_run
+from tests.support.pipeline_output import stages_run
 from tests.support.workspace import Workspace
 
 RESULTS = ("data/model/model.safetensors", "data/embeddings/queries.parquet", "data/raw/images.npy")
