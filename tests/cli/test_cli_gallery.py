@@ -215,7 +215,7 @@ def test_a_class_that_can_only_be_outvoted_is_named(
 
 def test_a_gallery_of_enrolled_rows_alone(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["enroll", "pictures", "--gallery", "mine"]) == 1
-    assert "mine: no gallery is there; `siamese gallery build`" in capsys.readouterr().err
+    assert "mine: there is no gallery; `siamese gallery build`" in capsys.readouterr().err
     assert main(["enroll", "pictures", "--gallery", "mine", "--new"]) == 0
     picture = min(map(str, Path("pictures").glob("*/*.png")))
     capsys.readouterr()

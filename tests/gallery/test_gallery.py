@@ -211,7 +211,7 @@ def test_an_empty_gallery_is_filled_by_enrolment_alone(model: Model, tmp_path: P
     answers = gallery.classify(noise_images(model, 2), k=1)
     assert [answer.label for answer in answers] == ["a", "b"]
     assert gallery.info().novelty_distance is None
-    with pytest.raises(InputError, match="a gallery is there already"):
+    with pytest.raises(InputError, match="there is a gallery already"):
         Gallery.create(tmp_path / "own", model)
 
 

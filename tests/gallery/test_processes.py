@@ -88,13 +88,13 @@ while True:
     assert (vectors == float(generation)).all(), generation
     numbers, _ = Searcher(table).nearest(np.full((1, 4), float(generation), np.float32), 3)
     assert numbers.tolist() == [[0, 1, 2]], numbers
-    enrolled = table.table.count_rows("source = 'enrolled'")
+    enrolled = table.lance.count_rows("source = 'enrolled'")
     assert enrolled >= most, "a row that was there has gone"
     most = enrolled
     assert len(held) == 300  # what was opened first is still there, as it was
     assert (np.array(held.read(["vector"])["vector"].to_pylist()) == 0).all()
     seen.add(generation)
-    if table.table.count_rows("label = 'stop'"):
+    if table.lance.count_rows("label = 'stop'"):
         print(json.dumps({"generations": len(seen)}), flush=True)
         break
 """

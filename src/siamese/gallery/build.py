@@ -88,7 +88,7 @@ def build(
     with writing(address):
         old = GalleryTable.find(address)
         if old is not None and identity.items() <= old.metadata.items():
-            enrolled = old.table.count_rows(IS_ENROLLED)
+            enrolled = old.lance.count_rows(IS_ENROLLED)
             distance = float(old.metadata["novelty_distance"])
             _index(old)  # an earlier build may have been killed before this
             return Built(False, len(old) - enrolled, enrolled, False, distance)
@@ -99,7 +99,7 @@ def build(
         embeddings, dataset = load_embeddings(embeddings_file), load_dataset(prepared)
         _check(embeddings, embeddings_file, dataset, prepared, model)
         distance = _novelty_distance(embeddings, dataset, novelty_share)
-        enrolled = 0 if old is None else old.table.count_rows(IS_ENROLLED)
+        enrolled = 0 if old is None else old.lance.count_rows(IS_ENROLLED)
         is_other_model = old is not None and old.metadata.get("model") != identity["model"]
         total = len(embeddings.samples) + enrolled
         with tqdm(total=total, desc="gallery", unit="row", disable=None) as bar:

@@ -78,7 +78,7 @@ class Gallery:
         """
         with writing(address):
             if GalleryTable.find(address) is not None:
-                raise InputError(f"{address}: a gallery is there already; open it")
+                raise InputError(f"{address}: there is a gallery already; open it")
             metadata = {"model": model_hash(model)}
             table = GalleryTable.replace(address, model.params.embedding_dim, [], metadata)
         return cls(table, model)
@@ -233,7 +233,7 @@ class Gallery:
         with writing(self.table.address):
             self.refresh()
             removed = self.table.delete(f"{matching} AND {IS_ENROLLED}")
-            left = 0 if removed else self.table.table.count_rows(matching)
+            left = 0 if removed else self.table.lance.count_rows(matching)
         if left:
             raise InputError(
                 f"{name} {value!r}: {left} rows, all from the pipeline, where the next build would"

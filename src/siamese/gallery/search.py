@@ -151,7 +151,7 @@ class Searcher:
         """
         # Several queries go in as a list: LanceDB then says which query each row belongs to.
         asked = queries[0] if len(queries) == 1 else list(queries)
-        query: Any = self.table.table.search(asked, vector_column_name="vector")
+        query: Any = self.table.lance.search(asked, vector_column_name="vector")
         query = query.distance_type("l2")  # LanceDB returns its square
         query = query.bypass_vector_index() if probes is None else query.nprobes(probes)
         found = query.select(["number", "vector", "_distance"]).limit(wanted).to_arrow()

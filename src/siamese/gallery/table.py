@@ -63,11 +63,12 @@ class GalleryTable:
 
     Attributes:
         address: a folder, or any address that LanceDB takes, such as `s3://bucket/gallery`.
+        lance: LanceDB's own table.
     """
 
-    def __init__(self, address: str, table: "Table") -> None:
+    def __init__(self, address: str, lance: "Table") -> None:
         self.address = address
-        self.table = table
+        self.lance = lance
 
     @classmethod
     def open(cls, address: Path | str) -> Self:
@@ -79,7 +80,7 @@ class GalleryTable:
         address = str(address)
         found = cls.find(address)
         if found is None:
-            raise InputError(f"{address}: no gallery is there; `siamese gallery build` makes one")
+            raise InputError(f"{address}: there is no gallery; `siamese gallery build` makes one")
         return found
 
     @classmethod
@@ -156,22 +157,22 @@ class GalleryTable:
 
     def __len__(self) -> int:
         """Count the rows."""
-        return self.table.count_rows()
+        return self.lance.count_rows()
 
     @property
     def dimensions(self) -> int:
         """D, of the vectors."""
-        return self.table.schema.field("vector").type.list_size
+        return self.lance.schema.field("vector").type.list_size
 
     @property
     def version(self) -> int:
         """The number of the commit that this process sees."""
-        return self.table.version
+        return self.lance.version
 
     @property
     def metadata(self) -> dict[str, str]:
         """What was given to `replace`, and `format`."""
-        stored = self.table.schema.metadata or {}
+        stored = self.lance.schema.metadata or {}
         return {
             key.decode().removeprefix(PREFIX): value.decode()
             for key, value in stored.items()
@@ -180,17 +181,17 @@ class GalleryTable:
 
     def refresh(self) -> None:
         """See the newest version, with what other processes have written."""
-        self.table.checkout_latest()
+        self.lance.checkout_latest()
 
     @property
     def index(self) -> IndexInfo | None:
         """The index that searches may use; None while there is none."""
-        stored = (self.table.schema.field("vector").metadata or {}).get(INDEX_KEY.encode())
+        stored = (self.lance.schema.field("vector").metadata or {}).get(INDEX_KEY.encode())
         return None if stored is None else IndexInfo(**json.loads(stored))
 
     def set_index(self, info: IndexInfo) -> None:
         """Tell searches that the table has an index; the last step of building one."""
-        self.table.update_field_metadata(
+        self.lance.update_field_metadata(
             {"path": "vector", "metadata": {INDEX_KEY: json.dumps(asdict(info))}}
         )
 
@@ -215,9 +216,9 @@ class GalleryTable:
                 new.append(position)
         if not new:
             return 0
-        batch = rows.to_batch(self.table.schema).take(pa.array(new))
+        batch = rows.to_batch(self.lance.schema).take(pa.array(new))
         # By number, so that nothing is added twice even if another machine wrote in between.
-        merge = self.table.merge_insert("number").when_not_matched_insert_all()
+        merge = self.lance.merge_insert("number").when_not_matched_insert_all()
         done = merge.execute(pa.Table.from_batches([batch]))
         return done.num_inserted_rows
 
@@ -226,10 +227,10 @@ class GalleryTable:
 
         Call it within `writing` where others may write too.
         """
-        if not self.table.count_rows(condition):
+        if not self.lance.count_rows(condition):
             return 0
         before = len(self)
-        self.table.delete(condition)
+        self.lance.delete(condition)
         return before - len(self)
 
     def numbers_among(self, numbers: np.ndarray) -> np.ndarray:
@@ -262,20 +263,20 @@ class GalleryTable:
         batches = list(self.batches(columns, condition))
         if batches:
             return pa.Table.from_batches(batches)
-        return pa.schema([self.table.schema.field(name) for name in columns]).empty_table()
+        return pa.schema([self.lance.schema.field(name) for name in columns]).empty_table()
 
     def batches(
         self, columns: Sequence[str], condition: str | None = None
     ) -> Iterator["pa.RecordBatch"]:
         """Read as `read` does, one batch of rows at a time."""
-        query = self.table.search()
+        query = self.lance.search()
         if condition is not None:
             query = query.where(condition)
         yield from query.select(list(columns)).to_batches()
 
     def rows(self, condition: str | None = None) -> Iterator[Rows]:
         """Read whole rows, one batch at a time, in no set order."""
-        for batch in self.batches(self.table.schema.names, condition):
+        for batch in self.batches(self.lance.schema.names, condition):
             yield Rows.from_batch(batch)
 
     def tidy(self) -> None:
@@ -285,11 +286,11 @@ class GalleryTable:
         """
         # A killed writer leaves files of no version. In a local folder nobody else can be writing.
         alone = local_folder(self.address) is not None
-        self.table.optimize(cleanup_older_than=KEEP_VERSIONS, delete_unverified=alone)
+        self.lance.optimize(cleanup_older_than=KEEP_VERSIONS, delete_unverified=alone)
 
     def is_in_pieces(self) -> bool:
         """Tell whether many small writes have left the rows in many small files."""
-        statistics: Any = self.table.stats()  # a dictionary, whatever its annotation says
+        statistics: Any = self.lance.stats()  # a dictionary, whatever its annotation says
         return statistics["fragment_stats"]["num_small_fragments"] > PIECES
 
 

@@ -37,7 +37,7 @@ def build_index(searcher: Searcher, seed: int = 0) -> IndexInfo:
     from lancedb.index import IvfFlat
 
     table = searcher.table
-    table.table.create_index("vector", config=IvfFlat(distance_type="l2"), name=NAME)
+    table.lance.create_index("vector", config=IvfFlat(distance_type="l2"), name=NAME)
     table.refresh()
     numbers, vectors = _drawn_rows(table, seed)
     right = _others(searcher.nearest(vectors, K + 1)[0], numbers)
