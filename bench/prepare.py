@@ -53,13 +53,13 @@ def main() -> None:
                 assert isinstance(image, np.ndarray)
             seconds[name].append(time.perf_counter() - started)
         with tempfile.TemporaryDirectory(dir=".bench") as target:
-            params = check_params().prepare
+            params = check_params()
             started = time.perf_counter()
             source = FolderImages(list_images(folder))
-            prepare(source, Path(target), params, image_size=options.size)
+            prepare(source, Path(target), params.prepare, image_size=options.size)
             seconds["prepare"].append(time.perf_counter() - started)
             started = time.perf_counter()
-            find_near_duplicates(load_dataset(Path(target)), params.near_duplicate)
+            find_near_duplicates(load_dataset(Path(target)), params.duplicates.threshold)
             near_duplicates.append(time.perf_counter() - started)
     found = {
         "machine": machine(),

@@ -8,8 +8,6 @@ from siamese.base.data_params import NONE, DataParams
 from siamese.base.dataset import load_dataset
 from siamese.base.files import new_folder
 from siamese.base.params import Section, read_sections
-from siamese.duplicates.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
-from siamese.duplicates.near_duplicates import FILE, find_near_duplicates, save_near_duplicates
 from siamese.preparation.folder import check_place, list_images, untracked_note
 from siamese.preparation.prepare import (
     LEFT_OUT,
@@ -36,7 +34,6 @@ def main() -> None:
     """Run the stage."""
     params = read_sections(Params)
     source = open_source(params)
-    threshold = params.prepare.near_duplicate
     with new_folder(PREPARED) as folder:
         prepared = prepare(
             source,
@@ -47,11 +44,6 @@ def main() -> None:
             novel_classes=params.data.novel_classes,
             unreadable=params.data.unreadable,
         )
-        dataset = load_dataset(folder)
-        found = find_near_duplicates(dataset, threshold)
-        save_near_duplicates(found, folder / FILE)
-        sheet = draw_duplicate_sheet(dataset.images, found, threshold)
-        save_duplicate_sheet(sheet, folder / "near_duplicates.png")
     for file, reason in prepared.left_out.head(LISTED).itertuples(index=False):
         print(f"left out: {file}: {reason}")
     for note in prepared.notes:
@@ -62,8 +54,7 @@ def main() -> None:
     counts = prepared.samples["split"].value_counts()
     print(
         f"prepare: {counts['train']:,} train, {counts['validation']:,} validation,"
-        f" {counts['test']:,} test; {identical_pairs(prepared.samples)} identical pairs,"
-        f" {found['near_duplicate'].sum():,} test images with a near-duplicate elsewhere"
+        f" {counts['test']:,} test; {identical_pairs(prepared.samples)} identical pairs"
     )
 
 

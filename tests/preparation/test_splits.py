@@ -20,7 +20,6 @@ def params(**changes: Any) -> PrepareParams:
         "test": 0.2,
         "validation": 0.1,
         "enrolled": 0.5,
-        "near_duplicate": 0.4,
         "seed": 0,
     }
     return PrepareParams(**(values | changes))

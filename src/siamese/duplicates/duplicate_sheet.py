@@ -1,6 +1,6 @@
 """A sheet of image pairs around the threshold for near-duplicates, for a person to judge it by.
 
-Drawn with Pillow alone: `prepare` need not load Matplotlib.
+Drawn with Pillow alone, so that the stage need not load Matplotlib.
 """
 
 from pathlib import Path

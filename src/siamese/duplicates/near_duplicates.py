@@ -26,20 +26,17 @@ The images are read a part at a time. What is kept of each is its `COMPONENTS` f
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from siamese.base.blocks import blocks
 from siamese.base.dataset import Dataset, ImageRows
-from siamese.base.errors import InputError
-from siamese.base.files import reading
-from siamese.base.parquet import read_frame
+from siamese.base.params import Section
 
-FILE = "near_duplicates.parquet"
 SIDE = 16  # pixels that images are averaged down to
 COMPONENTS = 96  # principal components compared
 RIVAL = 10  # the nearest is measured by the one that has so many before it
@@ -56,6 +53,12 @@ GALLERY_AT_ONCE = 2**16
 # Compared with the whole gallery at once: so many queries, fewer if they have more similarities.
 QUERIES_AT_ONCE = 250
 SIMILARITIES_AT_ONCE = 2**24
+
+
+class DuplicatesParams(Section):
+    """What counts as a near-duplicate."""
+
+    threshold: float = Field(ge=0, le=1)
 
 
 # One thread: sums are then rounded alike whatever the number of cores. And on a busy machine two
@@ -102,34 +105,6 @@ def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
             "near_duplicate": ratio <= threshold,
         }
     )
-
-
-def save_near_duplicates(found: pd.DataFrame, file: Path) -> None:
-    """Write what `find_near_duplicates` returned; equal tables give equal bytes."""
-    found.to_parquet(file, index=False)
-
-
-def read_near_duplicates(file: Path, queries: np.ndarray) -> np.ndarray:
-    """Read which queries have a near-duplicate in the gallery.
-
-    Args:
-        file: `near_duplicates.parquet` of the prepared data.
-        queries: the sample numbers of the queries, int64 `[Q]` ascending.
-
-    Returns:
-        bool `[Q]`.
-
-    Raises:
-        InputError: the file is missing or damaged, or its samples are not the queries.
-    """
-    with reading(file, "prepare"):
-        found = read_frame(file, ["sample", "near_duplicate"])
-    if not np.array_equal(found["sample"].to_numpy(), queries):
-        raise InputError(
-            f"{file}: its {len(found)} samples are not the {len(queries)} queries; it does not"
-            " belong to these embeddings: run `dvc repro evaluate`, which brings both up to date"
-        )
-    return found["near_duplicate"].to_numpy(dtype=bool)
 
 
 def _whitened(gallery: ImageRows) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,10 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 # What the pipeline writes; DVC removes these folders before it runs a stage.
-OUTPUTS = ("raw", "prepared", "pairs", "model", "embeddings", "pictures", "gallery", "downloads")
+OUTPUTS = (
+    *("raw", "prepared", "duplicates", "pairs", "model", "embeddings", "pictures"),
+    *("gallery", "downloads"),
+)
 
 
 @dataclass(frozen=True)

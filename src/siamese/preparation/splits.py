@@ -45,13 +45,12 @@ class TooSmallShare(InputError):
 
 
 class PrepareParams(Section):
-    """How the splits are cut, and what counts as a near-duplicate."""
+    """How the splits are cut."""
 
     split_by: Literal["sample", "group", "class"]
     test: float = Field(gt=0, le=0.9)
     validation: float = Field(gt=0, le=0.5)
     enrolled: float = Field(gt=0, lt=1)
-    near_duplicate: float = Field(ge=0, le=1)
     seed: int = Field(ge=0, lt=2**32)
 
 
