@@ -4,7 +4,7 @@ import workspace
 
 from pathlib import Path
 
-from siamese.base.data_params import NONE, DataParams
+from siamese.base.data_params import NO_PATH, DataParams
 from siamese.base.dataset import load_dataset
 from siamese.base.files import new_folder
 from siamese.base.params import Section, read_sections
@@ -63,7 +63,7 @@ def open_source(params: Params) -> Source:
     if params.data.name != "folder":
         return RawImages(load_dataset(Path("data/raw")))
     places = {"data.path": params.data.path}
-    if params.data.images != NONE:
+    if params.data.images != NO_PATH:
         places["data.images"] = params.data.images
     for key, place in places.items():
         check_place(Path(place), key, workspace.ROOT)

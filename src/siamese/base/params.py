@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -106,7 +106,10 @@ def _describe(error: ValidationError, file: Path, name: str, schema: type[Sectio
 def _group(schema: Any, path: Iterable[int | str]) -> type[Section]:
     """Follow the names of nested groups down to the schema of the innermost."""
     for name in path:
-        schema = schema.model_fields[name].annotation
+        if get_origin(schema) is dict:
+            schema = get_args(schema)[1]  # of the values; the names are free
+        else:
+            schema = schema.model_fields[name].annotation
     return schema
 
 

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 from yaml import safe_load
 
-from siamese.base.data_params import NONE, DataParams
+from siamese.base.data_params import NO_PATH, DataParams
 from siamese.base.errors import InputError
 from siamese.base.files import new_file
 from siamese.base.params import PARAMS_FILE, Section, read_document, read_sections
@@ -74,14 +74,14 @@ def adopt(
         InputError: the images cannot be listed or split, or lie where the pipeline cannot have
             them. Nothing is changed then.
     """
-    path, images = _within(path, workspace), _within(images or Path(NONE), workspace)
+    path, images = _within(path, workspace), _within(images or Path(NO_PATH), workspace)
     notes: list[str] = []
-    places = {"data.path": path} | ({} if images == Path(NONE) else {"data.images": images})
+    places = {"data.path": path} | ({} if images == Path(NO_PATH) else {"data.images": images})
     for key, place in places.items():
         check_place(place, key, workspace)
         if note := untracked_note(place, key, workspace):
             notes.append(note)
-    listing = list_images(workspace / path, None if images == Path(NONE) else workspace / images)
+    listing = list_images(workspace / path, None if images == Path(NO_PATH) else workspace / images)
     has_splits = bool(listing.samples["split"].notna().all())
     values = {"data.name": "folder", "data.path": str(path), "data.images": str(images)}
     file = workspace / PARAMS_FILE
@@ -118,7 +118,7 @@ def adopt(
     else:
         notes.append(
             f"note: none of the images looked at can be opened, {listing.samples['file'].iloc[0]}"
-            f" for one{'; is data.images right?' if images != Path(NONE) else ''}"
+            f" for one{'; is data.images right?' if images != Path(NO_PATH) else ''}"
         )
     return Adopted(found, changes, notes)
 

@@ -18,6 +18,7 @@ from siamese.network.embedding import EmbedParams
 from siamese.network.siamese_network import NetworkParams, check_image_size
 from siamese.pairs.pairs import PairsParams
 from siamese.preparation.splits import PrepareParams, check_novel
+from siamese.sources.registry import check_names
 from siamese.training.run import TrainParams, check_margin
 
 
@@ -50,6 +51,7 @@ def check_params(file: Path = PARAMS_FILE) -> Params:
         if name not in SECTIONS:
             raise InputError(f"{file}: unknown section `{name}`{nearest_name(name, SECTIONS)}")
     params = read_sections(Params, file)
+    check_names(params.data.name, params.data.archives)
     check_novel(params.data.novel_classes, params.prepare.split_by)
     check_image_size(params.network.architecture, params.data.image_size)
     check_margin(params.train.margin, params.network.normalize)

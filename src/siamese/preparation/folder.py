@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from siamese.base.data_params import NONE
+from siamese.base.data_params import NO_PATH
 from siamese.base.dataset import SPLITS, Classes
 from siamese.base.errors import InputError
 from siamese.base.params import nearest_name
@@ -79,7 +79,7 @@ def list_images(path: Path, images: Path | None = None) -> Listing:
             f"data.path: {path}: expected a folder of class folders, or a table whose name ends in"
             f" {' or '.join(TABLES)}"
         )
-    if images is None or images == Path(NONE):
+    if images is None or images == Path(NO_PATH):
         raise InputError(
             f"data.path is a table, {path}: set data.images to the folder that its file names start"
             f" from, {path.parent} perhaps; DVC watches that folder for changed images"
