@@ -138,7 +138,7 @@ def _append(stream: _Stream, partial: Path, size: int | None) -> None:
     label = partial.name.removeprefix(".").removesuffix(".partial")
     position = stream.start
     try:
-        file = partial.open("ab")
+        file = partial.open("ab", buffering=0)  # or closing it would fail once more
         file.truncate(position)
     except OSError as error:
         raise InputError(f"{partial}: cannot be written: {error.strerror}") from None
@@ -146,8 +146,9 @@ def _append(stream: _Stream, partial: Path, size: int | None) -> None:
     with file, bar:
         while chunk := stream.read(CHUNK):
             try:
-                file.write(chunk)
-                file.flush()
+                rest = memoryview(chunk)
+                while rest:  # a disk that is nearly full takes a part
+                    rest = rest[file.write(rest) :]
             except OSError as error:
                 raise InputError(f"{partial}: cannot be written: {error.strerror}") from None
             bar.update(len(chunk))
