@@ -24,7 +24,7 @@ from tqdm import tqdm
 from siamese.base.dataset import load_dataset
 from siamese.cli.schema import check_params
 from siamese.duplicates.near_duplicates import find_near_duplicates
-from siamese.images.images import iter_images
+from siamese.images.reading import iter_images
 from siamese.preparation.folder import list_images
 from siamese.preparation.prepare import FolderImages, prepare
 

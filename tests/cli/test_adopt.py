@@ -21,8 +21,8 @@ from siamese.cli.main import main
 from siamese.cli.schema import check_params
 from siamese.pairs.pairs import PairsParams, draw_fixed, draw_training
 from siamese.preparation.splits import check_splits
-from tests.preparation.test_folder import draw
-from tests.preparation.test_splits import params
+from tests.support.pictures import draw
+from tests.support.prepare_params import params
 from tests.support.workspace import ROOT
 
 

@@ -7,16 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from siamese.base.errors import InputError
-from siamese.images.images import is_picture
+from siamese.images.files import is_picture
 from siamese.preparation.folder import check_place, list_images, untracked_note
-
-
-def draw(file: Path, shade: int = 0, size: tuple[int, int] = (6, 4)) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (shade, 2 * shade, 100)).save(file)
+from tests.support.pictures import draw
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from siamese.base.errors import InputError
 from siamese.preparation.folder import list_images
 from siamese.preparation.prepare import FolderImages, RawImages, identical_pairs, prepare
 from siamese.preparation.splits import PrepareParams
-from tests.preparation.test_splits import params
+from tests.support.prepare_params import params
 
 TENTH = params()
 

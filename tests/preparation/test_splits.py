@@ -1,7 +1,6 @@
 """The splits: their promises on made-up tables, against plain loops."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,18 +10,8 @@ from hypothesis import strategies as st
 
 from siamese.base.dataset import Classes
 from siamese.base.errors import InputError
-from siamese.preparation.splits import PrepareParams, check_splits, cut_splits
-
-
-def params(**changes: Any) -> PrepareParams:
-    values: dict[str, Any] = {
-        "split_by": "sample",
-        "test": 0.2,
-        "validation": 0.1,
-        "enrolled": 0.5,
-        "seed": 0,
-    }
-    return PrepareParams(**(values | changes))
+from siamese.preparation.splits import check_splits, cut_splits
+from tests.support.prepare_params import params
 
 
 def table(

@@ -201,7 +201,7 @@ def _remove(options: argparse.Namespace) -> None:
 
 
 def _enroll(options: argparse.Namespace) -> int:
-    from siamese.images.images import find_images
+    from siamese.images.files import find_images
 
     files = find_images(options.paths)
     with _quick_imports():
@@ -245,7 +245,7 @@ def _outvoted(counts: Sequence["LabelCount"], enrolled: set[str]) -> str | None:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from siamese.images.images import find_images
+    from siamese.images.files import find_images
 
     files = find_images(options.paths)
     gallery, model = _open(options)
@@ -262,7 +262,7 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace) -> None:
-    from siamese.images.images import load_image
+    from siamese.images.reading import load_image
 
     gallery, model = _open(options)
     image = load_image(options.image, model.network.image_size, model.fit)
@@ -335,7 +335,7 @@ def _read(
     """
     from tqdm import tqdm
 
-    from siamese.images.images import load_images
+    from siamese.images.reading import load_images
 
     with tqdm(total=len(files), desc=label, unit="image", disable=None) as bar:
         for start in range(0, len(files), AT_ONCE):

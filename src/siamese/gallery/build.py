@@ -24,7 +24,7 @@ from siamese.gallery.index import INDEX_FROM, build_index, index_of
 from siamese.gallery.novelty import novelty_distance, novelty_distance_among
 from siamese.gallery.search import Searcher
 from siamese.gallery.table import GalleryTable, Rows, writing
-from siamese.images.images import fit_image
+from siamese.images.fit import fit_image
 
 if TYPE_CHECKING:  # torch takes a second or two
     from siamese.model.folder import Model

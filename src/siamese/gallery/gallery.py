@@ -4,7 +4,7 @@
     gallery = Gallery.open("data/gallery", model)
     [answer] = gallery.classify(["photo.png"])
 
-Images are given as files, or as uint8 `[N, size, size, 3]` that `siamese.images.images` made.
+Images are given as files, or as uint8 `[N, size, size, 3]` that `siamese.images.reading` made.
 Nothing heavy is imported before it is needed.
 """
 
@@ -468,7 +468,7 @@ def pixels_of(images: Images, model: "Model") -> np.ndarray:
     """
     if isinstance(images, np.ndarray):
         return images
-    from siamese.images.images import load_image
+    from siamese.images.reading import load_image
 
     size = model.network.image_size
     loaded = [load_image(file, size, model.fit) for file in images]

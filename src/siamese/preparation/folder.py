@@ -21,7 +21,7 @@ from siamese.base.dataset import SPLITS, Classes
 from siamese.base.errors import InputError
 from siamese.base.params import nearest_name
 from siamese.base.parquet import read_frame
-from siamese.images.images import IMAGE_SUFFIXES, is_picture, visible
+from siamese.images.files import IMAGE_SUFFIXES, is_picture, visible
 
 REQUIRED, OPTIONAL = ("file", "label"), ("split", "group", "coarse")
 TABLES = (".csv", ".parquet")

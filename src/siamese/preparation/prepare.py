@@ -18,7 +18,8 @@ from tqdm import tqdm
 from siamese.base.data_params import Fit
 from siamese.base.dataset import Classes, Dataset, save_tables
 from siamese.base.errors import InputError
-from siamese.images.images import fit_image, iter_images
+from siamese.images.fit import fit_image
+from siamese.images.reading import iter_images
 from siamese.preparation.folder import Listing
 from siamese.preparation.image_writer import ImageWriter
 from siamese.preparation.splits import PrepareParams, check_splits, cut_splits
@@ -108,7 +109,7 @@ def prepare(
             if a file had to be left out.
         params: the section `prepare`.
         image_size: height and width wanted, in pixels.
-        fit: what to do with images that are not square; see `siamese.images.images.fit_image`.
+        fit: what to do with images that are not square; see `siamese.images.fit.fit_image`.
         novel_classes: see `siamese.preparation.splits.cut_splits`.
         unreadable: what a file does that cannot be read.
 

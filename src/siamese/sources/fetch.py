@@ -197,8 +197,8 @@ def _response(url: str, offset: int) -> tuple[requests.Response, int, int | None
     response.raise_for_status()
     if response.status_code == 206:
         raise _UnusableError(f"the server answers with a part of the file ({content_range!r})")
-    length = response.headers.get("Content-Length")
-    return response, 0, int(length) if length else None
+    length = response.headers.get("Content-Length", "")
+    return response, 0, int(length) if length.isdigit() else None
 
 
 def _fault(file: Path, size: int | None, sha256: str | None) -> str | None:
