@@ -1,7 +1,6 @@
 """Listing folders and tables of images, with every fault that people make in them."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from siamese.base.errors import InputError
 from siamese.images.files import is_picture
-from siamese.preparation.folder import check_place, list_images, untracked_note
+from siamese.preparation.folder import list_images
 from tests.support.pictures import draw
 
 
@@ -233,43 +232,6 @@ def test_rows_with_more_fields_than_names_are_refused(tmp_path: Path, end: str) 
     table.write_text(f"file,label\na.png,owl{end}\nb.png,cat{end}\n")
     with pytest.raises(InputError, match="more fields than its first line has names"):
         list_images(table, tmp_path)
-
-
-def test_places_that_dvc_could_not_watch_are_refused(tmp_path: Path) -> None:
-    inside, outside = tmp_path / "work", tmp_path / "photos"
-    (inside / "photos").mkdir(parents=True)
-    outside.mkdir()
-    for allowed in (Path("photos"), Path("data/images"), outside, inside / "photos"):
-        check_place(allowed, "data.path", inside)
-    with pytest.raises(InputError, match=rf"leads out of the repository.*{outside}"):
-        check_place(Path("../photos"), "data.path", inside)
-    for forbidden in (".", "data", "data/raw", "data/raw/x", str(inside)):
-        with pytest.raises(InputError, match=r"is what the pipeline itself writes"):
-            check_place(Path(forbidden), "data.path", inside)
-
-
-def test_a_folder_that_nobody_tracks_is_noted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    path = Path("some/photos")
-    draw(tmp_path / path / "a/1.png")
-    assert untracked_note(path, "data.path", tmp_path) is None  # no repository at all
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    note = untracked_note(path, "data.path", tmp_path)
-    assert note is not None
-    assert "`dvc add some/photos`" in note
-    (tmp_path / "some/photos.dvc").touch()
-    assert untracked_note(path, "data.path", tmp_path) is None
-    (tmp_path / "some/photos.dvc").unlink()
-    subprocess.run(["git", "add", "some"], cwd=tmp_path, check=True)
-    assert untracked_note(path, "data.path", tmp_path) is None
-    note = untracked_note(tmp_path / path, "data.path", tmp_path / "elsewhere")
-    assert note is not None
-    assert "outside the repository" in note
-    note = untracked_note(tmp_path / path, "data.path", tmp_path)
-    assert note is not None
-    assert "an absolute path" in note
 
 
 def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The `data` section of `params.yaml`, apart from the code that fetches and decodes.
 
 Several stages read parts of this section, and should not run again because a decoder changed. So
-which names there are is checked elsewhere: by `siamese.sources.registry`.
+the names of data sets are checked elsewhere, by `siamese.sources.registry`.
 """
 
 from typing import Annotated, Literal, Self

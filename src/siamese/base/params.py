@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from siamese.base.errors import InputError
+from siamese.base.errors import InputError, no_such_file
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -68,7 +68,7 @@ def read_document(file: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{file}: no such file; run from the folder that holds dvc.yaml") from None
+        raise no_such_file(file, "run from the folder that holds dvc.yaml") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be parsed as YAML: {error}") from None
     if not isinstance(document, dict):

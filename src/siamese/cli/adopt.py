@@ -25,7 +25,8 @@ from siamese.base.params import PARAMS_FILE, Section, read_document, read_sectio
 from siamese.cli.fitting import CUT, cut_with_pairs, fitting
 from siamese.cli.schema import check_params
 from siamese.network.embedding import images_at_once
-from siamese.preparation.folder import Listing, check_place, list_images, untracked_note
+from siamese.preparation.folder import Listing, list_images
+from siamese.preparation.places import check_places
 from siamese.preparation.splits import PrepareParams, check_splits
 
 FEW_PAIRS = 100  # are worth a note
@@ -75,12 +76,7 @@ def adopt(
             them. Nothing is changed then.
     """
     path, images = _within(path, workspace), _within(images or Path(NO_PATH), workspace)
-    notes: list[str] = []
-    places = {"data.path": path} | ({} if images == Path(NO_PATH) else {"data.images": images})
-    for key, place in places.items():
-        check_place(place, key, workspace)
-        if note := untracked_note(place, key, workspace):
-            notes.append(note)
+    notes = check_places(path, images, workspace)
     listing = list_images(workspace / path, None if images == Path(NO_PATH) else workspace / images)
     has_splits = bool(listing.samples["split"].notna().all())
     values = {"data.name": "folder", "data.path": str(path), "data.images": str(images)}

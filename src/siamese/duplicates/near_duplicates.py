@@ -31,11 +31,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from siamese.base.blocks import blocks
 from siamese.base.dataset import Dataset, ImageRows
 from siamese.base.params import Section
+from siamese.base.progress import progress_bar
 
 SIDE = 16  # pixels that images are averaged down to
 COMPONENTS = 96  # principal components compared
@@ -75,7 +75,7 @@ def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
         threshold: the ratio up to which a pair counts as the same photograph, in [0, 1].
 
     Returns:
-        One row a query, ascending: `sample` (int64), `of` (int64, the most similar sample, of
+        One row per query, ascending: `sample` (int64), `of` (int64, the most similar sample, of
         equals the first), `similarity` and `ratio` (float32, four decimals) and `near_duplicate`
         (bool: the ratio is at most the threshold).
     """
@@ -85,8 +85,8 @@ def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
     of = np.zeros(len(queries), dtype=np.int64)
     similarity, rivals = np.zeros((2, len(queries)))
     at_once = min(QUERIES_AT_ONCE, max(1, SIMILARITIES_AT_ONCE // len(gallery)))
-    hide = None if len(queries) > QUERIES_AT_ONCE else True
-    with tqdm(total=len(queries), desc="near-duplicates", unit="image", disable=hide) as bar:
+    label = "near-duplicates" if len(queries) > QUERIES_AT_ONCE else None
+    with progress_bar(label, "image", total=len(queries)) as bar:
         for chunk in blocks(len(queries), at_once):
             small = _averaged(dataset.images_of(queries[chunk]))  # (q, S, S, 3)
             found = _similarities(small, whitening, features)  # (q, G)

@@ -8,7 +8,6 @@ the splits. Or a *table*, CSV or Parquet, with the columns `file` and `label`, a
 """
 
 import os
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,11 +32,6 @@ SPLIT_NAMES = {
     **dict.fromkeys(("val", "valid", "dev"), "validation"),
     "testing": "test",
 }
-# What the pipeline writes; DVC removes these folders before it runs a stage.
-OUTPUTS = (
-    *("raw", "prepared", "duplicates", "pairs", "model", "embeddings", "pictures"),
-    *("gallery", "downloads"),
-)
 
 
 @dataclass(frozen=True)
@@ -87,64 +81,6 @@ def list_images(path: Path, images: Path | None = None) -> Listing:
     if not images.is_dir():
         raise InputError(f"data.images: {images}: no such folder")
     return _table(path, images)
-
-
-def check_place(path: Path, key: str, workspace: Path) -> None:
-    """Refuse a place for images that DVC could not watch, or would empty.
-
-    Args:
-        path: as the parameter has it, relative to the workspace or absolute.
-        key: the parameter's name.
-        workspace: the folder that holds dvc.yaml.
-
-    Raises:
-        InputError: the path leads out of the workspace without being absolute, or is part of what
-            the pipeline writes, or holds it.
-    """
-    workspace, place = workspace.resolve(), (workspace / path).resolve()
-    if not path.is_absolute() and not place.is_relative_to(workspace):
-        raise InputError(
-            f"{key} is {path}, which leads out of the repository: a temporary copy, as `dvc exp run"
-            f" --temp` makes it, would look elsewhere. Write it as an absolute path, {place}; or"
-            " bring the folder into the repository and `dvc add` it, so that others have it too"
-        )
-    outputs = [workspace / "data" / name for name in OUTPUTS] + [workspace / "metrics"]
-    for output in outputs:
-        if place.is_relative_to(output) or output.is_relative_to(place):
-            raise InputError(
-                f"{key} is {path}, but {output.relative_to(workspace)} is what the pipeline itself"
-                " writes; move the images to a folder of their own, data/images perhaps"
-            )
-
-
-def untracked_note(path: Path, key: str, workspace: Path) -> str | None:
-    """Return a warning if a folder of the workspace is known neither to DVC nor to Git.
-
-    Args:
-        path: as the parameter has it.
-        key: the parameter's name.
-        workspace: the folder that holds dvc.yaml.
-    """
-    if path.is_absolute():
-        is_inside = path.resolve().is_relative_to(workspace.resolve())
-        where = "an absolute path" if is_inside else "outside the repository"
-        return (
-            f"note: {key} is {path}, {where}: this machine alone can run `prepare`. `dvc add` a"
-            " folder of the repository, and others can pull it"
-        )
-    if any((workspace / f"{place}.dvc").is_file() for place in (path, *path.parents)):
-        return None
-    command = ["git", "ls-files", "--cached", "--", str(path)]
-    try:
-        found = subprocess.run(command, cwd=workspace, capture_output=True, text=True)
-    except OSError:
-        return None
-    if found.returncode or found.stdout:  # not a Git repository, or Git has the folder
-        return None
-    return (
-        f"note: neither DVC nor Git tracks {path} ({key}): `dvc exp run --temp`, `--queue` and"
-        f" other machines will not find it; `dvc add {path}` makes it known"
-    )
 
 
 def _class_folders(path: Path) -> Listing:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from siamese.base.dataset import Classes, Dataset
-from siamese.base.errors import InputError
+from siamese.base.errors import InputError, no_such_file
 from siamese.sources.canonical import canonical_order
 from siamese.sources.plain_pickle import PickledArray, PickledDtype, read_pickle
 
@@ -58,7 +58,7 @@ def read_cifar100(archive: Path) -> Dataset:
             layout has.
     """
     if not archive.is_file():
-        raise InputError(f"{archive.resolve()}: no such file; expected CIFAR-100's archive")
+        raise no_such_file(archive.resolve(), "expected CIFAR-100's archive")
     try:
         members = _read_members(archive)
         classes = _classes(members.pop("meta"))
