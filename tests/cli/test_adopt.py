@@ -153,12 +153,12 @@ def test_a_table_with_groups_is_split_by_them(workspace: Path) -> None:
     assert not any("groups stand" in note for note in notes)
     chosen, notes = split_by(**{"prepare.split_by": "sample"})
     assert chosen == "sample"
-    assert any("groups stand in more than one split" in note for note in notes)
+    assert any("groups are in more than one split" in note for note in notes)
     table["split"] = np.where(np.arange(len(files)) % 3, "train", "test")
     table.to_csv(workspace / "table.csv", index=False)
     chosen, notes = split_by()
     assert chosen == "sample", "splits that are given are taken as they are"
-    assert any("groups stand in more than one split" in note for note in notes)
+    assert any("groups are in more than one split" in note for note in notes)
 
 
 def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> None:
@@ -263,7 +263,7 @@ def test_shares_are_raised_only_where_data_is_scarce(workspace: Path) -> None:
     assert before["prepare"]["validation"] == 0.1
     three_writers = [str(number % 3) for number in range(240)]
     assert shares(4, 60, group=three_writers)[0] == {"prepare.test", "prepare.validation"}
-    with pytest.raises(InputError, match=r"of groups there are 1; .* three at least"):
+    with pytest.raises(InputError, match=r"the number of groups is 1; .* at least three"):
         shares(4, 60, group=[str(number % 2) for number in range(240)])
 
 

@@ -50,10 +50,10 @@ class Dataset:
     Attributes:
         images: uint8 `[N, H, W, 3]`; memory-mapped, read-only, when it was loaded from disk.
         samples: one row per sample, in the order of `images`: `sample` (int64, 0…N-1), `split`
-            (str), `fine` (int64), `coarse` (Int64, null where there is none), `file` (str), and, once
-            prepared, `duplicate_of` (Int64, the first byte-identical sample or null). Where there
-            are groups, `group` (str). Where there are novel classes, which training never sees,
-            `enrolled` (bool): test samples of these classes that belong to the gallery.
+            (str), `fine` (int64), `coarse` (Int64, null where there is none), `file` (str), and,
+            once prepared, `duplicate_of` (Int64, the first byte-identical sample or null). Where
+            there are groups, `group` (str). Where there are novel classes, which training never
+            sees, `enrolled` (bool): test samples of these classes that belong to the gallery.
         classes: the names of the labels.
     """
 

@@ -63,7 +63,7 @@ def read_document(file: Path) -> dict[str, Any]:
     """Parse a parameter file into a mapping from section name to the section's raw content.
 
     Raises:
-        InputError: the file is missing, is no YAML, or is not a mapping.
+        InputError: the file is missing, or is not a mapping in YAML.
     """
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))

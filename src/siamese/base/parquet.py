@@ -23,7 +23,7 @@ def read_table(source: Path | bytes, columns: Sequence[str] | None = None) -> "p
 
     Raises:
         FileNotFoundError: there is no such file.
-        pyarrow.ArrowInvalid: it is no Parquet table, or damaged.
+        pyarrow.ArrowInvalid: it is damaged, or not a Parquet table.
     """
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile

@@ -1,4 +1,4 @@
-"""Progress bars, shown where somebody watches: on a terminal, and not in the log of a CI job."""
+"""Progress bars, shown on a terminal alone: a log of a CI job gets none."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ def progress_bar(
     """Return a progress bar: to iterate over, or to be used in `with` and updated by hand.
 
     Args:
-        label: what is being done; None shows no bar, whoever watches.
+        label: what is being done; None shows no bar.
         unit: what is counted, in the singular.
         items: what to iterate over.
         options: further ones of `tqdm`, such as `total`.

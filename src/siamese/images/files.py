@@ -11,17 +11,17 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".dib"}
     | {".tif", ".tiff", ".avif", ".jp2", ".j2k", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm"}
 )
+SUFFIX_LIST = ", ".join(sorted(IMAGE_SUFFIXES))
 
 
 def find_images(paths: Sequence[Path | str]) -> list[Path]:
     """List the picture files that a person means by some paths.
 
     Args:
-        paths: each a file, which is taken whatever its name; a folder, searched with all folders
-            in it; or a glob with `*`, `?`, `[…]` or `**`, which stands for the files and folders
-            that it matches. In folders and for globs, files count whose name ends in one of
-            `IMAGE_SUFFIXES`, in small letters or capitals; hidden ones, and links to folders inside
-            a folder, are passed over.
+        paths: each a file, of any name; a folder, searched with all folders in it; or a glob with
+            `*`, `?`, `[…]` or `**`, which stands for the files and folders that it matches. In
+            folders and for globs, only files whose name ends in one of `IMAGE_SUFFIXES` count, in
+            small letters or capitals; hidden ones, and links to folders inside a folder, do not.
 
     Returns:
         The files, sorted, none twice.
@@ -65,7 +65,7 @@ def visible(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def _find(path: Path | str) -> list[Path]:
-    """Return the files that one path stands for, one at least."""
+    """Return the files that one path stands for, at least one."""
     if Path(path).is_dir():
         files = list(images_in(Path(path)))
     elif os.path.lexists(path):
@@ -79,7 +79,7 @@ def _find(path: Path | str) -> list[Path]:
     if not files:
         raise InputError(
             f"{path}: no picture there; expected a file whose name ends in one of"
-            f" {', '.join(sorted(IMAGE_SUFFIXES))}, or give the file itself"
+            f" {SUFFIX_LIST}, or give the file itself"
         )
     return files
 

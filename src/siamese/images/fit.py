@@ -54,7 +54,7 @@ def fit_image(image: Image.Image, size: int, fit: Fit = "pad") -> np.ndarray:
         uint8 `[size, size, 3]`.
 
     Raises:
-        InputError: there is no such `fit`.
+        InputError: `fit` is unknown.
     """
     if fit not in get_args(Fit):
         raise InputError(f"fit is {fit!r}; expected `pad` or `crop`")

@@ -1,7 +1,7 @@
 """Making a data set ready for training: splits, image size, marked copies.
 
-Images are read, brought to size and written one after the other, so that there may be more of them
-than fit into memory.
+Images are read, brought to size and written one after the other, so that more of them than fit
+into memory can be prepared.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ class Prepared:
     """What `prepare` has done.
 
     Attributes:
-        samples: one row a sample.
+        samples: one row per sample.
         left_out: `file` and `reason` of those that could not be read.
         notes: sentences on what is worth knowing.
     """

@@ -20,7 +20,7 @@ from siamese.sources.canonical import canonical_order
 from siamese.sources.plain_pickle import PickledArray, PickledDtype, read_pickle
 
 TOP_FOLDER = "cifar-100-python"
-# The official members have 1.5 kB, 155 MB and 31 MB. More than this is no CIFAR-100.
+# The official members have 1.5 kB, 155 MB and 31 MB. Larger ones are not CIFAR-100.
 MAX_MEMBER = {"meta": 1 << 20, "train": 1 << 28, "test": 1 << 28}
 MAX_UNPACKED = 1 << 29
 MAX_MEMBERS = 1000
@@ -62,7 +62,7 @@ def read_cifar100(archive: Path) -> Dataset:
     try:
         members = _read_members(archive)
         classes = _classes(members.pop("meta"))
-        # Popped: the pickle of one split is given free before the next is decoded.
+        # Popped, so that the memory of one pickle is free before the next is decoded.
         parts = [_split(members.pop(split), split, classes) for split in ("train", "test")]
         samples = pd.concat([part.samples for part in parts], ignore_index=True)
         _check_hierarchy(samples, classes)
@@ -91,7 +91,7 @@ def _read_members(archive: Path) -> dict[str, bytes]:
                     if name in found:
                         raise InputError(f"it has two members `{TOP_FOLDER}/{name}`")
                     found[name] = tar.extractfile(member).read()
-            # To the end: only there does gzip's own checksum stand.
+            # To the end, where gzip's own checksum is.
             while stream.read(1 << 20):
                 pass
     except InputError:
