@@ -12,17 +12,17 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from siamese.base.dataset import Classes, Dataset
 from siamese.base.errors import InputError
-from siamese.base.params import read_sections
-from siamese.cli.adoption import DataSections, adopt
+from siamese.cli.adoption import adopt
 from siamese.cli.fitting import cut_with_pairs, fitting
 from siamese.cli.main import main
 from siamese.cli.schema import check_params
 from siamese.pairs.pairs import PairsParams, draw_fixed, draw_training
 from siamese.preparation.splits import check_splits
+from tests.support.pictures import draw
+from tests.support.prepare_params import params
 from tests.support.workspace import ROOT
 
 
@@ -30,10 +30,8 @@ from tests.support.workspace import ROOT
 def workspace(tmp_path: Path) -> Path:
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
     for label, count in (("cat", 12), ("owl", 30), ("bat", 8)):
-        (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(count):
-            image = Image.new("RGB", (6, 4), (number, 0, 100))
-            image.save(tmp_path / "photos" / label / f"{number}.png")
+            draw(tmp_path / "photos" / label / f"{number}.png", number)
     return tmp_path
 
 
@@ -155,12 +153,12 @@ def test_a_table_with_groups_is_split_by_them(workspace: Path) -> None:
     assert not any("groups stand" in note for note in notes)
     chosen, notes = split_by(**{"prepare.split_by": "sample"})
     assert chosen == "sample"
-    assert any("groups stand in more than one split" in note for note in notes)
+    assert any("groups are in more than one split" in note for note in notes)
     table["split"] = np.where(np.arange(len(files)) % 3, "train", "test")
     table.to_csv(workspace / "table.csv", index=False)
     chosen, notes = split_by()
     assert chosen == "sample", "splits that are given are taken as they are"
-    assert any("groups stand in more than one split" in note for note in notes)
+    assert any("groups are in more than one split" in note for note in notes)
 
 
 def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> None:
@@ -282,7 +280,7 @@ def test_shares_are_raised_only_where_data_is_scarce(workspace: Path) -> None:
     assert before["prepare"]["validation"] == 0.1
     three_writers = [str(number % 3) for number in range(240)]
     assert shares(4, 60, group=three_writers)[0] == {"prepare.test", "prepare.validation"}
-    with pytest.raises(InputError, match=r"of groups there are 1; .* three at least"):
+    with pytest.raises(InputError, match=r"the number of groups is 1; .* at least three"):
         shares(4, 60, group=[str(number % 2) for number in range(240)])
 
 
@@ -328,8 +326,7 @@ def draw_what_is_set(counts: list[int], novel: int, split_by: str, seed: int) ->
         }
     )
     classes = Classes(tuple(map(str, range(len(counts)))))
-    asked_for = {"split_by": split_by, "seed": seed}
-    prepare = read_sections(DataSections, ROOT / "params.yaml").prepare.model_copy(update=asked_for)
+    prepare = params(split_by=split_by, seed=seed)
     try:
         _, cut = cut_with_pairs(samples, classes, novel, prepare)
         cut = cut.reset_index(drop=True)

@@ -61,7 +61,7 @@ def test_show_lays_the_figures_beside_the_floors(
         line = next(line for line in output.splitlines() if label in line)
         assert f"{value:.2%}" in line
     assert str(finished.path / "data/pictures/neighbours.png") in output
-    assert str(finished.path / "data/prepared/near_duplicates.png") in output
+    assert str(finished.path / "data/duplicates/near_duplicates.png") in output
     details = json.loads((finished.path / "metrics/details.json").read_text())
     low, high = details["intervals"]["knn.k20"]
     headline = next(line for line in output.splitlines() if "embedding, k = 20 " in line)

@@ -21,7 +21,7 @@ SMALL = {
     "pairs": {"epochs": 1, "batches_per_epoch": 4},
     "evaluate": {"resamples": 100, "sheet_queries": 2, "sheet_neighbours": 2},
 }
-AFTER_PREPARE = {"pairs", "train", "embed", "floor", "evaluate"}
+AFTER_PREPARE = {"duplicates", "pairs", "train", "embed", "floor", "evaluate"}
 
 
 def digits_folder(folder: Path, n: int = 400) -> Path:

@@ -18,14 +18,15 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 from yaml import safe_load
 
-from siamese.base.data_params import NONE, DataParams
+from siamese.base.data_params import FOLDER, NO_PATH, DataParams
 from siamese.base.errors import InputError
 from siamese.base.files import new_file
 from siamese.base.params import PARAMS_FILE, Section, read_document, read_sections
 from siamese.cli.fitting import CUT, cut_with_pairs, fitting
 from siamese.cli.schema import check_params
 from siamese.network.embedding import images_at_once
-from siamese.preparation.folder import Listing, check_place, list_images, untracked_note
+from siamese.preparation.folder import Listing, list_images
+from siamese.preparation.places import check_places
 from siamese.preparation.splits import PrepareParams, check_splits
 
 FEW_PAIRS = 100  # fewer are worth a note
@@ -74,16 +75,11 @@ def adopt(
         InputError: the images cannot be listed or split, or lie where the pipeline cannot use
             them. The file is then unchanged.
     """
-    path, images = _within(path, workspace), _within(images or Path(NONE), workspace)
-    notes: list[str] = []
-    places = {"data.path": path} | ({} if images == Path(NONE) else {"data.images": images})
-    for key, place in places.items():
-        check_place(place, key, workspace)
-        if note := untracked_note(place, key, workspace):
-            notes.append(note)
-    listing = list_images(workspace / path, None if images == Path(NONE) else workspace / images)
+    path, images = _within(path, workspace), _within(images or Path(NO_PATH), workspace)
+    notes = check_places(path, images, workspace)
+    listing = list_images(workspace / path, None if images == Path(NO_PATH) else workspace / images)
     has_splits = bool(listing.samples["split"].notna().all())
-    values = {"data.name": "folder", "data.path": str(path), "data.images": str(images)}
+    values = {"data.name": FOLDER, "data.path": str(path), "data.images": str(images)}
     file = workspace / PARAMS_FILE
     with _rewriting(file) as (document, save):
         changes = _set(document, values, {})
@@ -118,7 +114,7 @@ def adopt(
         notes.append(
             "note: none of the images that were tried can be opened, for example"
             f" {listing.samples['file'].iloc[0]}"
-            f"{'; is data.images right?' if images != Path(NONE) else ''}"
+            f"{'; is data.images right?' if images != Path(NO_PATH) else ''}"
         )
     return Adopted(found, changes, notes)
 

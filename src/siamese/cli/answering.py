@@ -40,9 +40,10 @@ def read_images(
     """
     from tqdm import tqdm
 
-    from siamese.images.images import load_images
+    from siamese.base.progress import progress_bar
+    from siamese.images.reading import load_images
 
-    with tqdm(total=len(files), desc=label, unit="image", disable=None) as bar:
+    with progress_bar(label, "image", total=len(files)) as bar:
         for start in range(0, len(files), AT_ONCE):
             part = files[start : start + AT_ONCE]
             images, positions, errors = load_images(part, model.network.image_size, fit=model.fit)

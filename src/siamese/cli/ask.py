@@ -57,7 +57,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from siamese.images.images import find_images
+    from siamese.images.files import find_images
 
     files = find_images(options.paths)
     gallery, model = _open(options)
@@ -74,7 +74,7 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace) -> None:
-    from siamese.images.images import load_image
+    from siamese.images.reading import load_image
 
     gallery, model = _open(options)
     image = load_image(options.image, model.network.image_size, model.fit)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from siamese.base.errors import InputError
+from siamese.base.errors import InputError, no_such_file
 
 WORKSPACE = Path("demo")
 OVERRIDES = Path("demo.yaml")
@@ -57,7 +57,7 @@ def make_workspace(project: Path, target: Path) -> None:
     for name in COPIED:
         source, copy = project / name, target / name
         if not source.exists():
-            raise InputError(f"{source}: no such file; run from the project's folder")
+            raise no_such_file(source, "run from the project's folder")
         if source.is_dir():
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(

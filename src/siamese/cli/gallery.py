@@ -132,7 +132,7 @@ def _remove(options: argparse.Namespace) -> None:
 
 
 def _enroll(options: argparse.Namespace) -> int:
-    from siamese.images.images import find_images
+    from siamese.images.files import find_images
 
     files = find_images(options.paths)
     with quick_imports():

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from siamese.base.blocks import blocks
 from siamese.base.dataset import FILES, Dataset, load_dataset
 from siamese.base.errors import InputError
 from siamese.base.files import reading, sha256
+from siamese.base.progress import progress_bar
 from siamese.embeddings.embedding_file import Embeddings, load_embeddings
 from siamese.gallery.defaults import EMBEDDINGS, MODEL, NOVELTY_SHARE, PREPARED
 from siamese.gallery.model_hash import model_folder_hash
@@ -25,9 +25,11 @@ from siamese.gallery.rows import Rows
 from siamese.gallery.search import Searcher
 from siamese.gallery.table import IS_ENROLLED, GalleryTable, writing
 from siamese.gallery.vector_index import INDEX_FROM, build_index
-from siamese.images.images import fit_image
+from siamese.images.fit import fit_image
 
 if TYPE_CHECKING:  # torch takes a second or two
+    from tqdm import tqdm
+
     from siamese.model.folder import Model
 
 # Rows that are written at once.
@@ -102,7 +104,7 @@ def build(
         enrolled = 0 if old is None else old.lance.count_rows(IS_ENROLLED)
         is_other_model = old is not None and old.metadata.get("model") != identity["model"]
         total = len(embeddings.samples) + enrolled
-        with tqdm(total=total, desc="gallery", unit="row", disable=None) as bar:
+        with progress_bar("gallery", "row", total=total) as bar:
             table = GalleryTable.replace(
                 address,
                 model.params.embedding_dim,
@@ -126,7 +128,7 @@ def _rows(
     dataset: Dataset,
     old: GalleryTable | None,
     model: "Model | None",
-    bar: tqdm,
+    bar: "tqdm",
 ) -> Iterator[Rows]:
     """Yield the pipeline's rows, then the enrolled ones, embedded again if a model is given."""
     for rows in _pipeline_rows(embeddings, dataset):

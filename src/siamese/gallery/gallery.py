@@ -6,7 +6,7 @@
     [answer] = gallery.classify(["photo.png"])
 
 Images are given as files, or as uint8 `[N, size, size, 3]`, each made by
-`siamese.images.images.load_image`. Nothing heavy is imported before it is needed.
+`siamese.images.reading.load_image`. Nothing heavy is imported before it is needed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -371,7 +371,7 @@ def pixels_of(images: Images, model: "Model") -> np.ndarray:
     """
     if isinstance(images, np.ndarray):
         return images
-    from siamese.images.images import load_image
+    from siamese.images.reading import load_image
 
     size = model.network.image_size
     loaded = [load_image(file, size, model.fit) for file in images]

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from siamese.base.errors import InputError
+from siamese.base.errors import no_such_file
 
 if TYPE_CHECKING:  # torch takes a second or two
     from siamese.model.folder import Model
@@ -28,7 +28,7 @@ def model_folder_hash(folder: Path | str) -> str:
         try:
             digest.update(file.read_bytes())
         except FileNotFoundError:
-            raise InputError(f"{file}: no such file; is {folder} a model folder?") from None
+            raise no_such_file(file, f"is {folder} a model folder?") from None
     return digest.hexdigest()
 
 
