@@ -1,4 +1,4 @@
-"""How fast a trained model answers: the commands as whole processes, and a model that is loaded.
+"""How fast a trained model answers: as whole commands, and as a model that stays loaded.
 
     python bench/answering.py --workspace . --image photo.png
 
@@ -65,8 +65,7 @@ def loaded(image: Path, rounds: int) -> dict[str, Any]:
     sys.path.insert(0, str(SOURCE))
     import torch
 
-    from siamese.gallery.gallery import Gallery
-    from siamese.model.folder import load_model
+    from siamese import Gallery, load_model
     from siamese.network.embedding import embed_images
 
     model = load_model("data/model")

@@ -8,19 +8,19 @@ Contestants, all in their usual setting, on all cores:
 - gallery-index: the same with the index that it makes of large galleries; building it includes
   measuring its recall, and whether a batch is answered by it is the gallery's own choice;
 - faiss-flat: FAISS, exact, IndexFlatL2;
-- faiss-ivf: IndexIVFFlat with √rows lists, of which it looks at as few as give a recall of 0.99
+- faiss-ivf: IndexIVFFlat with √rows lists, of which it looks at as few as reach a recall of 0.99
   on queries that are not asked afterwards;
 - scikit-learn: NearestNeighbors, brute force.
 
 The gallery of the pipeline is cut to each number of rows, or grown to it: a further row is one of
-its embeddings moved at random, as far as a row and its nearest other are apart (in the median), and
-brought back to its length. Queries are the pipeline's: embeddings of test images.
+its embeddings, moved at random by the median distance of a row to its nearest other, and scaled
+back to its length. Queries are the pipeline's: embeddings of test images.
 
 Each contestant builds in a fresh process (from vectors in a file to what it needs on disk) and
-answers in another, and contestants take turns in rounds, so that whatever else the machine does
-meets all of them. `first_s` is the time from nothing but imported libraries to the first answer.
-Speeds are queries per second once a query, or a batch, has been asked before. Memory is the peak of
-the process, with Python and all libraries, up to the end of what is named. Recall is counted by
+answers in another. Contestants take turns in rounds, so that other work on the machine slows all of
+them. `first_s` is the time to the first answer when only the libraries are imported. Speeds are
+queries per second after a first query, or batch, that is not counted. Memory is the peak of the
+process, with Python and all libraries, up to the end of the named step. Recall is counted by
 distance, over the queries asked one by one: rows no farther than the tenth nearest are right.
 """
 
@@ -256,11 +256,11 @@ class Contestant:
     libraries: tuple[str, ...]
 
     def build(self, vectors: Path, folder: Path) -> None:
-        """Make in a folder, which is there, what `open` needs."""
+        """Make what `open` needs, in an existing folder."""
         raise NotImplementedError
 
     def tune(self, folder: Path, recall: Callable[[Answer], float]) -> None:
-        """Choose settings, if there are any to choose; that is not counted.
+        """Choose settings, if there are any to choose; this time is not counted.
 
         Args:
             folder: what `build` made.
@@ -287,7 +287,7 @@ class OurGallery(Contestant):
         dimensions = np.load(vectors, mmap_mode="r").shape[1]
         table = GalleryTable.replace(folder / "gallery", dimensions, self._rows(vectors))
         if self.uses_index:
-            from siamese.gallery.index import build_index
+            from siamese.gallery.vector_index import build_index
 
             build_index(Searcher(table))
 
@@ -301,7 +301,7 @@ class OurGallery(Contestant):
 
     @staticmethod
     def _rows(vectors: Path) -> Iterator[Any]:
-        from siamese.gallery.table import Rows
+        from siamese.gallery.rows import Rows
 
         mapped = np.load(vectors, mmap_mode="r")
         with vectors.open("rb") as stream:  # not by the map, whose pages would count as memory
@@ -408,7 +408,7 @@ CONTESTANTS: dict[str, Contestant] = {
 
 
 def measure_build(contestant: Contestant, case: Case) -> dict[str, float]:
-    """Return what building takes, once the libraries are there."""
+    """Return what building takes, once the libraries are imported."""
     for library in contestant.libraries:
         import_module(library)
     case.built.mkdir()
@@ -456,7 +456,7 @@ def measure_answers(contestant: Contestant, case: Case, seconds: float) -> dict[
 
 
 def time_each(answer: Answer, parts: list[np.ndarray], seconds: float) -> tuple[np.ndarray, float]:
-    """Ask part after part, until all are answered or the time is over.
+    """Ask part after part, until all are answered or the time is up.
 
     Returns:
         The rows found, int64 `[n, K]`, and queries per second, each call weighing the same.

@@ -24,9 +24,10 @@ from tqdm import tqdm
 from siamese.base.dataset import load_dataset
 from siamese.cli.schema import check_params
 from siamese.duplicates.near_duplicates import find_near_duplicates
-from siamese.images.images import iter_images
+from siamese.images.reading import iter_images
 from siamese.preparation.folder import list_images
-from siamese.preparation.prepare import FolderImages, prepare
+from siamese.preparation.labelled_images import FolderImages
+from siamese.preparation.prepare import prepare
 
 FOLDER, OUTPUT = Path(".bench/photos"), Path("bench/prepare.json")
 CLASSES = 100
@@ -53,13 +54,13 @@ def main() -> None:
                 assert isinstance(image, np.ndarray)
             seconds[name].append(time.perf_counter() - started)
         with tempfile.TemporaryDirectory(dir=".bench") as target:
-            params = check_params().prepare
+            params = check_params()
             started = time.perf_counter()
-            source = FolderImages(list_images(folder))
-            prepare(source, Path(target), params, image_size=options.size)
+            images = FolderImages(list_images(folder))
+            prepare(images, Path(target), params.prepare, image_size=options.size)
             seconds["prepare"].append(time.perf_counter() - started)
             started = time.perf_counter()
-            find_near_duplicates(load_dataset(Path(target)), params.near_duplicate)
+            find_near_duplicates(load_dataset(Path(target)), params.duplicates.threshold)
             near_duplicates.append(time.perf_counter() - started)
     found = {
         "machine": machine(),

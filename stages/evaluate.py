@@ -11,7 +11,7 @@ import pandas as pd
 from siamese.base.dataset import Dataset, load_dataset
 from siamese.base.files import new_file, new_folder, reading, write_json
 from siamese.base.params import Section, read_sections
-from siamese.duplicates.near_duplicates import FILE, read_near_duplicates
+from siamese.duplicates.near_duplicate_file import FILE, read_near_duplicates
 from siamese.embeddings.embedding_file import Embeddings, load_embeddings
 from siamese.evaluation.class_table import (
     CLASS_COLUMNS,
@@ -39,6 +39,7 @@ from siamese.measures.manifest import read_manifest
 from siamese.model.calibration import Calibration
 
 PREPARED, PAIRS, EMBEDDINGS = Path("data/prepared"), Path("data/pairs"), Path("data/embeddings")
+DUPLICATES = Path("data/duplicates")
 MODEL, METRICS, PICTURES = Path("data/model"), Path("metrics"), Path("data/pictures")
 CONFUSED = 10  # pairs of classes listed
 
@@ -55,7 +56,7 @@ def main() -> None:
     dataset = load_dataset(PREPARED)
     gallery = load_embeddings(EMBEDDINGS / "gallery.parquet")
     queries = load_embeddings(EMBEDDINGS / "queries.parquet")
-    near_duplicate = read_near_duplicates(PREPARED / FILE, queries.samples)
+    near_duplicate = read_near_duplicates(DUPLICATES / FILE, queries.samples)
     with reading(MODEL / "verification.json", "train") as file:
         thresholds = json.loads(file.read_text(encoding="utf-8"))
     evaluation = evaluate(

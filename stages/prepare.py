@@ -4,25 +4,14 @@ import workspace
 
 from pathlib import Path
 
-from siamese.base.data_params import NONE, DataParams
-from siamese.base.dataset import load_dataset
+from siamese.base.data_params import DataParams
 from siamese.base.files import new_folder
 from siamese.base.params import Section, read_sections
-from siamese.duplicates.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
-from siamese.duplicates.near_duplicates import FILE, find_near_duplicates, save_near_duplicates
-from siamese.preparation.folder import check_place, list_images, untracked_note
-from siamese.preparation.prepare import (
-    LEFT_OUT,
-    LISTED,
-    FolderImages,
-    RawImages,
-    Source,
-    identical_pairs,
-    prepare,
-)
+from siamese.preparation.labelled_images import open_images
+from siamese.preparation.prepare import prepare
 from siamese.preparation.splits import PrepareParams
 
-PREPARED = Path("data/prepared")
+RAW, PREPARED = Path("data/raw"), Path("data/prepared")
 
 
 class Params(Section):
@@ -35,11 +24,13 @@ class Params(Section):
 def main() -> None:
     """Run the stage."""
     params = read_sections(Params)
-    source = open_source(params)
-    threshold = params.prepare.near_duplicate
+    path, folder_of_table = Path(params.data.path), Path(params.data.images)
+    images = open_images(params.data.name, path, folder_of_table, raw=RAW, workspace=workspace.ROOT)
+    for note in images.notes:  # before the long work
+        print(note)
     with new_folder(PREPARED) as folder:
         prepared = prepare(
-            source,
+            images,
             folder,
             params.prepare,
             image_size=params.data.image_size,
@@ -47,41 +38,8 @@ def main() -> None:
             novel_classes=params.data.novel_classes,
             unreadable=params.data.unreadable,
         )
-        dataset = load_dataset(folder)
-        found = find_near_duplicates(dataset, threshold)
-        save_near_duplicates(found, folder / FILE)
-        sheet = draw_duplicate_sheet(dataset.images, found, threshold)
-        save_duplicate_sheet(sheet, folder / "near_duplicates.png")
-    for file, reason in prepared.left_out.head(LISTED).itertuples(index=False):
-        print(f"left out: {file}: {reason}")
-    for note in prepared.notes:
-        print(note)
-    if n_left_out := len(prepared.left_out):
-        files = "file" if n_left_out == 1 else "files"
-        print(f"{n_left_out:,} {files} left out, listed in {PREPARED / LEFT_OUT}")
-    counts = prepared.samples["split"].value_counts()
-    print(
-        f"prepare: {counts['train']:,} train, {counts['validation']:,} validation,"
-        f" {counts['test']:,} test; {identical_pairs(prepared.samples)} identical pairs,"
-        f" {found['near_duplicate'].sum():,} test images with a near-duplicate elsewhere"
-    )
-
-
-def open_source(params: Params) -> Source:
-    """Return where the images come from."""
-    if params.data.name != "folder":
-        return RawImages(load_dataset(Path("data/raw")))
-    places = {"data.path": params.data.path}
-    if params.data.images != NONE:
-        places["data.images"] = params.data.images
-    for key, place in places.items():
-        check_place(Path(place), key, workspace.ROOT)
-        if note := untracked_note(Path(place), key, workspace.ROOT):
-            print(note)
-    listing = list_images(Path(params.data.path), Path(params.data.images))
-    for note in listing.notes:
-        print(note)
-    return FolderImages(listing)
+    for line in prepared.summary():
+        print(line)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TIMINGS = ROOT / "logs" / "timings.csv"  # ignored by Git and DVC: outputs hold no clock readings
 NEEDED = (
-    *("aiohttp", "fsspec", "matplotlib", "numpy", "pandas", "PIL", "pyarrow", "pydantic"),
-    *("safetensors", "sklearn", "torch", "torchvision", "tqdm", "yaml"),
+    *("matplotlib", "numpy", "pandas", "PIL", "pyarrow", "pydantic", "requests", "safetensors"),
+    *("sklearn", "torch", "torchvision", "tqdm", "yaml"),
 )
 
 os.chdir(ROOT)

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from siamese.base.dataset import Classes, Dataset
 from siamese.base.errors import InputError
-from siamese.cli.adopt import adopt
+from siamese.cli.adoption import adopt
 from siamese.cli.fitting import cut_with_pairs, fitting
 from siamese.cli.main import main
 from siamese.cli.schema import check_params
 from siamese.pairs.pairs import PairsParams, draw_fixed, draw_training
 from siamese.preparation.splits import check_splits
-from tests.preparation.test_folder import draw
-from tests.preparation.test_splits import params
+from tests.support.pictures import draw
+from tests.support.prepare_params import params
 from tests.support.workspace import ROOT
 
 
@@ -153,12 +153,12 @@ def test_a_table_with_groups_is_split_by_them(workspace: Path) -> None:
     assert not any("groups stand" in note for note in notes)
     chosen, notes = split_by(**{"prepare.split_by": "sample"})
     assert chosen == "sample"
-    assert any("groups stand in more than one split" in note for note in notes)
+    assert any("groups are in more than one split" in note for note in notes)
     table["split"] = np.where(np.arange(len(files)) % 3, "train", "test")
     table.to_csv(workspace / "table.csv", index=False)
     chosen, notes = split_by()
     assert chosen == "sample", "splits that are given are taken as they are"
-    assert any("groups stand in more than one split" in note for note in notes)
+    assert any("groups are in more than one split" in note for note in notes)
 
 
 def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> None:
@@ -173,7 +173,7 @@ def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> No
         return [note for note in notes if "can be opened" in note]
 
     [note] = unopened()
-    assert "none of the images looked at can be opened, 0-a.png for one" in note
+    assert "none of the images that were tried can be opened, for example 0-a.png" in note
     header = struct.pack(">II5B", 20_000, 20_000, 8, 2, 0, 0, 0)  # a decompression bomb
     chunk = b"IHDR" + header
     for file in files:
@@ -184,6 +184,23 @@ def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> No
             + struct.pack(">I", zlib.crc32(chunk))
         )
     assert len(unopened()) == 1
+
+
+def test_what_fits_cifar100_is_what_params_yaml_says() -> None:
+    """The reference data set reduces no default: `fitting` repeats them, and they must agree."""
+    counts = {"train": 450, "validation": 50, "test": 100}
+    samples = pd.DataFrame(
+        [
+            {"split": split, "fine": fine}
+            for split, count in counts.items()
+            for fine in range(100)
+            for _ in range(count)
+        ]
+    )
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for name, value in fitting(samples).items():
+        section, key = name.split(".")
+        assert value == content[section][key], name
 
 
 @pytest.mark.parametrize(
@@ -257,13 +274,13 @@ def test_shares_are_raised_only_where_data_is_scarce(workspace: Path) -> None:
     assert shares(50, 6)[0] == {"prepare.test", "prepare.validation"}
     eleven_writers = [str(number % 11) for number in range(240)]
     assert shares(4, 60, group=eleven_writers)[0] == {"prepare.validation"}
-    with pytest.raises(InputError, match="no pair of one class; add images: a class takes six"):
+    with pytest.raises(InputError, match="no pair of one class; add images: a class needs six"):
         shares(50, 4)
     before = yaml.safe_load((workspace / "params.yaml").read_text())
     assert before["prepare"]["validation"] == 0.1
     three_writers = [str(number % 3) for number in range(240)]
     assert shares(4, 60, group=three_writers)[0] == {"prepare.test", "prepare.validation"}
-    with pytest.raises(InputError, match=r"of groups there are 1; .* three at least"):
+    with pytest.raises(InputError, match=r"the number of groups is 1; .* at least three"):
         shares(4, 60, group=[str(number % 2) for number in range(240)])
 
 
@@ -309,8 +326,9 @@ def draw_what_is_set(counts: list[int], novel: int, split_by: str, seed: int) ->
         }
     )
     classes = Classes(tuple(map(str, range(len(counts)))))
+    prepare = params(split_by=split_by, seed=seed)
     try:
-        _, cut = cut_with_pairs(samples, classes, novel, params(split_by=split_by, seed=seed))
+        _, cut = cut_with_pairs(samples, classes, novel, prepare)
         cut = cut.reset_index(drop=True)
         check_splits(cut, classes, split_by)
         found = fitting(cut)

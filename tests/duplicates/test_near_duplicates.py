@@ -12,11 +12,8 @@ from siamese.base.dataset import Classes, Dataset, ImageRows
 from siamese.base.errors import InputError
 from siamese.duplicates import near_duplicates
 from siamese.duplicates.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
-from siamese.duplicates.near_duplicates import (
-    find_near_duplicates,
-    read_near_duplicates,
-    save_near_duplicates,
-)
+from siamese.duplicates.near_duplicate_file import read_near_duplicates, save_near_duplicates
+from siamese.duplicates.near_duplicates import find_near_duplicates
 
 THRESHOLD = 0.4
 
@@ -189,7 +186,7 @@ def test_the_file_returns_what_was_found_and_refuses_other_queries(tmp_path: Pat
     assert read_near_duplicates(file, samples).tolist() == [row == 4 for row in range(6)]
     with pytest.raises(InputError, match="its 6 samples are not the 5 queries"):
         read_near_duplicates(file, samples[:5])
-    with pytest.raises(InputError, match="no such file; `dvc repro prepare` makes it"):
+    with pytest.raises(InputError, match="no such file; `dvc repro duplicates` makes it"):
         read_near_duplicates(tmp_path / "none.parquet", samples)
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(InputError, match="cannot be read"):

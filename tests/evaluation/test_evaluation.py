@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from siamese.base.dataset import Classes, Dataset, save_dataset
 from siamese.base.errors import InputError
 from siamese.base.files import write_json
-from siamese.duplicates.near_duplicates import save_near_duplicates
+from siamese.duplicates.near_duplicate_file import save_near_duplicates
 from siamese.embeddings.embedding_file import Embeddings, save_embeddings
 from siamese.evaluation.all_pairs import pair_histogram
 from siamese.evaluation.evaluate import Evaluation
@@ -433,7 +433,8 @@ def test_the_stage_names_the_file_that_it_misses(tmp_path: Path) -> None:
     shutil.copytree(root / "stages", tmp_path / "stages")
     (tmp_path / "src").symlink_to(root / "src")
     prepared, model = tmp_path / "data" / "prepared", tmp_path / "data" / "model"
-    for folder in (prepared, model, tmp_path / "data" / "embeddings"):
+    duplicates = tmp_path / "data" / "duplicates"
+    for folder in (prepared, duplicates, model, tmp_path / "data" / "embeddings"):
         folder.mkdir(parents=True)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"evaluate": params().model_dump()}))
     gallery = embeddings(30, first_sample=0, seed=1)
@@ -445,7 +446,7 @@ def test_the_stage_names_the_file_that_it_misses(tmp_path: Path) -> None:
     for name in ("gallery", "queries"):
         save_embeddings(gallery, tmp_path / "data" / "embeddings" / f"{name}.parquet")
     found = pd.DataFrame({"sample": gallery.samples, "near_duplicate": False})
-    save_near_duplicates(found, prepared / "near_duplicates.parquet")
+    save_near_duplicates(found, duplicates / "near_duplicates.parquet")
 
     def sentence() -> str:
         stage = [sys.executable, str(tmp_path / "stages" / "evaluate.py")]

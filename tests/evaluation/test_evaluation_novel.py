@@ -17,7 +17,7 @@ from siamese.base.dataset import Classes, Dataset, save_dataset
 from siamese.base.errors import InputError
 from siamese.base.files import write_json
 from siamese.cli.results import results_table
-from siamese.duplicates.near_duplicates import save_near_duplicates
+from siamese.duplicates.near_duplicate_file import save_near_duplicates
 from siamese.embeddings.embedding_file import Embeddings, save_embeddings
 from siamese.evaluation.evaluate import (
     Evaluation,
@@ -294,7 +294,7 @@ class StageOfMadeUpData:
         self.path = path
         shutil.copytree(ROOT / "stages", path / "stages")
         (path / "src").symlink_to(ROOT / "src")
-        for name in ("prepared", "model", "embeddings", "pairs"):
+        for name in ("prepared", "duplicates", "model", "embeddings", "pairs"):
             (path / "data" / name).mkdir(parents=True)
         (path / "metrics").mkdir()
         settings: EvaluateParams = params()
@@ -320,7 +320,7 @@ class StageOfMadeUpData:
             save_embeddings(part, path / "data/embeddings" / f"{name}.parquet")
         queries = part
         near = pd.DataFrame({"sample": queries.samples, "near_duplicate": False})
-        save_near_duplicates(near, path / "data/prepared/near_duplicates.parquet")
+        save_near_duplicates(near, path / "data/duplicates/near_duplicates.parquet")
         is_novel = np.isin(queries.fine, dataset.novel_classes())
         pairs_by_kind(queries, is_novel).to_parquet(path / "data/pairs/test.parquet", index=False)
         write_json(path / "data/model/verification.json", THRESHOLDS.to_json())

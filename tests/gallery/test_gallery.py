@@ -7,66 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese.base.dataset import Dataset, load_dataset
+from siamese.base.dataset import Dataset
 from siamese.base.errors import InputError
 from siamese.embeddings.embedding_file import load_embeddings
-from siamese.gallery.build import Built, build
-from siamese.gallery.gallery import Enrolment, Gallery, LabelCount, decode_png, encode_png
-from siamese.gallery.table import ENROLLED
+from siamese.gallery.answers import Enrolment, LabelCount
+from siamese.gallery.gallery import Gallery
+from siamese.gallery.rows import FIRST_ENROLLED
 from siamese.measures.knn import class_ranking, nearest
 from siamese.measures.verification import pair_distances
-from siamese.model.folder import Model, load_model, save_model
+from siamese.model.folder import Model, load_model
+from tests.support.galleries import noise_images, save_other_model
 from tests.support.workspace import Workspace
-
-
-def build_in(
-    workspace: Workspace,
-    address: Path,
-    model_folder: Path | None = None,
-    embeddings_file: Path | None = None,
-    prepared: Path | None = None,
-) -> Built:
-    data = workspace.path / "data"
-    return build(
-        address,
-        model_folder or data / "model",
-        embeddings_file or data / "embeddings/gallery.parquet",
-        prepared or data / "prepared",
-    )
-
-
-@pytest.fixture(scope="session")
-def model(finished: Workspace) -> Model:
-    return load_model(finished.path / "data/model")
-
-
-@pytest.fixture(scope="session")
-def dataset(finished: Workspace) -> Dataset:
-    return load_dataset(finished.path / "data/prepared")
-
-
-@pytest.fixture(scope="session")
-def built(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A gallery that tests must not change."""
-    address = tmp_path_factory.mktemp("built") / "gallery"
-    build_in(finished, address)
-    return address
-
-
-@pytest.fixture
-def gallery(finished: Workspace, model: Model, tmp_path: Path) -> Gallery:
-    """A gallery for one test to change."""
-    build_in(finished, tmp_path / "gallery")
-    return Gallery.open(tmp_path / "gallery", model)
-
-
-def grey(value: int, size: int) -> np.ndarray:
-    return np.full((size, size, 3), value, dtype=np.uint8)
-
-
-def new_images(model: Model, count: int) -> np.ndarray:
-    size = model.network.image_size
-    return np.random.default_rng(5).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
 def test_accuracy_through_the_database_is_exactly_that_of_evaluate(
@@ -153,7 +104,7 @@ def test_an_image_far_from_everything_is_called_so(
     gallery = Gallery.open(built, model)
     limit = gallery.novelty_distance
     assert limit is not None
-    vectors = load_embeddings_of_far_and_near(gallery, limit)
+    vectors = near_and_far(gallery, limit)
     near, far = gallery.classify_embeddings(vectors, k=5)
     assert not near.is_novel
     assert near.label == near.votes[0].label
@@ -163,7 +114,7 @@ def test_an_image_far_from_everything_is_called_so(
     assert (near.novelty_distance, far.novelty_distance) == (limit, limit)
 
 
-def load_embeddings_of_far_and_near(gallery: Gallery, limit: float) -> np.ndarray:
+def near_and_far(gallery: Gallery, limit: float) -> np.ndarray:
     """Return two points, just nearer and just farther than the limit from the nearest row."""
     [rows] = gallery.table.rows("number = 0")
     numbers, vectors = next(iter(gallery._searcher._pieces()))
@@ -176,20 +127,20 @@ def load_embeddings_of_far_and_near(gallery: Gallery, limit: float) -> np.ndarra
 
 
 def test_enrolling_adds_a_class_that_was_never_trained(gallery: Gallery, model: Model) -> None:
-    images = new_images(model, 3)
+    images = noise_images(model, 3)
     assert gallery.enroll(images, "noise", ["a", "b", "c"]) == Enrolment(added=3, known=0)
     [answer] = gallery.classify(images[1:2], k=1)
     assert answer.label == "noise"
     neighbour = answer.neighbours[0]
     assert (neighbour.file, neighbour.source) == ("b", "enrolled")
-    assert neighbour.number >= ENROLLED
+    assert neighbour.number >= FIRST_ENROLLED
     np.testing.assert_array_equal(gallery.images([neighbour.number])[0], images[1])
     again = Gallery.open(gallery.table.address, model)
     assert LabelCount("noise", 0, 3) in again.labels()
 
 
 def test_enrolling_twice_changes_nothing(gallery: Gallery, model: Model) -> None:
-    images = new_images(model, 2)
+    images = noise_images(model, 2)
     gallery.enroll(images[:1], "noise")
     version = gallery.table.version
     assert gallery.enroll(images[:1], "noise") == Enrolment(added=0, known=1)
@@ -199,7 +150,7 @@ def test_enrolling_twice_changes_nothing(gallery: Gallery, model: Model) -> None
 
 
 def test_labels_must_fit(gallery: Gallery, model: Model) -> None:
-    images = new_images(model, 2)
+    images = noise_images(model, 2)
     with pytest.raises(InputError, match="2 images, 1 labels and 2 files"):
         gallery.enroll(images, ["a"])
     with pytest.raises(InputError, match="a label is empty"):
@@ -208,7 +159,7 @@ def test_labels_must_fit(gallery: Gallery, model: Model) -> None:
 
 
 def test_only_enrolled_rows_are_removed(gallery: Gallery, model: Model) -> None:
-    images = new_images(model, 4)
+    images = noise_images(model, 4)
     gallery.enroll(images, ["noise", "noise", "3", "other"], ["a", "b", "c", "d"])
     assert gallery.remove(label="3") == 1  # and none of the pipeline's threes
     assert gallery.remove(file="a") == 1
@@ -228,14 +179,14 @@ def test_only_enrolled_rows_are_removed(gallery: Gallery, model: Model) -> None:
 
 
 def test_info_says_what_is_there(gallery: Gallery, model: Model, dataset: Dataset) -> None:
-    gallery.enroll(new_images(model, 2), "noise")
+    gallery.enroll(noise_images(model, 2), "noise")
     info = gallery.info()
     assert (info.pipeline, info.enrolled, info.labels) == (1437, 2, 11)
     assert info.dimensions == model.params.embedding_dim
     assert info.index is None
     files = [file for file in Path(gallery.table.address).rglob("*") if file.is_file()]
     assert info.bytes == sum(file.stat().st_size for file in files)
-    vectors = load_all(gallery)
+    vectors = pipeline_vectors(gallery)
     splits = dataset.samples["split"].to_numpy()
     held_out = vectors[splits[: len(vectors)] == "validation"]
     known = vectors[splits[: len(vectors)] == "train"]
@@ -246,7 +197,7 @@ def test_info_says_what_is_there(gallery: Gallery, model: Model, dataset: Datase
     assert info.novelty_distance == pytest.approx(gaps[within - 1], rel=1e-9)
 
 
-def load_all(gallery: Gallery) -> np.ndarray:
+def pipeline_vectors(gallery: Gallery) -> np.ndarray:
     """Return the pipeline's vectors; of the digits, gallery samples come before test samples."""
     table = gallery.table.lookup(np.arange(1437), ["vector"])
     return np.array(table["vector"].to_pylist(), dtype=np.float32)
@@ -255,52 +206,34 @@ def load_all(gallery: Gallery) -> np.ndarray:
 def test_an_empty_gallery_is_filled_by_enrolment_alone(model: Model, tmp_path: Path) -> None:
     gallery = Gallery.create(tmp_path / "own", model)
     with pytest.raises(InputError, match=r"1 neighbours are asked for, but the gallery .* 0 rows"):
-        gallery.classify(new_images(model, 1), k=1)
-    gallery.enroll(new_images(model, 2), ["a", "b"])
-    answers = gallery.classify(new_images(model, 2), k=1)
+        gallery.classify(noise_images(model, 1), k=1)
+    gallery.enroll(noise_images(model, 2), ["a", "b"])
+    answers = gallery.classify(noise_images(model, 2), k=1)
     assert [answer.label for answer in answers] == ["a", "b"]
     assert gallery.info().novelty_distance is None
-    with pytest.raises(InputError, match="a gallery is there already"):
+    with pytest.raises(InputError, match="there is a gallery already"):
         Gallery.create(tmp_path / "own", model)
-
-
-def other_model(model: Model, folder: Path) -> Path:
-    """Save a model whose first weight differs."""
-    folder.mkdir()
-    save_model(model, folder)
-    other = load_model(folder)
-    with_changed = next(other.network.encoder.parameters())
-    with_changed.data.add_(0.5)
-    save_model(other, folder)
-    return folder
 
 
 def test_a_gallery_of_another_model_is_refused(
     gallery: Gallery, model: Model, tmp_path: Path
 ) -> None:
-    other = load_model(other_model(model, tmp_path / "model"))
+    other = load_model(save_other_model(model, tmp_path / "model"))
     with pytest.raises(InputError, match=r"another model made this gallery.*siamese gallery build"):
         Gallery.open(gallery.table.address, other)
     with pytest.raises(InputError, match="was opened without a model"):
-        Gallery.open(gallery.table.address).classify(new_images(model, 1))
-    # Made anew by the other one while this one was looking elsewhere.
+        Gallery.open(gallery.table.address).classify(noise_images(model, 1))
+    # Another model rebuilds the gallery after this one has opened it.
     gallery.table.replace(gallery.table.address, 32, [], {"model": "other"})
     with pytest.raises(InputError, match="another model made this gallery"):
-        gallery.enroll(new_images(model, 1), "late")
+        gallery.enroll(noise_images(model, 1), "late")
     with pytest.raises(InputError, match="another model made this gallery"):
         gallery.refresh()
 
 
 def test_what_others_write_is_seen_after_refresh(gallery: Gallery, model: Model) -> None:
     other = Gallery.open(gallery.table.address, model)
-    other.enroll(new_images(model, 1), "noise")
+    other.enroll(noise_images(model, 1), "noise")
     assert gallery.info().enrolled == 0
     gallery.refresh()
     assert gallery.info().enrolled == 1
-
-
-@pytest.mark.parametrize("size", [1, 16, 33])
-def test_stored_images_lose_nothing(size: int) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(decode_png(encode_png(image)), image)
-    np.testing.assert_array_equal(decode_png(encode_png(grey(7, size))), grey(7, size))

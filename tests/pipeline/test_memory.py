@@ -15,7 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from siamese.cli.adopt import adopt
+from siamese.cli.adoption import adopt
 from tests.support.workspace import Workspace, new_workspace
 
 pytestmark = pytest.mark.slow
@@ -114,12 +114,12 @@ def workspaces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Wor
 
 
 # In the order of the pipeline: each reads what the one before has written.
-@pytest.mark.parametrize("stage", ["download", "prepare", "pairs", "train", "embed"])
+@pytest.mark.parametrize("stage", ["download", "prepare", "duplicates", "pairs", "train", "embed"])
 def test_the_images_are_not_in_memory(workspaces: tuple[Workspace, Workspace], stage: str) -> None:
     # Short peaks are missed now and then: of the few, which take moments, twice as many are seen.
     few = max(peak_of(workspaces[0], stage) for _ in range(2))
     many = peak_of(workspaces[1], stage)
     all_images = (MANY - FEW) * SIDE * SIDE * 3 / 1e6  # 940 MB
     # Something is kept of each image: labels, digests, 96 numbers to find copies by, embeddings.
-    # And `prepare` looks for near-duplicates among up to 65,536 images at once, as 16 x 16 pixels.
+    # And `duplicates` looks at up to 65,536 images at once, as 16 x 16 pixels.
     assert many - few < all_images / 4, f"{few:.0f} MB for {FEW} images, {many:.0f} MB for {MANY}"

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from siamese.base.dataset import load_dataset
-from siamese.cli.adopt import adopt
+from siamese.cli.adoption import adopt
 from tests.support.pipeline_output import metrics, stages_changed, stages_run
 from tests.support.workspace import Workspace, new_workspace
 
@@ -21,7 +21,7 @@ SMALL = {
     "pairs": {"epochs": 1, "batches_per_epoch": 4},
     "evaluate": {"resamples": 100, "sheet_queries": 2, "sheet_neighbours": 2},
 }
-AFTER_PREPARE = {"pairs", "train", "embed", "floor", "evaluate"}
+AFTER_PREPARE = {"duplicates", "pairs", "train", "embed", "floor", "evaluate"}
 
 
 def digits_folder(folder: Path, n: int = 400) -> Path:

@@ -16,8 +16,8 @@ EXPECTED_FILES = [
     "data/prepared/images.npy",
     "data/prepared/samples.parquet",
     "data/prepared/classes.json",
-    "data/prepared/near_duplicates.parquet",
-    "data/prepared/near_duplicates.png",
+    "data/duplicates/near_duplicates.parquet",
+    "data/duplicates/near_duplicates.png",
     "data/pairs/train.parquet",
     "data/pairs/validation.parquet",
     "data/pairs/test.parquet",
@@ -84,8 +84,8 @@ def test_what_a_comparison_needs_is_tracked_by_git(finished: Workspace) -> None:
 
 
 def test_another_threshold_for_near_duplicates_trains_nothing(workspace: Workspace) -> None:
-    workspace.change_params({"prepare": {"near_duplicate": 0.6}})
-    assert stages_run(workspace.dvc("repro")) == {"prepare", "evaluate"}
+    workspace.change_params({"duplicates": {"threshold": 0.6}})
+    assert stages_run(workspace.dvc("repro")) == {"duplicates", "evaluate"}
     before = json.loads(workspace.git("show", "HEAD:metrics/details.json"))["near_duplicates"]
     assert metrics(workspace, "details")["near_duplicates"]["queries"] > before["queries"]
 
@@ -107,7 +107,7 @@ def test_a_second_repro_does_nothing(workspace: Workspace) -> None:
 def test_forcing_every_stage_gives_the_same_bytes(workspace: Workspace) -> None:
     before = (workspace.path / "dvc.lock").read_bytes()
     output = workspace.dvc("repro", "--force")
-    assert len(stages_run(output)) == 7, "a forced run really runs"
+    assert len(stages_run(output)) == 8, "a forced run really runs"
     assert (workspace.path / "dvc.lock").read_bytes() == before
     assert not workspace.git("status", "--porcelain")
 
@@ -136,7 +136,7 @@ def test_a_changed_margin_runs_train_embed_and_evaluate_alone(workspace: Workspa
         ("src/siamese/measures/knn.py", {"train", "floor", "evaluate"}),
         ("src/siamese/evaluation/pictures.py", {"evaluate"}),
         ("src/siamese/evaluation/bootstrap.py", {"evaluate"}),
-        ("src/siamese/duplicates/near_duplicates.py", {"prepare", "evaluate"}),
+        ("src/siamese/duplicates/near_duplicates.py", {"duplicates"}),
         ("src/siamese/floor/floor.py", {"floor"}),
         ("src/siamese/network/siamese_network.py", {"train", "embed", "floor"}),
         ("src/siamese/cli/main.py", set()),
@@ -195,7 +195,7 @@ def test_the_wrong_python_is_told_in_one_line(workspace: Workspace) -> None:
     # -S leaves out the installed packages, as a system Python would have none.
     output = workspace.run(sys.executable, "-S", "stages/pairs.py", fails=True)
     assert len(output.splitlines()) == 1
-    assert "lacks aiohttp" in output
+    assert "lacks matplotlib" in output
     assert "make repro" in output
 
 

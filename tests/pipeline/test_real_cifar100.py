@@ -13,10 +13,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from siamese.base.dataset import Dataset
 from siamese.cli.schema import check_params
 from siamese.measures.knn import nearest
-from siamese.preparation.prepare import RawImages, identical_pairs, prepare
+from siamese.preparation.labelled_images import RawImages
+from siamese.preparation.prepare import identical_pairs, prepare
 from siamese.sources.canonical import content_hash
 from siamese.sources.cifar100 import read_cifar100
-from siamese.sources.download import CIFAR100_CONTENT
+from siamese.sources.registry import DATA_SETS, Fetched
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE = Path(
@@ -32,7 +33,9 @@ def cifar100() -> Dataset:
 
 
 def test_it_is_the_real_one(cifar100: Dataset) -> None:
-    assert content_hash(cifar100) == CIFAR100_CONTENT
+    row = DATA_SETS["cifar100"]
+    assert isinstance(row, Fetched)
+    assert content_hash(cifar100) == row.content
 
 
 def test_counts(cifar100: Dataset) -> None:

@@ -1,22 +1,16 @@
 """Listing folders and tables of images, with every fault that people make in them."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from siamese.base.errors import InputError
-from siamese.images.images import is_picture
-from siamese.preparation.folder import check_place, list_images, untracked_note
-
-
-def draw(file: Path, shade: int = 0, size: tuple[int, int] = (6, 4)) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (shade, 2 * shade, 100)).save(file)
+from siamese.images.files import is_picture
+from siamese.preparation.folder import list_images
+from tests.support.pictures import draw
 
 
 @pytest.fixture
@@ -171,8 +165,8 @@ GOOD = {"file": ["a", "b", "c"], "label": ["x", "y", "x"]}
         ({"file": ["a", "../b", "c"]}, r"row 2: `file` is '\.\./b'; expected a path below"),
         ({"file": ["a", "b", "/c"]}, "row 3: `file` is '/c'"),
         ({"file": ["a", "\0", "c"]}, "row 2: .*no name has a NUL"),
-        ({"file": ["a", "b", "a"]}, "row 3: a stands there a second time"),
-        ({"file": ["a", "b", "./a"]}, "row 3: a stands there a second time"),
+        ({"file": ["a", "b", "a"]}, "row 3: a is listed a second time"),
+        ({"file": ["a", "b", "./a"]}, "row 3: a is listed a second time"),
         ({"label": ["x", "x", "x"]}, "all 3 images are of one class, `x`"),
         ({"split": ["train", "tset", "test"]}, "row 2: `split` is 'tset'; expected one of"),
         ({"split": ["train", "train", "train"]}, "no row has the split `test`"),
@@ -238,43 +232,6 @@ def test_rows_with_more_fields_than_names_are_refused(tmp_path: Path, end: str) 
     table.write_text(f"file,label\na.png,owl{end}\nb.png,cat{end}\n")
     with pytest.raises(InputError, match="more fields than its first line has names"):
         list_images(table, tmp_path)
-
-
-def test_places_that_dvc_could_not_watch_are_refused(tmp_path: Path) -> None:
-    inside, outside = tmp_path / "work", tmp_path / "photos"
-    (inside / "photos").mkdir(parents=True)
-    outside.mkdir()
-    for allowed in (Path("photos"), Path("data/images"), outside, inside / "photos"):
-        check_place(allowed, "data.path", inside)
-    with pytest.raises(InputError, match=rf"leads out of the repository.*{outside}"):
-        check_place(Path("../photos"), "data.path", inside)
-    for forbidden in (".", "data", "data/raw", "data/raw/x", str(inside)):
-        with pytest.raises(InputError, match=r"is what the pipeline itself writes"):
-            check_place(Path(forbidden), "data.path", inside)
-
-
-def test_a_folder_that_nobody_tracks_is_noted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    path = Path("some/photos")
-    draw(tmp_path / path / "a/1.png")
-    assert untracked_note(path, "data.path", tmp_path) is None  # no repository at all
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    note = untracked_note(path, "data.path", tmp_path)
-    assert note is not None
-    assert "`dvc add some/photos`" in note
-    (tmp_path / "some/photos.dvc").touch()
-    assert untracked_note(path, "data.path", tmp_path) is None
-    (tmp_path / "some/photos.dvc").unlink()
-    subprocess.run(["git", "add", "some"], cwd=tmp_path, check=True)
-    assert untracked_note(path, "data.path", tmp_path) is None
-    note = untracked_note(tmp_path / path, "data.path", tmp_path / "elsewhere")
-    assert note is not None
-    assert "outside the repository" in note
-    note = untracked_note(tmp_path / path, "data.path", tmp_path)
-    assert note is not None
-    assert "an absolute path" in note
 
 
 def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from PIL import Image
 from siamese.base.dataset import Classes, Dataset, load_dataset
 from siamese.base.errors import InputError
 from siamese.preparation.folder import list_images
-from siamese.preparation.prepare import FolderImages, RawImages, identical_pairs, prepare
+from siamese.preparation.labelled_images import FolderImages, RawImages
+from siamese.preparation.prepare import identical_pairs, prepare
 from siamese.preparation.splits import PrepareParams
-from tests.preparation.test_splits import params
+from tests.support.prepare_params import params
 
 TENTH = params()
 
@@ -156,9 +157,9 @@ def test_too_few_images_that_can_be_read_name_those_that_cannot(tmp_path: Path) 
     """As with `data.images` set to a wrong folder: no class, no split is at fault then."""
     rows = [(f"{label}/{number}.png", label) for label in "ab" for number in range(10)]
     pd.DataFrame(rows, columns=["file", "label"]).to_csv(tmp_path / "table.csv", index=False)
-    source = FolderImages(list_images(tmp_path / "table.csv", tmp_path))
+    images = FolderImages(list_images(tmp_path / "table.csv", tmp_path))
     with pytest.raises(InputError) as caught:
-        prepare(source, tmp_path, params(), image_size=4, unreadable="leave_out")
+        prepare(images, tmp_path, params(), image_size=4, unreadable="leave_out")
     assert "the split `train` is empty" in str(caught.value)
     assert "20 of 20 images cannot be read:\n  a/" in str(caught.value)
     assert "no such file or directory" in str(caught.value)

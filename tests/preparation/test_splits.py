@@ -1,7 +1,6 @@
 """The splits: their promises on made-up tables, against plain loops."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,19 +10,8 @@ from hypothesis import strategies as st
 
 from siamese.base.dataset import Classes
 from siamese.base.errors import InputError
-from siamese.preparation.splits import PrepareParams, check_splits, cut_splits
-
-
-def params(**changes: Any) -> PrepareParams:
-    values: dict[str, Any] = {
-        "split_by": "sample",
-        "test": 0.2,
-        "validation": 0.1,
-        "enrolled": 0.5,
-        "near_duplicate": 0.4,
-        "seed": 0,
-    }
-    return PrepareParams(**(values | changes))
+from siamese.preparation.splits import check_splits, cut_splits
+from tests.support.prepare_params import params
 
 
 def table(
@@ -153,11 +141,11 @@ def test_divided_groups_are_noted_unless_groups_are_kept_together() -> None:
         divided = sum(len(set(own["split"])) > 1 for _, own in cut.groupby("group"))
         notes = check_splits(cut, classes, split_by)
         assert bool(divided) == (split_by == "sample")
-        note = f"note: {divided} of {samples['group'].nunique()} groups stand in more than one"
+        note = f"note: {divided} of {samples['group'].nunique()} groups are in more than one"
         assert any(one.startswith(note) for one in notes) == bool(divided)
     samples["split"] = np.where(np.arange(60) % 2, "train", "test")  # of the data set's own
     cut = cut_splits(samples, classes, 0, params())
-    assert "groups stand in more than one split" in check_splits(cut, classes, "sample")[0]
+    assert "groups are in more than one split" in check_splits(cut, classes, "sample")[0]
 
 
 def test_a_large_share_leaves_two_of_each_class() -> None:
@@ -216,7 +204,7 @@ def test_a_given_test_split_is_kept_and_validation_cut_from_training() -> None:
 
 def test_given_splits_that_cut_through_a_group_are_refused() -> None:
     samples, classes = table([40, 40], groups=5, split=given_splits("ttte", 80))
-    with pytest.raises(InputError, match=r"the group `g\d` stands in the splits"):
+    with pytest.raises(InputError, match=r"the group `g\d` is in the splits"):
         cut_splits(samples, classes, 0, params(split_by="group"))
 
 

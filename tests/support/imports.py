@@ -1,34 +1,55 @@
 """What the modules of the project import of each other, read from their text."""
 
 import ast
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tests.support.workspace import ROOT
 
 
 def imported_files(file: Path) -> set[Path]:
-    """Return every file of the project that `file` imports, directly or not, and itself."""
+    """Return every file of the project that runs when `file` does, and itself.
+
+    What only type checkers import is left out, and so is what `siamese` imports when one of its
+    public names is used, which modules of the project therefore must not do.
+    """
     found: set[Path] = set()
     waiting = [file]
     while waiting:
         current = waiting.pop()
         if current not in found:
             found.add(current)
-            waiting += direct_imports(current)
+            waiting += direct_imports(current, also_for_types=False)
     return found
 
 
-def direct_imports(file: Path) -> set[Path]:
+def direct_imports(file: Path, also_for_types: bool = True) -> set[Path]:
     """Return the files of the project that `file` itself imports, inside functions too."""
     names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes(ast.parse(file.read_text()), also_for_types):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative imports would be missed here"
+            if node.module == "siamese":
+                public = [alias.name for alias in node.names if alias.name != "__version__"]
+                assert not public, (
+                    f"{file}: imports of {public} from `siamese` would be missed here"
+                )
             names += [node.module or ""]
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     return {found for name in names for found in project_files(name)}
+
+
+def nodes(tree: ast.AST, also_for_types: bool) -> Iterator[ast.AST]:
+    """Walk over a syntax tree, with or without the blocks under `if TYPE_CHECKING`."""
+    yield tree
+    children: Iterable[ast.AST] = ast.iter_child_nodes(tree)
+    is_for_types = isinstance(tree, ast.If) and getattr(tree.test, "id", "") == "TYPE_CHECKING"
+    if isinstance(tree, ast.If) and is_for_types and not also_for_types:
+        children = tree.orelse
+    for child in children:
+        yield from nodes(child, also_for_types)
 
 
 def project_files(module: str) -> list[Path]:

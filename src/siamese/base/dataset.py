@@ -1,6 +1,6 @@
 """A set of labelled images on disk: what the `download` and `prepare` stages write.
 
-A folder holds `images.npy` (uint8, row = sample), `samples.parquet` (one row a sample) and
+A folder holds `images.npy` (uint8, row = sample), `samples.parquet` (one row per sample) and
 `classes.json` (names in label order). This module needs neither torch nor scikit-learn.
 """
 
@@ -8,11 +8,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-if TYPE_CHECKING:  # it takes half a second, and whoever only uses a model need not wait for it
+if TYPE_CHECKING:  # it takes half a second, for which using a model alone need not wait
     import pandas as pd
 
 from siamese.base.blocks import blocks
@@ -33,6 +33,15 @@ class Classes:
     fine: tuple[str, ...]
     coarse: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, list[str]]:
+        """Return the content of a `classes.json`."""
+        return {"fine": list(self.fine), "coarse": list(self.coarse)}
+
+    @classmethod
+    def from_json(cls, content: Any) -> Self:
+        """Return what `to_json` was given; a KeyError or TypeError if it is something else."""
+        return cls(tuple(content["fine"]), tuple(content["coarse"]))
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -40,11 +49,11 @@ class Dataset:
 
     Attributes:
         images: uint8 `[N, H, W, 3]`; memory-mapped, read-only, when it was loaded from disk.
-        samples: one row a sample, in the order of `images`: `sample` (int64, 0…N-1), `split` (str),
-            `fine` (int64), `coarse` (Int64, null where there is none), `file` (str), and, once
-            prepared, `duplicate_of` (Int64, the first byte-identical sample or null). Where there
-            are groups, `group` (str). Where there are novel classes, which training never sees,
-            `enrolled` (bool): test samples of theirs that belong to the gallery.
+        samples: one row per sample, in the order of `images`: `sample` (int64, 0…N-1), `split`
+            (str), `fine` (int64), `coarse` (Int64, null where there is none), `file` (str), and,
+            once prepared, `duplicate_of` (Int64, the first byte-identical sample or null). Where
+            there are groups, `group` (str). Where there are novel classes, which training never
+            sees, `enrolled` (bool): test samples of these classes that belong to the gallery.
         classes: the names of the labels.
     """
 
@@ -57,11 +66,11 @@ class Dataset:
         return np.flatnonzero(self.samples["split"].isin(splits))
 
     def gallery(self) -> np.ndarray:
-        """Return the rows that queries are compared with: all that are no queries; int64 `[G]`."""
+        """Return the rows that queries are compared with: all the others; int64 `[G]`."""
         return np.flatnonzero(~self._is_query())
 
     def queries(self) -> np.ndarray:
-        """Return the rows that are asked about: of the split `test`, not enrolled; int64 `[Q]`."""
+        """Return the rows that are asked about: test samples that are not enrolled; int64 `[Q]`."""
         return np.flatnonzero(self._is_query())
 
     def novel_classes(self) -> np.ndarray:
@@ -89,7 +98,7 @@ class ImageRows:
     """Some of the images of a data set, read when they are asked for.
 
     Attributes:
-        images: uint8 `[N, H, W, 3]`, memory-mapped as a rule.
+        images: uint8 `[N, H, W, 3]`, usually memory-mapped.
         rows: which of them, int64 `[n]`.
     """
 
@@ -118,10 +127,9 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
 
 
 def save_tables(samples: "pd.DataFrame", classes: Classes, folder: Path) -> None:
-    """Write all of a data set but its images."""
+    """Write a data set without its images."""
     samples.to_parquet(folder / "samples.parquet", index=False)
-    names = {"fine": list(classes.fine), "coarse": list(classes.coarse)}
-    write_json(folder / "classes.json", names)
+    write_json(folder / "classes.json", classes.to_json())
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -131,7 +139,7 @@ def load_dataset(folder: Path) -> Dataset:
         InputError: a file is missing or damaged, or the images and the table do not belong
             together.
     """
-    # `dvc repro prepare` makes the raw data again too, if need be: they are what it reads.
+    # `dvc repro prepare` makes the raw data again too, if need be: it depends on them.
     with reading(folder / "images.npy", "prepare") as file:
         images = np.lib.format.open_memmap(file, mode="r")
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
@@ -143,8 +151,7 @@ def load_dataset(folder: Path) -> Dataset:
         if missing := [name for name in COLUMNS if name not in samples]:
             raise ValueError(f"it lacks the columns {', '.join(missing)}")
     with reading(folder / "classes.json", "prepare") as file:
-        names = json.loads(file.read_text(encoding="utf-8"))
-        classes = Classes(tuple(names["fine"]), tuple(names["coarse"]))
+        classes = Classes.from_json(json.loads(file.read_text(encoding="utf-8")))
     if len(images) != len(samples):
         raise InputError(
             f"{folder}: {len(images)} images but {len(samples)} rows in samples.parquet;"
@@ -157,8 +164,8 @@ def channel_statistics(images: ImageRows) -> tuple[list[float], list[float]]:
     """Return the mean and the standard deviation of each channel, pixels in [0, 1].
 
     Args:
-        images: N of them. Of a constant channel the deviation is given as 1, so that dividing by
-            it does no harm.
+        images: N of them. A constant channel gets the deviation 1, so that dividing by it does no
+            harm.
     """
     # Counting the 256 values is exact, and needs no copy of the images as floats.
     counts = np.zeros((3, 256), dtype=np.int64)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -11,12 +12,17 @@ class InputError(ValueError):
     the command line print it without a traceback.
 
     Attributes:
-        met_by_all: of several processes that train together each meets it; the first alone says it.
+        met_by_all: each of several processes that train together meets it; only the first says so.
     """
 
     def __init__(self, message: str, met_by_all: bool = False) -> None:
         super().__init__(message)
         self.met_by_all = met_by_all
+
+
+def no_such_file(file: Path | str, advice: str) -> InputError:
+    """Return the error of a missing file; the advice is the end of the sentence."""
+    return InputError(f"{file}: no such file; {advice}")
 
 
 class Interrupted(Exception):

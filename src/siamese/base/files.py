@@ -1,6 +1,6 @@
-"""Writing files and folders so that a reader, or a killed run, never meets half of one.
+"""Writing files and folders so that nobody ever meets half of one, even after a killed run.
 
-And reading them so that one that is missing, or damaged all the same, is named.
+And reading them so that one that is missing or damaged is named.
 """
 
 import hashlib
@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from siamese.base.errors import InputError
+from siamese.base.errors import InputError, no_such_file
 
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """Yield a fresh folder beside `target`, and put it in `target`'s place if the block succeeds.
 
-    Whatever the block leaves behind when it fails is removed, and `target` stays as it was. What a
-    killed process left there is removed by the next call.
+    If the block fails, what it wrote is removed and `target` stays as it was. What a killed process
+    left there is removed by the next call.
     """
     partial = _partial(target)
     shutil.rmtree(partial, ignore_errors=True)
@@ -57,15 +57,15 @@ def reading(file: Path, stage: str) -> Iterator[Path]:
 
     Args:
         file: what the block reads.
-        stage: what `dvc repro` is to be called with, to make the file again.
+        stage: the stage that makes the file, for the message.
 
     Raises:
-        InputError: the file is missing, or the block raised anything; a ValueError will do.
+        InputError: the file is missing, or the block raised an exception of any kind.
     """
     try:
         yield file
     except FileNotFoundError:
-        raise InputError(f"{file}: no such file; `dvc repro {stage}` makes it") from None
+        raise no_such_file(file, f"`dvc repro {stage}` makes it") from None
     except MemoryError:
         raise
     except Exception as error:  # a decoder trips over damaged bytes in many ways

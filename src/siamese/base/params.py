@@ -9,12 +9,12 @@ import math
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from siamese.base.errors import InputError
+from siamese.base.errors import InputError, no_such_file
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -63,12 +63,12 @@ def read_document(file: Path) -> dict[str, Any]:
     """Parse a parameter file into a mapping from section name to the section's raw content.
 
     Raises:
-        InputError: the file is missing, is no YAML, or is not a mapping.
+        InputError: the file is missing, or is not a mapping in YAML.
     """
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{file}: no such file; run from the folder that holds dvc.yaml") from None
+        raise no_such_file(file, "run from the folder that holds dvc.yaml") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be parsed as YAML: {error}") from None
     if not isinstance(document, dict):
@@ -106,7 +106,10 @@ def _describe(error: ValidationError, file: Path, name: str, schema: type[Sectio
 def _group(schema: Any, path: Iterable[int | str]) -> type[Section]:
     """Follow the names of nested groups down to the schema of the innermost."""
     for name in path:
-        schema = schema.model_fields[name].annotation
+        if get_origin(schema) is dict:
+            schema = get_args(schema)[1]  # of the values; the names are free
+        else:
+            schema = schema.model_fields[name].annotation
     return schema
 
 

@@ -1,8 +1,8 @@
 """Reading Parquet tables without threads.
 
 A process that ends while one of Arrow's threads is still at work may be aborted, its exit status
-lost (apache/arrow#34314). What reads a table here often ends at once: a stage that refuses what it
-read, a command that is done.
+lost (apache/arrow#34314). Processes that read a table here often end at once: a stage that refuses
+what it read, a command that is done.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def read_table(source: Path | bytes, columns: Sequence[str] | None = None) -> "p
 
     Raises:
         FileNotFoundError: there is no such file.
-        pyarrow.ArrowInvalid: it is no Parquet table, or damaged.
+        pyarrow.ArrowInvalid: it is damaged, or not a Parquet table.
     """
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile

@@ -1,233 +1,48 @@
-"""Setting `params.yaml` to a data set of one's own, by a look at which files there are.
+"""The command `siamese adopt`."""
 
-The pairs that can be drawn depend on how many images there are of how many classes: see
-`siamese.cli.fitting`. Comments stay.
-"""
-
-import shutil
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-from ruamel.yaml import YAML
-from ruamel.yaml.scalarstring import SingleQuotedScalarString
-from yaml import safe_load
 
-from siamese.base.data_params import NONE, DataParams
-from siamese.base.errors import InputError
-from siamese.base.files import new_file
-from siamese.base.params import PARAMS_FILE, Section, read_document, read_sections
-from siamese.cli.fitting import CUT, cut_with_pairs, fitting
-from siamese.cli.schema import check_params
-from siamese.network.embedding import images_at_once
-from siamese.preparation.folder import Listing, check_place, list_images, untracked_note
-from siamese.preparation.splits import PrepareParams, check_splits
-
-FEW_PAIRS = 100  # are worth a note
-OPENED = 50  # images whose size is looked at
-
-Changes = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Adopted:
-    """What was found, and what was set.
-
-    Attributes:
-        found: sentences on the data.
-        changes: by dotted name of a parameter its old and its new value.
-        notes: sentences on what is worth knowing.
-    """
-
-    found: list[str]
-    changes: dict[str, tuple[Any, Any]]
-    notes: list[str]
-
-
-class DataSections(Section):
-    """The sections that say what the data set is."""
-
-    data: DataParams
-    prepare: PrepareParams
-
-
-def adopt(
-    path: Path,
-    images: Path | None = None,
-    wanted: Changes | None = None,
-    workspace: Path = Path(),
-) -> Adopted:
-    """Set `params.yaml` to a folder of images, or a table of them.
-
-    Args:
-        path: class folders or a table; see `siamese.preparation.folder`.
-        images: with a table, the folder that its file names start from.
-        wanted: further parameters to set, by dotted name.
-        workspace: the folder that holds `params.yaml`.
-
-    Raises:
-        InputError: the images cannot be listed or split, or lie where the pipeline cannot have
-            them. Nothing is changed then.
-    """
-    path, images = _within(path, workspace), _within(images or Path(NONE), workspace)
-    notes: list[str] = []
-    places = {"data.path": path} | ({} if images == Path(NONE) else {"data.images": images})
-    for key, place in places.items():
-        check_place(place, key, workspace)
-        if note := untracked_note(place, key, workspace):
-            notes.append(note)
-    listing = list_images(workspace / path, None if images == Path(NONE) else workspace / images)
-    has_splits = bool(listing.samples["split"].notna().all())
-    values = {"data.name": "folder", "data.path": str(path), "data.images": str(images)}
-    file = workspace / PARAMS_FILE
-    with _rewriting(file) as (document, save):
-        changes = _set(document, values, {})
-        split_by = _section(document, "prepare.split_by")["split_by"]
-        if "group" in listing.samples and not has_splits:
-            split_by = "group"
-        elif "group" not in listing.samples and split_by == "group":
-            split_by = "sample"  # it was another data set that had groups
-        changes = _set(document, {"prepare.split_by": split_by} | (wanted or {}), changes)
-        params = read_sections(DataSections, save())
-        prepare, cut = cut_with_pairs(
-            listing.samples, listing.classes, params.data.novel_classes, params.prepare
-        )
-        notes += [*listing.notes, *check_splits(cut, listing.classes, prepare.split_by)]
-        shares = {f"prepare.{split}": getattr(prepare, split) for split in CUT}
-        at_once = {"embed.batch_size": images_at_once(params.data.image_size)}
-        changes = _set(document, shares | fitting(cut) | at_once, changes)
-        notes += _notes(check_params(save()), wanted or {})
-    counts = cut["split"].value_counts()
-    found = [
-        _described(path, listing),
-        ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test"))
-        + (" (the splits it came with)" if has_splits else f" (by {prepare.split_by})"),
-    ]
-    size = f"{params.data.image_size} x {params.data.image_size} pixels (data.image_size)"
-    if sides := _sides(listing):
-        width, height = np.median(sides, axis=0).astype(int)
-        found.append(
-            f"{width} x {height} pixels by the median of {len(sides)} looked at, to be brought to"
-            f" {size}"
-        )
-    else:
-        notes.append(
-            f"note: none of the images looked at can be opened, {listing.samples['file'].iloc[0]}"
-            f" for one{'; is data.images right?' if images != Path(NONE) else ''}"
-        )
-    return Adopted(found, changes, notes)
-
-
-@contextmanager
-def _rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
-    """Yield the content of a parameter file, and what writes it to a file beside, for a check.
-
-    The last one written takes the file's place if the block succeeds; it keeps the file's ends of
-    lines and its permissions.
-    """
-    read_document(file)  # says what is wrong with it, if anything is
-    yaml = YAML()
-    yaml.width = 1000
-    newline = "\r\n" if b"\r\n" in file.read_bytes() else "\n"
-    document = yaml.load(file.read_text(encoding="utf-8"))
-    with new_file(file) as partial:
-
-        def save() -> Path:
-            with partial.open("w", encoding="utf-8", newline=newline) as stream:
-                yaml.dump(document, stream)
-            shutil.copymode(file, partial)
-            return partial
-
-        try:
-            yield document, save
-        except InputError as error:
-            raise InputError(str(error).replace(str(partial), str(file))) from None
-
-
-def _notes(params: Any, wanted: Changes) -> list[str]:
-    """Return sentences on what the parameters mean for the data, but for what was asked for."""
-    notes = []
-    for split in CUT:
-        if (n_pairs := getattr(params.pairs, split)) < FEW_PAIRS:
-            notes.append(
-                f"note: there are only {n_pairs} pairs of {split} images (pairs.{split}), so what"
-                f" is measured on them says little; more images, or a larger prepare.{split}, help"
-            )
-    if "network.mirror" not in wanted and (params.train.augment.flip or params.network.mirror):
-        notes.append(
-            "note: mirror images count as the same thing (train.augment.flip, network.mirror);"
-            " `--no-mirror` sets both to false, for writing, signs and whatever else has a left and"
-            " a right"
-        )
-    return notes
-
-
-def _within(path: Path, workspace: Path) -> Path:
-    """Return a path relative to the workspace, if it lies in it."""
-    place, root = (workspace / path).resolve(), workspace.resolve()
-    return place.relative_to(root) if place.is_relative_to(root) else path
-
-
-def _section(document: Any, name: str) -> dict[str, Any]:
-    """Return the part of a parameter file that has a parameter, given by dotted name."""
-    content = document
-    *sections, key = name.split(".")
-    for section in sections:
-        content = content.get(section) if isinstance(content, dict) else None
-    if not isinstance(content, dict) or key not in content:
-        raise InputError(f"{PARAMS_FILE}: key `{name}` is missing")
-    return content
-
-
-def _set(
-    document: Any, values: Changes, changes: dict[str, tuple[Any, Any]]
-) -> dict[str, tuple[Any, Any]]:
-    """Set parameters by dotted name; return all changes made so far."""
-    for name, value in values.items():
-        content, key = _section(document, name), name.split(".")[-1]
-        old = content[key]
-        if old == value:
-            continue
-        before = list(old) if isinstance(old, list) else old
-        changes[name] = (changes.get(name, (before,))[0], value)
-        if isinstance(value, list) and isinstance(old, list):
-            old[:] = value  # in place: it stays on one line, if it was
-        elif isinstance(value, str) and safe_load(value) != value:
-            # Stages read by the rules of YAML 1.1, where `yes` without quotes is no text.
-            content[key] = SingleQuotedScalarString(value)
-        else:
-            content[key] = value
-    return changes
-
-
-def _described(path: Path, listing: Listing) -> str:
-    counts = listing.samples["fine"].value_counts()
-    names = listing.classes.fine
-    groups = ""
-    if "group" in listing.samples:
-        groups = f", {listing.samples['group'].nunique():,} groups"
-    superclasses = ""
-    if listing.classes.coarse:
-        superclasses = f" in {len(listing.classes.coarse)} superclasses"
-    return (
-        f"{path}: {len(listing.samples):,} images of {len(names)} classes{superclasses}{groups}"
-        f" (`{names[counts.index[-1]]}` {counts.iloc[-1]:,} to `{names[counts.index[0]]}`"
-        f" {counts.iloc[0]:,})"
+def add_commands(commands: Any) -> None:
+    """Add the parser of `adopt` to those of `siamese`."""
+    adopt = commands.add_parser("adopt", help="set params.yaml to a folder of your own images")
+    adopt.add_argument(
+        "path", type=Path, metavar="PATH", help="class folders, or a table of files and labels"
     )
+    adopt.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="with a table: where its file names start"
+    )
+    adopt.add_argument("--image-size", type=int, metavar="PIXELS", help="set data.image_size")
+    adopt.add_argument(
+        "--split-by", choices=("sample", "group", "class"), help="set prepare.split_by"
+    )
+    adopt.add_argument("--novel-classes", type=int, metavar="N", help="set data.novel_classes")
+    adopt.add_argument(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="set train.augment.flip and network.mirror: is a mirror image the same thing?",
+    )
+    adopt.set_defaults(command=_adopt)
 
 
-def _sides(listing: Listing) -> list[tuple[int, int]]:
-    """Return width and height of some of the images, as far as they can be opened."""
-    chosen = np.unique(np.linspace(0, len(listing.samples) - 1, OPENED).round().astype(int))
-    sides = []
-    for name in listing.samples["file"].iloc[chosen]:
-        with suppress(Exception), warnings.catch_warnings():  # `prepare` says what is wrong
-            warnings.simplefilter("ignore")
-            with Image.open(listing.root / name) as image:
-                sides.append(image.size)
-    return sides
+def _adopt(options: argparse.Namespace) -> None:
+    from siamese.cli.adoption import adopt
+
+    wanted = {
+        "data.image_size": options.image_size,
+        "prepare.split_by": options.split_by,
+        "data.novel_classes": options.novel_classes,
+        "train.augment.flip": options.mirror,
+        "network.mirror": options.mirror,
+    }
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    adopted = adopt(options.path, options.images, wanted)
+    for line in adopted.found:
+        print(line)
+    for name, (old, new) in adopted.changes.items():
+        print(f"  {name:<26}{old} -> {new}")
+    for note in adopted.notes:
+        print(note)
+    print("Next: dvc repro, and siamese show")

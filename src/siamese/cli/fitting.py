@@ -1,6 +1,6 @@
-"""Parameters that a data set can fill: shares of splits that have pairs, and how many pairs.
+"""Parameters that fit a data set: shares of the splits, and how many pairs to draw.
 
-They are the defaults for CIFAR-100, cut down to what the data gives.
+They are the defaults in `params.yaml`, reduced to what the data has.
 """
 
 import math
@@ -13,28 +13,31 @@ from siamese.base.dataset import Classes
 from siamese.base.errors import InputError
 from siamese.preparation.splits import PrepareParams, TooSmallShare, cut_splits
 
-# The splits that are cut, in this order, and what their shares are raised to where data is scarce.
+# The splits that are cut, in this order, and the shares to raise theirs to where data is scarce.
 CUT = ("test", "validation")
 SHARES = (0.15, 0.2, 0.25, 0.33, 0.4, 0.5)
-# Like pairs of a split: a pair for every other class will do, or so many.
+# A split has enough like pairs with one for every other class, or with this many.
 ENOUGH_LIKE_PAIRS = 50
-CLASSES_PER_BATCH, BATCH_SIZE, FEWEST_BATCHES = 32, 128, 16
+# Defaults in `params.yaml`. They are not read from there, because adopting overwrites them; a test
+# compares them.
+CLASSES_PER_BATCH, BATCH_SIZE = 32, 128
 VALIDATION_PAIRS, TEST_PAIRS = 10_000, 20_000
 K, CURVE_K, SHEET_NEIGHBOURS = (1, 5, 20), (1, 2, 5, 10, 20, 50, 100), 9
-# Of the like pairs that a split has: some may turn out to be of exact copies.
+FEWEST_BATCHES = 16
+# Share of a split's like pairs to draw at most: some may turn out to be of exact copies.
 SHARE_OF_LIKE_PAIRS = 0.8
 
 
 def cut_with_pairs(
     samples: pd.DataFrame, classes: Classes, novel_classes: int, params: PrepareParams
 ) -> tuple[PrepareParams, pd.DataFrame]:
-    """Cut the splits as `cut_splits` does, by larger shares where those asked for give few pairs.
+    """Cut the splits as `cut_splits` does, with larger shares where those given have few pairs.
 
     Returns:
-        The parameters, with the shares that were taken, and what `cut_splits` returns for them.
+        The parameters with the shares that were used, and what `cut_splits` returns for them.
 
     Raises:
-        InputError: as `cut_splits`, whatever the shares.
+        InputError: as `cut_splits`, if no share helps.
     """
     given = set(samples["split"].dropna())
     while True:
@@ -56,7 +59,7 @@ def cut_with_pairs(
 
 
 def fitting(samples: pd.DataFrame) -> dict[str, Any]:
-    """Return parameters that the data can fill, by dotted name.
+    """Return parameters that fit the data, by dotted name.
 
     Args:
         samples: with `split`, `fine` and, with novel classes, `enrolled`.
@@ -69,8 +72,8 @@ def fitting(samples: pd.DataFrame) -> dict[str, Any]:
     n_classes = train.nunique()
     classes_per_batch = min(CLASSES_PER_BATCH, n_classes)
     batch_size = max(2 * classes_per_batch, min(BATCH_SIZE, len(train) // 4 * 2))
-    # Else classes might not come up equally often: equal shares in a batch, and two rounds of all
-    # classes, were enough in each of hundreds of random cases of up to 2,500 classes.
+    # So that all classes come equally often: equal shares in a batch, and two rounds of all
+    # classes, were enough in hundreds of random cases of up to 2,500 classes.
     if n_classes > classes_per_batch:
         batch_size -= batch_size % (2 * classes_per_batch)
     two_rounds = 2 * math.ceil(n_classes / classes_per_batch)
@@ -79,7 +82,7 @@ def fitting(samples: pd.DataFrame) -> dict[str, Any]:
     k = [k for k in K if k <= gallery]
     is_mixed = 0 < queries["fine"].isin(train).sum() < len(queries)
     halves = [queries]
-    if is_mixed:  # never-seen classes among others: half of the test pairs each
+    if is_mixed:  # seen and never-seen classes get half of the test pairs each
         is_seen = queries["fine"].isin(train)
         halves = [queries[is_seen], queries[~is_seen]]
     test = min(_n_pairs(half["fine"], TEST_PAIRS // len(halves), "test") for half in halves)
@@ -99,7 +102,7 @@ def fitting(samples: pd.DataFrame) -> dict[str, Any]:
 
 
 def _is_scarce(samples: pd.DataFrame, split: str) -> bool:
-    """Tell whether a split has hardly any like pair, of samples that are not enrolled."""
+    """Tell whether a split has hardly any like pairs among the samples that are not enrolled."""
     is_in = (samples["split"] == split) & ~_enrolled(samples)
     counts = samples.loc[is_in, "fine"].value_counts()
     return _n_like(counts.to_numpy()) < min(ENOUGH_LIKE_PAIRS, len(counts) / 2)
@@ -110,19 +113,19 @@ def _enrolled(samples: pd.DataFrame) -> pd.Series:
 
 
 def _n_like(counts: np.ndarray) -> int:
-    """Return how many like pairs there are, by how many images each class has."""
+    """Count the like pairs, given how many images each class has."""
     return int((counts * (counts - 1) // 2).sum())
 
 
 def _n_pairs(labels: pd.Series, most: int, split: str) -> int:
-    """Return how many fixed pairs to draw: half of them like ones, which are the scarcer."""
+    """Return how many fixed pairs to draw; half of them are like pairs, which are scarcer."""
     counts = labels.value_counts().to_numpy()
     like = _n_like(counts)
     unlike = int((len(labels) ** 2 - (counts**2).sum()) // 2)
     if not like or not unlike:
         raise InputError(
             f"the split `{split}` has {len(labels)} images of {len(counts)} classes, and so no pair"
-            f" of {'one class' if not like else 'two classes'}; add images: a class takes six to"
+            f" of {'one class' if not like else 'two classes'}; add images: a class needs six to"
             " have two in each split. Or, to verify images of classes that training has never"
             " seen, cut by class (`--split-by class`)"
         )

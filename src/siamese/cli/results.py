@@ -20,7 +20,7 @@ LABELS = {
     "verification.tar_at_far_1%": "true accepts at 1 % false accepts",
     "verification.tar_at_far_0.1%": "true accepts at 0.1 % false accepts",
 }
-PICTURES = ("data/training.png", "data/pictures/*.png", "data/prepared/near_duplicates.png")
+PICTURES = ("data/training.png", "data/pictures/*.png", "data/duplicates/*.png")
 
 
 def results_table(workspace: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from siamese.base.data_params import DataParams
 from siamese.base.errors import InputError
 from siamese.base.params import PARAMS_FILE, Section, nearest_name, read_document, read_sections
+from siamese.duplicates.near_duplicates import DuplicatesParams
 from siamese.evaluation.evaluate_params import EvaluateParams
 from siamese.floor.floor import FloorParams
 from siamese.network.compute import ComputeParams
@@ -17,6 +18,7 @@ from siamese.network.embedding import EmbedParams
 from siamese.network.siamese_network import NetworkParams, check_image_size
 from siamese.pairs.pairs import PairsParams
 from siamese.preparation.splits import PrepareParams, check_novel
+from siamese.sources.registry import check_names
 from siamese.training.run import TrainParams, check_margin
 
 
@@ -25,6 +27,7 @@ class Params(Section):
 
     data: DataParams
     prepare: PrepareParams
+    duplicates: DuplicatesParams
     pairs: PairsParams
     network: NetworkParams
     compute: ComputeParams
@@ -48,6 +51,7 @@ def check_params(file: Path = PARAMS_FILE) -> Params:
         if name not in SECTIONS:
             raise InputError(f"{file}: unknown section `{name}`{nearest_name(name, SECTIONS)}")
     params = read_sections(Params, file)
+    check_names(params.data.name, params.data.archives)
     check_novel(params.data.novel_classes, params.prepare.split_by)
     check_image_size(params.network.architecture, params.data.image_size)
     check_margin(params.train.margin, params.network.normalize)

@@ -1,6 +1,6 @@
 """A sheet of image pairs around the threshold for near-duplicates, for a person to judge it by.
 
-Drawn with Pillow alone: `prepare` need not load Matplotlib.
+Drawn with Pillow alone, so that the stage need not load Matplotlib.
 """
 
 from pathlib import Path
@@ -23,8 +23,8 @@ def draw_duplicate_sheet(images: np.ndarray, found: pd.DataFrame, threshold: flo
         threshold: of the ratio.
 
     Returns:
-        Up to thirty near-duplicates, and below them up to thirty pairs that are none, each with
-        the query on the left.
+        Up to thirty near-duplicates, and below them up to thirty other pairs, each with the query
+        on the left.
     """
     ordered = found.sort_values("ratio", kind="stable")
     counts = ordered["near_duplicate"]

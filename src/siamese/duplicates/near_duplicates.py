@@ -6,56 +6,59 @@ Near-Duplicates*, 2020) found such a neighbour for a tenth of CIFAR-100's test i
 features of a trained network and the judgement of people. Here nothing is trained:
 
 1. Each image is averaged down to 16 x 16 pixels, which takes away noise and traces of compression.
-2. The mean of each channel is taken away and the image brought to length 1: brightness and contrast
+2. The mean of each channel is subtracted and the image scaled to length 1: brightness and contrast
    no longer count.
 3. It is projected on the strongest principal components of the gallery, each divided by its
-   deviation (whitening): a bright sky above, which most photographs share, counts no more than the
-   details that tell one from another.
-4. The similarity of a query and a gallery image is the cosine of the two, the greatest over the
-   query, its mirror image, and both shifted by one of the 16 pixels up, down, left or right.
-5. An image that is simply built (an apple on white, a field under a sky) is similar to many. So the
-   distance (1 - similarity) of the nearest is divided by that of the eleventh nearest, as in the
-   ratio test of Lowe (*Distinctive Image Features from Scale-Invariant Keypoints*, 2004). The
-   ratio is 0 for a copy, and near 1 where the nearest is one among many. Up to ten copies of one
-   photograph in the gallery do not hide each other.
+   standard deviation (whitening): a bright sky, which most photographs share, counts no more than
+   the details that distinguish them.
+4. The similarity of a query and a gallery image is their cosine, the greatest over the query, its
+   mirror image, and both shifted by one of the 16 pixels up, down, left or right.
+5. A simple image (an apple on white, a field under a sky) is similar to many. So the distance
+   (1 - similarity) of the nearest is divided by that of the eleventh nearest, as in the ratio test
+   of Lowe (*Distinctive Image Features from Scale-Invariant Keypoints*, 2004). The ratio is 0 for a
+   copy, and near 1 where the nearest is one among many. Up to ten copies of one photograph in the
+   gallery do not hide each other.
 
 A pair is a near-duplicate if its ratio is at most a threshold. A close crop, a rotation or another
-background is not seen through.
+background is not recognised.
 
-The images are read a part at a time. What is kept of each is its `COMPONENTS` features.
+The images are read a part at a time. Of each, only `COMPONENTS` features are kept.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from siamese.base.blocks import blocks
 from siamese.base.dataset import Dataset, ImageRows
-from siamese.base.errors import InputError
-from siamese.base.files import reading
-from siamese.base.parquet import read_frame
+from siamese.base.params import Section
+from siamese.base.progress import progress_bar
 
-FILE = "near_duplicates.parquet"
 SIDE = 16  # pixels that images are averaged down to
 COMPONENTS = 96  # principal components compared
-RIVAL = 10  # the nearest is measured by the one that has so many before it
+RIVAL = 10  # the nearest is compared with the one that has so many before it
 # Weaker components than this share of the strongest variance are rounding, not detail.
 WEAKEST = 1e-4
 # Similarities that differ by no more are equal: float32 sums are rounded in an order that varies.
 ROUNDING = 1e-5
-# Averaged at once: so many images, fewer if they have more values.
+# Averaged at once: this many images, fewer if they have more values.
 IMAGES_AT_ONCE = 2000
 PIXELS_AT_ONCE = 2**23
 # Standardised gallery images, 3 kB each, whose moments are one sum. Smaller blocks would round it
 # differently, and so would larger ones where a gallery has more images.
 GALLERY_AT_ONCE = 2**16
-# Compared with the whole gallery at once: so many queries, fewer if they have more similarities.
+# Compared with the whole gallery at once: this many queries, fewer if the gallery is large.
 QUERIES_AT_ONCE = 250
 SIMILARITIES_AT_ONCE = 2**24
+
+
+class DuplicatesParams(Section):
+    """What counts as a near-duplicate."""
+
+    threshold: float = Field(ge=0, le=1)
 
 
 # One thread: sums are then rounded alike whatever the number of cores. And on a busy machine two
@@ -64,15 +67,15 @@ SIMILARITIES_AT_ONCE = 2**24
 def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
     """Find for each query the most similar image of the gallery.
 
-    Exact search over all of it. Memory: `G·96` float32 values for a gallery of G images; and,
-    however many there are, at most 0.3 GB for standardised images or similarities.
+    The search is exact. Memory: `G·96` float32 values for a gallery of G images, and at most 0.3 GB
+    for standardised images or similarities, however many there are.
 
     Args:
         dataset: with queries and a gallery.
         threshold: the ratio up to which a pair counts as the same photograph, in [0, 1].
 
     Returns:
-        One row a query, ascending: `sample` (int64), `of` (int64, the most similar sample, of
+        One row per query, ascending: `sample` (int64), `of` (int64, the most similar sample, of
         equals the first), `similarity` and `ratio` (float32, four decimals) and `near_duplicate`
         (bool: the ratio is at most the threshold).
     """
@@ -82,8 +85,8 @@ def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
     of = np.zeros(len(queries), dtype=np.int64)
     similarity, rivals = np.zeros((2, len(queries)))
     at_once = min(QUERIES_AT_ONCE, max(1, SIMILARITIES_AT_ONCE // len(gallery)))
-    hide = None if len(queries) > QUERIES_AT_ONCE else True
-    with tqdm(total=len(queries), desc="near-duplicates", unit="image", disable=hide) as bar:
+    label = "near-duplicates" if len(queries) > QUERIES_AT_ONCE else None
+    with progress_bar(label, "image", total=len(queries)) as bar:
         for chunk in blocks(len(queries), at_once):
             small = _averaged(dataset.images_of(queries[chunk]))  # (q, S, S, 3)
             found = _similarities(small, whitening, features)  # (q, G)
@@ -102,34 +105,6 @@ def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
             "near_duplicate": ratio <= threshold,
         }
     )
-
-
-def save_near_duplicates(found: pd.DataFrame, file: Path) -> None:
-    """Write what `find_near_duplicates` returned; equal tables give equal bytes."""
-    found.to_parquet(file, index=False)
-
-
-def read_near_duplicates(file: Path, queries: np.ndarray) -> np.ndarray:
-    """Read which queries have a near-duplicate in the gallery.
-
-    Args:
-        file: `near_duplicates.parquet` of the prepared data.
-        queries: the sample numbers of the queries, int64 `[Q]` ascending.
-
-    Returns:
-        bool `[Q]`.
-
-    Raises:
-        InputError: the file is missing or damaged, or its samples are not the queries.
-    """
-    with reading(file, "prepare"):
-        found = read_frame(file, ["sample", "near_duplicate"])
-    if not np.array_equal(found["sample"].to_numpy(), queries):
-        raise InputError(
-            f"{file}: its {len(found)} samples are not the {len(queries)} queries; it does not"
-            " belong to these embeddings: run `dvc repro evaluate`, which brings both up to date"
-        )
-    return found["near_duplicate"].to_numpy(dtype=bool)
 
 
 def _whitened(gallery: ImageRows) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from siamese.base.blocks import blocks
 from siamese.base.dataset import Dataset, ImageRows
 from siamese.base.errors import InputError
 from siamese.base.params import Section
-from siamese.images.images import fit_image
+from siamese.images.fit import fit_image
 from siamese.measures.knn import class_ranking, nearest
 from siamese.measures.manifest import read_manifest
 from siamese.measures.verification import auc, pair_distances

@@ -1,57 +1,60 @@
-"""Making the gallery from what the pipeline computed: `data/gallery` can always be made again.
+"""Building the gallery from the pipeline's outputs: `data/gallery` can always be made again.
 
-It is no stage of the pipeline: Lance's files are not the same bytes twice. Rows that were enrolled
-are taken over; if another model has been trained since, they are embedded anew from their images.
+This is no stage of the pipeline, because Lance writes different bytes each time. A build keeps the
+rows that were enrolled; if the model has changed since, it embeds their images again.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from siamese.base.blocks import blocks
 from siamese.base.dataset import FILES, Dataset, load_dataset
 from siamese.base.errors import InputError
-from siamese.base.files import sha256
+from siamese.base.files import reading, sha256
+from siamese.base.progress import progress_bar
 from siamese.embeddings.embedding_file import Embeddings, load_embeddings
 from siamese.gallery.defaults import EMBEDDINGS, MODEL, NOVELTY_SHARE, PREPARED
-from siamese.gallery.fingerprint import folder_fingerprint
-from siamese.gallery.gallery import decode_png, encode_png
-from siamese.gallery.index import INDEX_FROM, build_index, index_of
+from siamese.gallery.model_hash import model_folder_hash
 from siamese.gallery.novelty import novelty_distance, novelty_distance_among
+from siamese.gallery.png import decode_png, encode_png
+from siamese.gallery.rows import Rows
 from siamese.gallery.search import Searcher
-from siamese.gallery.table import GalleryTable, Rows, writing
-from siamese.images.images import fit_image
+from siamese.gallery.table import IS_ENROLLED, GalleryTable, writing
+from siamese.gallery.vector_index import INDEX_FROM, build_index
+from siamese.images.fit import fit_image
 
 if TYPE_CHECKING:  # torch takes a second or two
+    from tqdm import tqdm
+
     from siamese.model.folder import Model
 
 # Rows that are written at once.
 AT_ONCE = 2000
-# Samples whose embedding is computed again, to see whether this model made the embeddings; and by
-# how much of its length one may differ, on another device say.
+# This many samples are embedded again, to check that this model made the embeddings. Each may
+# differ by this share of its length, because another device rounds differently.
 CHECKED, TOLERANCE = 16, 0.01
 
 
 @dataclass(frozen=True)
 class Built:
-    """What a build has done.
+    """What a build did.
 
     Attributes:
-        changed: False if the gallery had been built from the very same files.
+        changed: False if the gallery had been built from the same files already.
         pipeline: rows from the pipeline.
-        enrolled: rows taken over from the old gallery.
-        embedded_anew: whether these were embedded anew, by another model than before.
+        enrolled: rows kept from the old gallery.
+        embedded_again: whether these were embedded again, because the model has changed.
         novelty_distance: see `siamese.gallery.novelty`.
     """
 
     changed: bool
     pipeline: int
     enrolled: int
-    embedded_anew: bool
+    embedded_again: bool
     novelty_distance: float
 
 
@@ -62,24 +65,24 @@ def build(
     prepared: Path = PREPARED,
     novelty_share: float = NOVELTY_SHARE,
 ) -> Built:
-    """Put the pipeline's embeddings into a gallery, in place of those that are there.
+    """Replace a gallery's rows from the pipeline by the present embeddings.
 
-    Readers go on with the old gallery until the new one is complete, in one commit. A build that is
-    killed leaves the old one whole. A build from the same files changes nothing.
+    One commit replaces the old gallery; until then readers see it, and a build that is killed
+    leaves it whole. A build from the same files changes nothing.
 
     Args:
         address: a folder, or any address that LanceDB takes.
         model_folder: the model that made the embeddings.
         embeddings_file: Parquet, as the stage `embed` writes it.
         prepared: the data set's folder, for images, class names and splits.
-        novelty_share: of the validation samples; an image farther from everything than they are
-            from the training samples is unlike anything.
+        novelty_share: share of the validation samples that shall count as known; see
+            `siamese.gallery.novelty`.
 
     Raises:
         InputError: a file is missing or damaged, or they do not belong together.
     """
     identity = {
-        "model": folder_fingerprint(model_folder),
+        "model": model_folder_hash(model_folder),
         "embeddings": _sha256(embeddings_file, "embed"),
         "prepared": " ".join(_sha256(prepared / name, "prepare") for name in FILES),
         "novelty_share": repr(novelty_share),
@@ -87,9 +90,9 @@ def build(
     with writing(address):
         old = GalleryTable.find(address)
         if old is not None and identity.items() <= old.metadata.items():
-            enrolled = old.table.count_rows("source = 'enrolled'")
+            enrolled = old.lance.count_rows(IS_ENROLLED)
             distance = float(old.metadata["novelty_distance"])
-            _index(old)  # which an earlier build may not have come to
+            _index(old)  # an earlier build may have been killed before this
             return Built(False, len(old) - enrolled, enrolled, False, distance)
 
         from siamese.model.folder import load_model
@@ -98,24 +101,25 @@ def build(
         embeddings, dataset = load_embeddings(embeddings_file), load_dataset(prepared)
         _check(embeddings, embeddings_file, dataset, prepared, model)
         distance = _novelty_distance(embeddings, dataset, novelty_share)
-        enrolled = 0 if old is None else old.table.count_rows("source = 'enrolled'")
-        anew = old is not None and old.metadata.get("model") != identity["model"]
+        enrolled = 0 if old is None else old.lance.count_rows(IS_ENROLLED)
+        is_other_model = old is not None and old.metadata.get("model") != identity["model"]
         total = len(embeddings.samples) + enrolled
-        with tqdm(total=total, desc="gallery", unit="row", disable=None) as bar:
+        with progress_bar("gallery", "row", total=total) as bar:
             table = GalleryTable.replace(
                 address,
                 model.params.embedding_dim,
-                _rows(embeddings, dataset, old, model if anew else None, bar),
+                _rows(embeddings, dataset, old, model if is_other_model else None, bar),
                 {**identity, "novelty_distance": repr(distance)},
             )
         _index(table)
         table.tidy()
-    return Built(True, len(embeddings.samples), enrolled, anew and enrolled > 0, distance)
+    embedded_again = is_other_model and enrolled > 0
+    return Built(True, len(embeddings.samples), enrolled, embedded_again, distance)
 
 
 def _index(table: GalleryTable) -> None:
-    """Index a large gallery, if that has not been done."""
-    if len(table) >= INDEX_FROM and index_of(table) is None:
+    """Index a large gallery that has no index yet."""
+    if len(table) >= INDEX_FROM and table.index is None:
         build_index(Searcher(table))
 
 
@@ -124,16 +128,16 @@ def _rows(
     dataset: Dataset,
     old: GalleryTable | None,
     model: "Model | None",
-    bar: tqdm,
+    bar: "tqdm",
 ) -> Iterator[Rows]:
-    """Yield the pipeline's rows, then the enrolled ones, embedded anew if a model is given."""
+    """Yield the pipeline's rows, then the enrolled ones, embedded again if a model is given."""
     for rows in _pipeline_rows(embeddings, dataset):
         yield rows
         bar.update(len(rows))
     if old is None:
         return
-    for rows in old.rows("source = 'enrolled'"):
-        yield rows if model is None else _embedded_anew(rows, model)
+    for rows in old.rows(IS_ENROLLED):
+        yield rows if model is None else _embedded_again(rows, model)
         bar.update(len(rows))
 
 
@@ -158,25 +162,17 @@ def _pipeline_rows(embeddings: Embeddings, dataset: Dataset) -> Iterator[Rows]:
         )
 
 
-def _embedded_anew(rows: Rows, model: "Model") -> Rows:
-    """Embed rows from their stored images, brought to the size of the new network's input."""
+def _embedded_again(rows: Rows, model: "Model") -> Rows:
+    """Embed the stored images of rows, resized for the new network."""
     from PIL import Image
 
     size = model.network.image_size
     pixels = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     for row, content in enumerate(rows.images):
-        assert content is not None, "every enrolled row has its image"
+        assert content is not None, "every enrolled row has an image"
         pixels[row] = fit_image(Image.fromarray(decode_png(content)), size, model.fit)
-    # The picture that was enrolled stays, whatever size a later network wants it in.
-    return Rows(
-        numbers=rows.numbers,
-        vectors=model.embed(pixels),
-        labels=rows.labels,
-        superclasses=rows.superclasses,
-        files=rows.files,
-        images=rows.images,
-        source=rows.source,
-    )
+    # The stored picture stays as it was enrolled, whatever size later networks want.
+    return replace(rows, vectors=model.embed(pixels))
 
 
 def _novelty_distance(embeddings: Embeddings, dataset: Dataset, share: float) -> float:
@@ -190,11 +186,11 @@ def _novelty_distance(embeddings: Embeddings, dataset: Dataset, share: float) ->
 def _check(
     embeddings: Embeddings, file: Path, dataset: Dataset, prepared: Path, model: "Model"
 ) -> None:
-    """Refuse embeddings of other data, or of another model."""
+    """Refuse embeddings of other samples, or made by another model."""
     samples = embeddings.samples
-    advice = "run `dvc repro embed`, which makes them belong together"
+    advice = "run `dvc repro embed`, which brings both up to date"
     if not len(samples):
-        raise InputError(f"{file}: no embeddings are in it; {advice}")
+        raise InputError(f"{file}: holds no embeddings; {advice}")
     if samples.max() >= len(dataset.images) or (dataset.fine()[samples] != embeddings.fine).any():
         raise InputError(f"{file}: embeddings of other samples than those in {prepared}; {advice}")
     for names in (dataset.classes.fine, dataset.classes.coarse):
@@ -211,11 +207,9 @@ def _check(
         lengths = np.linalg.norm(embeddings.vectors[chosen], axis=1)
         if (gaps <= TOLERANCE * lengths).all():
             return
-    raise InputError(f"{file}: another model than this one made these embeddings; {advice}")
+    raise InputError(f"{file}: another model made these embeddings; {advice}")
 
 
 def _sha256(file: Path, stage: str) -> str:
-    try:
+    with reading(file, stage):
         return sha256(file)
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file; `dvc repro {stage}` makes it") from None

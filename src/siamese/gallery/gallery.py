@@ -1,16 +1,15 @@
-"""Ask a gallery: what is this, what resembles it, do these two show the same? And add to it.
+"""Ask a gallery: what is this, what resembles it, do these two show the same class? And add to it.
 
-    model = load_model("data/model")
-    gallery = Gallery.open("data/gallery", model)
+    from siamese import Gallery, load_model
+
+    gallery = Gallery.open("data/gallery", load_model("data/model"))
     [answer] = gallery.classify(["photo.png"])
 
-Images are given as files, or as uint8 `[N, size, size, 3]` that `siamese.images.images` made.
-Nothing heavy is imported before it is needed.
+Images are given as files, or as uint8 `[N, size, size, 3]`, each made by
+`siamese.images.reading.load_image`. Nothing heavy is imported before it is needed.
 """
 
-import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -18,22 +17,24 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from siamese.base.errors import InputError
-from siamese.gallery.defaults import ADDRESS, VOTERS
-from siamese.gallery.index import IndexInfo, index_of
-from siamese.gallery.search import Searcher
-from siamese.gallery.table import (
-    GalleryTable,
-    Rows,
-    Source,
-    enrolled_number,
-    local_folder,
-    one_of,
-    writing,
+from siamese.gallery.answers import (
+    ClassifiedImage,
+    Enrolment,
+    GalleryInfo,
+    LabelCount,
+    Neighbour,
+    Vote,
 )
+from siamese.gallery.defaults import ADDRESS, VOTERS
+from siamese.gallery.model_hash import model_hash
+from siamese.gallery.png import decode_png, encode_png
+from siamese.gallery.rows import Rows, enrolled_number
+from siamese.gallery.search import Searcher
+from siamese.gallery.table import IS_ENROLLED, GalleryTable, local_folder, one_of, writing
 from siamese.gallery.verdict import Verdict, decide
 from siamese.measures.knn import class_ranking
 
-if TYPE_CHECKING:  # torch takes a second or two, and whoever lists labels need not wait for it
+if TYPE_CHECKING:  # torch takes a second or two, and listing labels need not wait for it
     from siamese.model.folder import Model
 
 # Classes named in an answer, at most.
@@ -42,104 +43,10 @@ TOP = 5
 Images = np.ndarray | Sequence[Path | str]
 
 
-@dataclass(frozen=True)
-class Neighbour:
-    """A row of the gallery, as near as it is to an image.
-
-    Attributes:
-        number: of the row: a sample number, or one from 2⁶² up for an enrolled row.
-        label: its class.
-        superclass: or None where the data has none.
-        file: where its image came from.
-        source: `pipeline` or `enrolled`.
-        distance: Euclidean, to the image asked about.
-    """
-
-    number: int
-    label: str
-    superclass: str | None
-    file: str
-    source: Source
-    distance: float
-
-
-@dataclass(frozen=True)
-class Vote:
-    """A class that neighbours voted for, and the share of the votes it got."""
-
-    label: str
-    share: float
-
-
-@dataclass(frozen=True)
-class Classification:
-    """What an image is, by a vote of its nearest neighbours.
-
-    Attributes:
-        label: the class with the most votes; None for an image unlike anything in the gallery.
-        votes: the five classes with the most votes, most first, whether or not `label` is None.
-        neighbours: the k rows that voted, nearest first.
-        is_novel: the nearest row is farther than `novelty_distance`.
-        novelty_distance: None for a gallery that was never calibrated, which calls nothing novel.
-    """
-
-    label: str | None
-    votes: tuple[Vote, ...]
-    neighbours: tuple[Neighbour, ...]
-    is_novel: bool
-    novelty_distance: float | None
-
-
-@dataclass(frozen=True)
-class Enrolment:
-    """How many images were added, and how many were there already under the same label."""
-
-    added: int
-    known: int
-
-
-@dataclass(frozen=True)
-class LabelCount:
-    """How many rows of each source a class has."""
-
-    label: str
-    pipeline: int
-    enrolled: int
-
-
-@dataclass(frozen=True)
-class GalleryInfo:
-    """What a gallery holds.
-
-    Attributes:
-        address: where it is.
-        pipeline: rows from the pipeline.
-        enrolled: rows that were enrolled.
-        labels: different classes.
-        dimensions: of the vectors.
-        model: fingerprint of the model that made them.
-        novelty_distance: see `Classification`.
-        novelty_share: of validation samples that lie within that distance.
-        bytes: on disk, replaced versions included; None on an object store.
-        index: None while searches are exact.
-    """
-
-    address: str
-    pipeline: int
-    enrolled: int
-    labels: int
-    dimensions: int
-    model: str
-    novelty_distance: float | None
-    novelty_share: float | None
-    bytes: int | None
-    index: IndexInfo | None
-
-
 class Gallery:
-    """A gallery as of the moment it was opened, and the model to ask it with.
+    """A gallery as it was when opened, and the model that embeds the images asked about.
 
-    What this process enrols and removes is seen at once; what others write, after `refresh`.
+    It sees at once what this process enrols and removes; what others write, after `refresh`.
     """
 
     def __init__(self, table: GalleryTable, model: "Model | None") -> None:
@@ -155,7 +62,7 @@ class Gallery:
 
         Args:
             address: a folder, or any address that LanceDB takes, such as `s3://bucket/gallery`.
-            model: the one that made it; needed for images, not for `info`, `labels` and `remove`.
+            model: that made the gallery; not needed for `info`, `labels` and `remove`.
 
         Raises:
             InputError: there is no gallery, it cannot be read, or another model made it.
@@ -164,17 +71,15 @@ class Gallery:
 
     @classmethod
     def create(cls, address: Path | str, model: "Model") -> Self:
-        """Make an empty gallery, to be filled by `enroll` alone; it calls nothing novel.
+        """Make an empty gallery, which only `enroll` fills; it calls nothing novel.
 
         Raises:
             InputError: there is one already.
         """
-        from siamese.gallery.fingerprint import fingerprint
-
         with writing(address):
             if GalleryTable.find(address) is not None:
-                raise InputError(f"{address}: a gallery is there already; open it")
-            metadata = {"model": fingerprint(model)}
+                raise InputError(f"{address}: there is a gallery already; open it")
+            metadata = {"model": model_hash(model)}
             table = GalleryTable.replace(address, model.params.embedding_dim, [], metadata)
         return cls(table, model)
 
@@ -193,17 +98,17 @@ class Gallery:
 
     @property
     def novelty_distance(self) -> float | None:
-        """The distance to the nearest row beyond which an image is unlike anything."""
+        """The distance to the nearest row beyond which an image is unlike anything, or None."""
         stored = self.table.metadata.get("novelty_distance")
         return None if stored is None else float(stored)
 
     def classify(
         self, images: Images, k: int = VOTERS, exact: bool = False
-    ) -> list[Classification]:
+    ) -> list[ClassifiedImage]:
         """Let the k nearest rows vote for the class of each image.
 
         The votes are those of `siamese.measures.knn.class_ranking`: of classes with equally many
-        the one whose nearest voter is nearer comes first.
+        votes, the one with the nearer voter comes first.
 
         Args:
             images: files, or uint8 `[N, size, size, 3]`.
@@ -211,7 +116,7 @@ class Gallery:
             exact: search without the index, if the gallery has one.
 
         Returns:
-            One answer an image, in order.
+            One answer per image, in order.
 
         Raises:
             InputError: k is out of range, an image cannot be read or is of another size.
@@ -220,8 +125,8 @@ class Gallery:
 
     def classify_embeddings(
         self, embeddings: np.ndarray, k: int = VOTERS, exact: bool = False
-    ) -> list[Classification]:
-        """Do what `classify` does for embeddings, float32 `[N, D]`, that the same model made."""
+    ) -> list[ClassifiedImage]:
+        """Do what `classify` does for embeddings, float32 `[N, D]`, of the same model."""
         limit = self.novelty_distance
         answers = []
         for neighbours, ranking in self._vote(embeddings, k, exact):
@@ -230,7 +135,7 @@ class Gallery:
             ]
             is_novel = limit is not None and neighbours[0].distance > limit
             answers.append(
-                Classification(
+                ClassifiedImage(
                     label=None if is_novel else shares[0].label,
                     votes=tuple(shares),
                     neighbours=neighbours,
@@ -247,12 +152,12 @@ class Gallery:
         return [neighbours for neighbours, _ in self._vote(self._embed(images), k, exact)]
 
     def verify(self, left: Images, right: Images, far: float | None = None) -> list[Verdict]:
-        """Decide of each left image and its right one whether they show the same class.
+        """Decide for each left image and its right one whether they show the same class.
 
         Args:
             left: files, or uint8 `[N, size, size, 3]`.
             right: as many.
-            far: the false-accept rate allowed; see `siamese.gallery.verdict.decide`.
+            far: the highest false-accept rate allowed; see `siamese.gallery.verdict.decide`.
 
         Raises:
             InputError: an image cannot be read, the numbers differ, or no threshold is so strict.
@@ -265,19 +170,19 @@ class Gallery:
         labels: str | Sequence[str],
         files: Sequence[str] | None = None,
     ) -> Enrolment:
-        """Add labelled images, of new classes too; nothing is trained.
+        """Add labelled images, also of new classes, without training.
 
-        An image that is there already under the same label changes nothing. All are added in one
-        commit, or none.
+        An image that the gallery already has under the same label changes nothing. All are added in
+        one commit, or none.
 
         Args:
             images: files, or uint8 `[N, size, size, 3]`.
-            labels: one for all, or one an image.
+            labels: one for all, or one per image.
             files: where images that are given as an array came from.
 
         Raises:
-            InputError: a label is missing or empty, an image cannot be read, or the gallery has
-                been built anew by another model in the meantime.
+            InputError: a label is missing or empty, an image cannot be read, or another model has
+                rebuilt the gallery in the meantime.
         """
         pixels = self._pixels(images)
         if isinstance(labels, str):
@@ -312,12 +217,12 @@ class Gallery:
     def remove(
         self, label: str | None = None, file: str | None = None, number: int | None = None
     ) -> int:
-        """Remove enrolled rows by exactly one of label, file and number; return how many.
+        """Remove the enrolled rows of one label, file or number; return how many.
 
         Rows of the pipeline stay: the next build would bring them back.
 
         Raises:
-            InputError: nothing enrolled is meant.
+            InputError: not exactly one of the three is given, or no enrolled row has it.
         """
         given = {"label": label, "file": file, "number": number}
         chosen = [(name, value) for name, value in given.items() if value is not None]
@@ -327,8 +232,8 @@ class Gallery:
         matching = one_of(name, [value])
         with writing(self.table.address):
             self.refresh()
-            removed = self.table.delete(f"{matching} AND source = 'enrolled'")
-            left = 0 if removed else self.table.table.count_rows(matching)
+            removed = self.table.delete(f"{matching} AND {IS_ENROLLED}")
+            left = 0 if removed else self.table.lance.count_rows(matching)
         if left:
             raise InputError(
                 f"{name} {value!r}: {left} rows, all from the pipeline, where the next build would"
@@ -366,14 +271,14 @@ class Gallery:
             novelty_distance=self.novelty_distance,
             novelty_share=None if share is None else float(share),
             bytes=None if folder is None else _size(folder),
-            index=index_of(self.table),
+            index=self.table.index,
         )
 
     def images(self, numbers: Sequence[int]) -> np.ndarray:
         """Return the stored images of rows, uint8 `[n, H, W, 3]`, in the order of `numbers`.
 
         Raises:
-            InputError: one has none, or is not there.
+            InputError: there is no such row, or it has no image.
         """
         found = self.table.lookup(np.array(numbers, dtype=np.int64), ["image"]).to_pylist()
         stored = {row["number"]: row["image"] for row in found}
@@ -389,24 +294,22 @@ class Gallery:
         """See what other processes have written since the gallery was opened.
 
         Raises:
-            InputError: another model has made the gallery anew.
+            InputError: another model has rebuilt the gallery.
         """
         self.table.refresh()
         if self._model is not None:
             self._check_model()
 
     @cached_property
-    def _fingerprint(self) -> str:
-        from siamese.gallery.fingerprint import fingerprint
-
-        return fingerprint(self.model)
+    def _model_hash(self) -> str:
+        return model_hash(self.model)
 
     def _check_model(self) -> None:
-        if self.table.metadata.get("model") != self._fingerprint:
+        if self.table.metadata.get("model") != self._model_hash:
             raise InputError(
                 f"{self.table.address}: another model made this gallery, and distances between the"
                 " embeddings of two models mean nothing; run `siamese gallery build`, which embeds"
-                " what was enrolled anew"
+                " the enrolled images again"
             )
 
     def _pixels(self, images: Images) -> np.ndarray:
@@ -421,7 +324,7 @@ class Gallery:
     def _vote(
         self, queries: np.ndarray, k: int, exact: bool
     ) -> Iterator[tuple[tuple[Neighbour, ...], list[str]]]:
-        """Yield for each query, float32 `[D]`, its neighbours and their classes by votes."""
+        """Yield for each query, float32 `[D]`, its neighbours and the classes with most votes."""
         if not len(queries):
             return
         numbers, distances = self._searcher.nearest(queries, k, exact)
@@ -445,7 +348,7 @@ class Gallery:
 
 
 def verify(model: "Model", left: Images, right: Images, far: float | None = None) -> list[Verdict]:
-    """Do what `Gallery.verify` does; no gallery is needed for it."""
+    """Do what `Gallery.verify` does, without a gallery."""
     from siamese.measures.verification import pair_distances
 
     first, second = pixels_of(left, model), pixels_of(right, model)
@@ -458,7 +361,7 @@ def verify(model: "Model", left: Images, right: Images, far: float | None = None
 
 
 def pixels_of(images: Images, model: "Model") -> np.ndarray:
-    """Return images as the model wants them, read from their files if need be.
+    """Return images at the model's input size; files are read.
 
     Returns:
         uint8 `[N, size, size, 3]`.
@@ -468,28 +371,11 @@ def pixels_of(images: Images, model: "Model") -> np.ndarray:
     """
     if isinstance(images, np.ndarray):
         return images
-    from siamese.images.images import load_image
+    from siamese.images.reading import load_image
 
     size = model.network.image_size
     loaded = [load_image(file, size, model.fit) for file in images]
     return np.stack(loaded) if loaded else np.empty((0, size, size, 3), dtype=np.uint8)
-
-
-def encode_png(image: np.ndarray) -> bytes:
-    """Return an image, uint8 `[H, W, 3]`, as the bytes of a PNG file."""
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def decode_png(content: bytes) -> np.ndarray:
-    """Return what `encode_png` was given."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 def _size(folder: Path) -> int:

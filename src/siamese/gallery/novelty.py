@@ -1,4 +1,4 @@
-"""How far from everything known an image may lie before it is called unlike anything."""
+"""The distance from all known images beyond which an image counts as unlike anything."""
 
 import numpy as np
 
@@ -10,17 +10,17 @@ from siamese.measures.verification import pair_distances
 def novelty_distance(known: np.ndarray, held_out: np.ndarray, share: float) -> float:
     """Return the distance within which a share of held-out samples have their nearest known one.
 
-    With it, that share of the images of known classes is recognised as such.
+    That share of the images of known classes is then recognised as known.
 
     Args:
         known: embeddings of the training samples, float32 `[G, D]`.
         held_out: embeddings of the validation samples, of the same classes, float32 `[V, D]`.
-        share: of the held-out samples, above 0 and at most 1; 0.99 means that one image in a
-            hundred of a known class will be called unlike anything.
+        share: of the held-out samples, above 0 and at most 1. With 0.99, one image in a hundred of
+            a known class will be called unlike anything.
 
     Returns:
-        The smallest of the held-out samples' distances to their nearest known sample that at least
-        that share of them do not exceed.
+        Of the held-out samples' distances to their nearest known sample, the smallest that at least
+        this share of them do not exceed.
 
     Raises:
         InputError: the share is out of range, or there is nothing to measure.
@@ -38,12 +38,12 @@ def novelty_distance(known: np.ndarray, held_out: np.ndarray, share: float) -> f
 def novelty_distance_among(vectors: np.ndarray, rows: np.ndarray, share: float) -> float:
     """Return the distance within which a share of samples have the nearest other one.
 
-    For where training has not all classes that there are held-out samples of: some of these can be
-    recognised by each other alone.
+    For data where some classes of the held-out samples are not in training: those samples can be
+    recognised only by each other.
 
     Args:
-        vectors: embeddings of the gallery, float32 `[G, D]`, two at the least.
-        rows: where the validation samples stand in it, int64 `[V]`.
+        vectors: embeddings of the gallery, float32 `[G, D]`, at least two.
+        rows: of the validation samples in it, int64 `[V]`.
         share: as for `novelty_distance`.
 
     Raises:

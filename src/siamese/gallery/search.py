@@ -1,9 +1,9 @@
 """The nearest rows of a gallery: exact, in the order of `siamese.measures.knn.rank`.
 
 A few queries are answered by LanceDB's own scan of the table on disk, which proposes candidates by
-distances in float32; many, by reading the vectors into memory once and
+distances in float32. For many queries the vectors are read into memory once and searched by
 `siamese.measures.knn.nearest`. Both give the same numbers and the same distances to the last bit.
-Where the table has an index, the candidates are the index's, and what it misses is missed.
+Where the table has an index, the candidates come from it, and the answers lack what it misses.
 """
 
 from collections.abc import Iterator
@@ -13,21 +13,21 @@ import numpy as np
 
 from siamese.base.blocks import blocks
 from siamese.base.errors import InputError
-from siamese.gallery.index import index_of
-from siamese.gallery.table import GalleryTable, vectors_of
+from siamese.gallery.rows import vectors_of
+from siamese.gallery.table import GalleryTable
 from siamese.measures.knn import SPARE, nearest, rank
 
-# From so many queries on, vectors are read into memory: LanceDB's scan takes a millisecond or two
-# for each on 50,000 rows, scikit-learn's a tenth, after a second to import it.
+# From this many queries on, vectors are read into memory: LanceDB's scan takes a millisecond or two
+# per query on 50,000 rows, scikit-learn's search a tenth of that, after a second to import it.
 MANY_QUERIES = 100
-# Up to so many rows, many queries are answered from memory even where there is an index: that is
-# faster, and nothing is missed. Of a million rows memory answers 44 queries a second, the index 120
-# and more.
+# Up to this many rows, many queries are answered from memory even where there is an index: that is
+# faster, and nothing is missed. On a million rows memory answers 44 queries per second, the index
+# 120 and more.
 MEMORY_ROWS = 300_000
 # Queries that the index is asked at once.
 AT_ONCE = 100
-# Where rounding leaves open which rows are nearest, LanceDB is asked for so many times more, up to
-# a limit; then the vectors are read.
+# Where rounding leaves open which rows are nearest, LanceDB is asked for `MORE` times as many
+# candidates, up to a limit; then the vectors are read.
 MORE, MOST_CANDIDATES = 8, 4096
 # Vectors held between calls, and read at once where there are more, in bytes.
 MEMORY = 2**30
@@ -52,12 +52,12 @@ class Searcher:
         Args:
             queries: float32 `[Q, D]`.
             k: neighbours wanted, from 1 to the number of rows.
-            exact: without the index, if there is one. Many queries on up to `MEMORY_ROWS` rows
-                never use it.
+            exact: search without the index, if there is one. Many queries on up to `MEMORY_ROWS`
+                rows never use it.
 
         Returns:
-            Numbers, int64 `[Q, k]`, nearest first and the lower first at equal distance; and their
-            distances, float64 `[Q, k]`.
+            Numbers, int64 `[Q, k]`, nearest first and the lower number first at equal distance; and
+            their distances, float64 `[Q, k]`.
 
         Raises:
             InputError: k is out of range, or the queries have other dimensions or are not finite.
@@ -66,7 +66,7 @@ class Searcher:
         n_rows = len(self.table)
         self._check(queries, k, n_rows)
         from_memory = len(queries) >= MANY_QUERIES and n_rows <= MEMORY_ROWS
-        index = None if exact or from_memory else index_of(self.table)
+        index = None if exact or from_memory else self.table.index
         if index is not None:
             return self.by_index(queries, k, index.probes)
         numbers = np.empty((len(queries), k), dtype=np.int64)
@@ -106,10 +106,10 @@ class Searcher:
         assert candidates is not None, "a scan of all rows finds as many as there are"
         numbers, vectors, squared = candidates
         ranked, distances = rank(queries, vectors, numbers)
-        # No row left out is nearer than the last candidate, but for rounding.
+        # Apart from rounding, no row left out is nearer than the last candidate.
         last = squared.max(axis=1)
         edge = distances[:, k - 1] ** 2
-        # Infinite squares, beyond float32, leave everything open: their difference is not a number.
+        # Squares beyond float32 are infinite and leave everything open: their difference is NaN.
         with np.errstate(invalid="ignore"):
             is_closed = edge < last - rounding_error(last, queries.shape[1])
         is_open = ~is_closed & (wanted < n_rows)
@@ -124,8 +124,8 @@ class Searcher:
             probes: partitions that are looked at.
 
         Returns:
-            As `nearest`. Where these partitions have fewer than k rows, and some to spare, all rows
-            are searched.
+            As `nearest`. Where these partitions have fewer rows than the candidates wanted, all
+            rows are searched.
         """
         numbers = np.empty((len(queries), k), dtype=np.int64)
         distances = np.empty((len(queries), k), dtype=np.float64)
@@ -149,10 +149,10 @@ class Searcher:
             Numbers `[Q, wanted]`, vectors `[Q, wanted, D]` and squared distances `[Q, wanted]`, in
             no set order. None if the partitions of a query have fewer rows than wanted.
         """
-        # One query as it is, more as a list: LanceDB then says which each row belongs to.
+        # Several queries go in as a list: LanceDB then says which query each row belongs to.
         asked = queries[0] if len(queries) == 1 else list(queries)
-        query: Any = self.table.table.search(asked, vector_column_name="vector")
-        query = query.distance_type("l2")  # squared, that is
+        query: Any = self.table.lance.search(asked, vector_column_name="vector")
+        query = query.distance_type("l2")  # LanceDB returns its square
         query = query.bypass_vector_index() if probes is None else query.nprobes(probes)
         found = query.select(["number", "vector", "_distance"]).limit(wanted).to_arrow()
         if found.num_rows < len(queries) * wanted:
@@ -168,7 +168,7 @@ class Searcher:
         )
 
     def _in_memory(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Search all vectors, a piece of the gallery at a time, each exactly."""
+        """Search all vectors exactly, one piece of the gallery at a time."""
         numbers = np.empty((len(queries), 0), dtype=np.int64)
         distances = np.empty((len(queries), 0))
         for piece_numbers, piece in self._pieces():
@@ -182,7 +182,7 @@ class Searcher:
         return numbers, distances
 
     def _pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield numbers and vectors of all rows; held in memory for the next call if they fit."""
+        """Yield numbers and vectors of all rows, and hold them for the next call if they fit."""
         version = self.table.version
         if self._held is None or self._held[0] != version:
             self._held = None
@@ -216,7 +216,7 @@ class Searcher:
                 vectors[filled : filled + len(part)] = vectors_of(part.column(1))
                 filled += len(part)
                 batch = batch.slice(len(part))
-            # By number, so that a tie between rows of a piece is one between numbers.
+            # By number, so that the lower row of a tie is the one with the lower number.
             if (np.diff(numbers) < 0).any():
                 order = np.argsort(numbers)
                 numbers, vectors = numbers[order], vectors[order]
@@ -228,9 +228,9 @@ def rounding_error(squared: np.ndarray, dimensions: int) -> np.ndarray:
     """Bound the error of LanceDB's squared distances, float64 `[Q]`.
 
     It sums the squares of D differences in float32. All terms are positive, so the error is
-    relative: one rounding for a difference, which is squared, one for the square and fewer than D
+    relative: one rounding per difference, which is then squared, one per square, and fewer than D
     for the sum (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1). The
-    bound is twice that, and has room for values that underflow.
+    bound is twice that, and allows for values that underflow.
 
     Args:
         squared: what LanceDB returned, `[Q]`.

@@ -1,4 +1,4 @@
-"""What a search found, as a picture: the image asked about and its nearest rows."""
+"""A picture of what a search found: the image asked about and its nearest rows."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from siamese.base.files import new_file
-from siamese.gallery.gallery import Neighbour
+from siamese.gallery.answers import Neighbour
 from siamese.pictures.style import plt, readable, save_figure
 
 COLUMNS = 5

@@ -1,36 +1,26 @@
-"""The gallery's rows in LanceDB: one table that describes itself. No model is needed here.
+"""The table of a gallery in LanceDB, which describes itself. No model is needed here.
 
-Columns, which readers in other languages may count on:
+Its columns are those of `siamese.gallery.rows`. The schema's metadata holds strings under keys that
+begin with `siamese.`: `siamese.format` is `FORMAT`, the others are what `replace` was given. The
+metadata of the column `vector` has `siamese.index`, an `IndexInfo` as JSON, once there is an index.
 
-| column | type | content |
-|---|---|---|
-| `number` | int64 | unique: the sample number, or `ENROLLED` and more for enrolled rows |
-| `vector` | fixed-size list of float32 | the embedding |
-| `label` | string | the name of the class |
-| `superclass` | string or null | |
-| `file` | string | where the image came from |
-| `image` | binary or null | PNG of the image as the network sees it |
-| `source` | string | `pipeline` or `enrolled` |
-
-The schema's metadata holds strings under keys that begin with `siamese.`: `siamese.format` is
-`FORMAT`, the others are whatever `replace` was given.
-
-Every change is one commit of Lance: a reader sees all of it or nothing, and goes on reading the
+Every change is one commit of Lance: a reader sees all of it or nothing, and keeps reading the
 version that it opened. In a local folder, writers take turns by a lock on a file, which the system
 frees when its owner is killed. On object stores there is no such lock: see `writing`.
 """
 
-import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from siamese.base.errors import InputError
+from siamese.gallery.rows import Rows, row_schema
 
 if TYPE_CHECKING:  # together they take a second and more, and `--help` need not wait for them
     import pyarrow as pa
@@ -41,78 +31,48 @@ FORMAT = "1"
 TABLE = "gallery"
 LOCK = ".gallery.lock"
 PREFIX = "siamese."
-# Numbers of enrolled rows begin here: no data set has as many samples.
-ENROLLED = 2**62
+INDEX_KEY = f"{PREFIX}index"
+IS_ENROLLED = "source = 'enrolled'"
 # Replaced versions stay this long for readers that have opened them.
 KEEP_VERSIONS = timedelta(days=1)
-# Numbers that are looked up one by one; for more, whole columns are read.
+# Up to this many numbers are looked up one by one; for more, whole columns are read.
 LOOKUPS = 2000
 # More pieces than this are joined after a write: each costs a query some time.
 PIECES = 20
 
-Source = Literal["pipeline", "enrolled"]
-
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows to write, or read.
+class IndexInfo:
+    """An index of the vectors, and what it was measured to find.
 
     Attributes:
-        numbers: int64 `[n]`.
-        vectors: float32 `[n, D]`, finite.
-        labels: `n` names of classes.
-        superclasses: `n` names or None.
-        files: `n` strings.
-        images: `n` PNG files, or None where there is no picture.
-        source: `n` times `pipeline` or `enrolled`.
+        kind: LanceDB's name of its type.
+        probes: partitions that a query looks at.
+        recall: share of the ten nearest rows that it finds, over `asked` rows of the gallery.
+        asked: how many rows it was measured on.
     """
 
-    numbers: np.ndarray
-    vectors: np.ndarray
-    labels: Sequence[str]
-    superclasses: Sequence[str | None]
-    files: Sequence[str]
-    images: Sequence[bytes | None]
-    source: Sequence[Source]
-
-    def __len__(self) -> int:
-        """Count the rows."""
-        return len(self.numbers)
-
-
-def enrolled_number(image: np.ndarray, label: str) -> int:
-    """Return the number of an enrolled row: the same image under the same label has the same one.
-
-    So enrolling twice changes nothing, and two writers need not agree on a counter.
-
-    Args:
-        image: uint8 `[H, W, 3]`, as the network sees it.
-        label: name of the class.
-
-    Returns:
-        `ENROLLED` plus the first 62 bits of the SHA-256 of label, zero byte, height and width (four
-        bytes each, the lowest first) and pixels. Of a million rows, two share a number with a
-        chance of one in ten million.
-    """
-    shape = np.array(image.shape[:2], dtype="<u4").tobytes()
-    content = label.encode() + b"\0" + shape + np.ascontiguousarray(image).tobytes()
-    return ENROLLED + (int.from_bytes(hashlib.sha256(content).digest()[:8], "big") >> 2)
+    kind: str
+    probes: int
+    recall: float
+    asked: int
 
 
 class GalleryTable:
-    """A gallery at an address, as of the moment it was opened (and of its own changes since).
+    """The table at an address, as it was when opened, with its own changes since.
 
     Attributes:
         address: a folder, or any address that LanceDB takes, such as `s3://bucket/gallery`.
+        lance: LanceDB's own table.
     """
 
-    def __init__(self, address: str, table: "Table") -> None:
+    def __init__(self, address: str, lance: "Table") -> None:
         self.address = address
-        self.table = table
+        self.lance = lance
 
     @classmethod
     def open(cls, address: Path | str) -> Self:
-        """Open a gallery that is there.
+        """Open an existing gallery.
 
         Raises:
             InputError: there is none, it cannot be read, or it is of another format.
@@ -120,7 +80,7 @@ class GalleryTable:
         address = str(address)
         found = cls.find(address)
         if found is None:
-            raise InputError(f"{address}: no gallery is there; `siamese gallery build` makes one")
+            raise InputError(f"{address}: there is no gallery; `siamese gallery build` makes one")
         return found
 
     @classmethod
@@ -160,16 +120,16 @@ class GalleryTable:
         rows: Iterable[Rows],
         metadata: dict[str, str] | None = None,
     ) -> Self:
-        """Put rows in the place of all that is there, in one commit.
+        """Replace the whole table by these rows, in one commit.
 
         Until that commit, and if the process is killed before it, the old gallery is whole. The
-        rows are taken one batch at a time; batches of some thousand are about right. Call it within
+        rows are taken one batch at a time; batches of a few thousand work well. Call it within
         `writing` where others may write too.
 
         Args:
-            address: made if it is not there.
+            address: created if it does not exist.
             dimensions: D, of the vectors.
-            rows: all rows; no number twice, which is up to the caller.
+            rows: all rows. The caller makes sure that no number comes twice.
             metadata: kept in the table; see `metadata`.
 
         Raises:
@@ -178,17 +138,18 @@ class GalleryTable:
         import pyarrow as pa
 
         address = str(address)
-        schema = _schema(dimensions, metadata or {})
+        described = {**(metadata or {}), "format": FORMAT}
+        schema = row_schema(dimensions, {f"{PREFIX}{key}": text for key, text in described.items()})
         connection = _connect(address)
         exists = TABLE in connection.list_tables().tables
-        batches, failures = _recorded(to_batch(part, schema) for part in rows)
+        batches, failures = _recorded(part.to_batch(schema) for part in rows)
         reader = pa.RecordBatchReader.from_batches(schema, batches)
         try:
             table = connection.create_table(
                 TABLE, reader, schema=schema, mode="overwrite" if exists else "create"
             )
         except Exception:
-            # What the rows raised comes back from LanceDB as text only.
+            # LanceDB returns what the rows raised as text only.
             if failures:
                 raise failures[0] from None
             raise
@@ -196,22 +157,22 @@ class GalleryTable:
 
     def __len__(self) -> int:
         """Count the rows."""
-        return self.table.count_rows()
+        return self.lance.count_rows()
 
     @property
     def dimensions(self) -> int:
         """D, of the vectors."""
-        return self.table.schema.field("vector").type.list_size
+        return self.lance.schema.field("vector").type.list_size
 
     @property
     def version(self) -> int:
-        """The number of the commit that is seen."""
-        return self.table.version
+        """The number of the commit that this process sees."""
+        return self.lance.version
 
     @property
     def metadata(self) -> dict[str, str]:
         """What was given to `replace`, and `format`."""
-        stored = self.table.schema.metadata or {}
+        stored = self.lance.schema.metadata or {}
         return {
             key.decode().removeprefix(PREFIX): value.decode()
             for key, value in stored.items()
@@ -220,10 +181,22 @@ class GalleryTable:
 
     def refresh(self) -> None:
         """See the newest version, with what other processes have written."""
-        self.table.checkout_latest()
+        self.lance.checkout_latest()
+
+    @property
+    def index(self) -> IndexInfo | None:
+        """The index that searches may use; None while there is none."""
+        stored = (self.lance.schema.field("vector").metadata or {}).get(INDEX_KEY.encode())
+        return None if stored is None else IndexInfo(**json.loads(stored))
+
+    def set_index(self, info: IndexInfo) -> None:
+        """Tell searches that the table has an index; the last step of building one."""
+        self.lance.update_field_metadata(
+            {"path": "vector", "metadata": {INDEX_KEY: json.dumps(asdict(info))}}
+        )
 
     def append(self, rows: Rows) -> int:
-        """Add rows, in one commit; those whose number is there already change nothing.
+        """Add rows, in one commit; rows whose number exists already change nothing.
 
         Call it within `writing` where others may write too.
 
@@ -243,9 +216,9 @@ class GalleryTable:
                 new.append(position)
         if not new:
             return 0
-        batch = to_batch(rows, self.table.schema).take(pa.array(new))
-        # By number, so that a writer who came between on an object store adds nothing twice either.
-        merge = self.table.merge_insert("number").when_not_matched_insert_all()
+        batch = rows.to_batch(self.lance.schema).take(pa.array(new))
+        # By number, so that nothing is added twice even if another machine wrote in between.
+        merge = self.lance.merge_insert("number").when_not_matched_insert_all()
         done = merge.execute(pa.Table.from_batches([batch]))
         return done.num_inserted_rows
 
@@ -254,10 +227,10 @@ class GalleryTable:
 
         Call it within `writing` where others may write too.
         """
-        if not self.table.count_rows(condition):
+        if not self.lance.count_rows(condition):
             return 0
         before = len(self)
-        self.table.delete(condition)
+        self.lance.delete(condition)
         return before - len(self)
 
     def numbers_among(self, numbers: np.ndarray) -> np.ndarray:
@@ -268,7 +241,7 @@ class GalleryTable:
         """Return columns of the rows with these numbers, each row once, by ascending number.
 
         Args:
-            numbers: int64, of any shape; a number that is not there has no row in the outcome.
+            numbers: int64, of any shape; an unknown number has no row in the outcome.
             columns: names; `number` is added.
         """
         wanted = np.unique(numbers)
@@ -290,62 +263,44 @@ class GalleryTable:
         batches = list(self.batches(columns, condition))
         if batches:
             return pa.Table.from_batches(batches)
-        return pa.schema([self.table.schema.field(name) for name in columns]).empty_table()
+        return pa.schema([self.lance.schema.field(name) for name in columns]).empty_table()
 
     def batches(
         self, columns: Sequence[str], condition: str | None = None
     ) -> Iterator["pa.RecordBatch"]:
         """Read as `read` does, one batch of rows at a time."""
-        query = self.table.search()
+        query = self.lance.search()
         if condition is not None:
             query = query.where(condition)
         yield from query.select(list(columns)).to_batches()
 
     def rows(self, condition: str | None = None) -> Iterator[Rows]:
         """Read whole rows, one batch at a time, in no set order."""
-        for batch in self.batches(COLUMNS, condition):
-            columns = {name: batch.column(name) for name in COLUMNS}
-            yield Rows(
-                numbers=columns["number"].to_numpy(),
-                vectors=vectors_of(columns["vector"]),
-                **{
-                    field: columns[name].to_pylist()
-                    for field, name in (
-                        ("labels", "label"),
-                        ("superclasses", "superclass"),
-                        ("files", "file"),
-                        ("images", "image"),
-                        ("source", "source"),
-                    )
-                },
-            )
+        for batch in self.batches(self.lance.schema.names, condition):
+            yield Rows.from_batch(batch)
 
     def tidy(self) -> None:
         """Join small pieces and drop versions that were replaced a day ago or earlier.
 
         Call it within `writing`.
         """
-        # What a killed writer left is of no version. In a local folder nobody else can be writing.
+        # A killed writer leaves files of no version. In a local folder nobody else can be writing.
         alone = local_folder(self.address) is not None
-        self.table.optimize(cleanup_older_than=KEEP_VERSIONS, delete_unverified=alone)
+        self.lance.optimize(cleanup_older_than=KEEP_VERSIONS, delete_unverified=alone)
 
     def is_in_pieces(self) -> bool:
         """Tell whether many small writes have left the rows in many small files."""
-        statistics: Any = self.table.stats()  # a dictionary, whatever its annotation says
+        statistics: Any = self.lance.stats()  # a dictionary, whatever its annotation says
         return statistics["fragment_stats"]["num_small_fragments"] > PIECES
-
-
-COLUMNS = ("number", "vector", "label", "superclass", "file", "image", "source")
 
 
 @contextmanager
 def writing(address: Path | str) -> Iterator[None]:
     """Let one process at a time change the gallery in a local folder; others wait.
 
-    On an object store nothing is locked, and this does nothing. Lance commits there one after the
-    other too, so that enrolling goes on from several machines and loses nothing; but what is
-    enrolled between the beginning and the end of a build is lost with the old gallery, and one
-    image that two machines enrol in the same instant may be there twice.
+    On an object store nothing is locked, and this does nothing. Lance orders the commits there, so
+    enrolling from several machines loses nothing. But what is enrolled while a build runs is lost
+    with the old gallery, and an image that two machines enrol at the same instant may come twice.
     """
     folder = local_folder(str(address))
     if folder is None:
@@ -365,44 +320,6 @@ def local_folder(address: str) -> Path | None:
     return None if "://" in address else Path(address)
 
 
-def to_batch(rows: Rows, schema: "pa.Schema") -> "pa.RecordBatch":
-    """Lay rows out as Arrow.
-
-    Raises:
-        InputError: a vector is not finite, or has other dimensions than the schema says.
-    """
-    import pyarrow as pa
-
-    dimensions = schema.field("vector").type.list_size
-    vectors = np.ascontiguousarray(rows.vectors, dtype=np.float32)
-    if vectors.shape != (len(rows), dimensions):
-        raise InputError(
-            f"expected vectors as float32 [{len(rows)}, {dimensions}] for the gallery, found"
-            f" {list(vectors.shape)}; were they made by another network?"
-        )
-    if not np.isfinite(vectors).all():
-        row = int((~np.isfinite(vectors).all(axis=1)).argmax())
-        raise InputError(
-            f"the vector of {rows.files[row]} (number {rows.numbers[row]}) holds a value that is"
-            " not finite; the network that made it has diverged: train it anew"
-        )
-    content: dict[str, Any] = {
-        "number": pa.array(rows.numbers, pa.int64()),
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dimensions),
-        "label": pa.array(rows.labels, pa.string()),
-        "superclass": pa.array(rows.superclasses, pa.string()),
-        "file": pa.array(rows.files, pa.string()),
-        "image": pa.array(rows.images, pa.binary()),
-        "source": pa.array(rows.source, pa.string()),
-    }
-    return pa.RecordBatch.from_arrays([content[name] for name in schema.names], schema=schema)
-
-
-def vectors_of(column: "pa.FixedSizeListArray") -> np.ndarray:
-    """Return a column of vectors as float32 `[n, D]`, without a copy."""
-    return column.flatten().to_numpy(zero_copy_only=True).reshape(len(column), -1)
-
-
 def one_of(column: str, values: Iterable[int | str]) -> str:
     """Return the SQL condition that a column has one of these values."""
     listed = ", ".join(
@@ -410,23 +327,6 @@ def one_of(column: str, values: Iterable[int | str]) -> str:
         for value in values
     )
     return f"{column} IN ({listed})" if listed else "false"
-
-
-def _schema(dimensions: int, metadata: dict[str, str]) -> "pa.Schema":
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            pa.field("number", pa.int64(), nullable=False),
-            pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False),
-            pa.field("label", pa.string(), nullable=False),
-            pa.field("superclass", pa.string()),
-            pa.field("file", pa.string(), nullable=False),
-            pa.field("image", pa.binary()),
-            pa.field("source", pa.string(), nullable=False),
-        ],
-        metadata={f"{PREFIX}{key}": text for key, text in {**metadata, "format": FORMAT}.items()},
-    )
 
 
 def _connect(address: str) -> "DBConnection":

@@ -1,4 +1,4 @@
-"""Verification of two images: the same class or not, and how often such an answer is wrong."""
+"""Verification of two images: whether they show one class, and how often that answer is wrong."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ class Verdict:
         same: whether the distance is at most the threshold.
         distance: Euclidean, of the two embeddings.
         threshold: the operating point that was used.
-        far: the share of unlike pairs that are called the same there, measured on validation.
-        frr: the share of like pairs that are called different there, likewise.
+        far: share of the unlike validation pairs that this threshold calls the same.
+        frr: share of the like validation pairs that it calls different.
     """
 
     same: bool
@@ -33,15 +33,15 @@ def decide(distance: float, calibration: Calibration, far: float | None = None) 
     Args:
         distance: of its embeddings.
         calibration: of the model that made them.
-        far: the false-accept rate allowed; without it the threshold is the one with the most
-            validation pairs decided right.
+        far: the highest false-accept rate allowed; without it, the threshold is the one that
+            decides most validation pairs correctly.
 
     Raises:
-        InputError: no threshold of the curve accepts so few.
+        InputError: `far` is out of range, or no threshold of the curve accepts so few.
     """
     curve = calibration.curve
     threshold = calibration.accuracy_threshold if far is None else _threshold(calibration, far)
-    # Between two points of the curve, on the straight line.
+    # Linear between two points of the curve.
     at_far, at_frr = (
         float(np.interp(threshold, curve.threshold, rates)) for rates in (curve.far, curve.frr)
     )
@@ -53,19 +53,15 @@ def _threshold(calibration: Calibration, far: float) -> float:
     curve = calibration.curve
     if not 0 < far < 1:
         raise InputError(f"the false-accept rate is {far}; expected a number between 0 and 1")
-    allowed = [
-        threshold
+    points = [
+        (threshold, rate)
         for threshold, rate in zip(curve.threshold, curve.far, strict=True)
-        if rate <= far and threshold >= 0
+        if threshold >= 0
     ]
+    allowed = [threshold for threshold, rate in points if rate <= far]
     if not allowed:
-        least = next(
-            rate
-            for threshold, rate in zip(curve.threshold, curve.far, strict=True)
-            if threshold >= 0
-        )
         raise InputError(
             f"no threshold of this model has a false-accept rate of {far:g} or less; the least on"
-            f" its curve is {least:g}"
+            f" its curve is {min(rate for _, rate in points):g}"
         )
     return max(allowed)

@@ -1,1 +1,1 @@
-"""Reading any common picture, and bringing it to the size of the network."""
+"""Pictures: finding their files, reading them, fitting them to the network's input."""

@@ -36,7 +36,7 @@ class Model:
         params: what the network was built from.
         classes: names of the labels it was trained on, in label order.
         calibration: distance thresholds for "the same class", from the validation split.
-        fit: what was done with images that are not square; see `siamese.images.images.fit_image`.
+        fit: what was done with images that are not square; see `siamese.images.fit.fit_image`.
     """
 
     network: SiameseNetwork

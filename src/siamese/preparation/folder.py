@@ -1,14 +1,17 @@
-"""A folder of one's own images: which files there are, and what is said of them.
+"""A folder of the user's images: which files there are, and their labels.
 
-Either *class folders*, `path/label/…/file`, all images below a class folder being of that class; or
-below two such folders named `train` and `test` (and `validation`, if there is one), which then are
-the splits. Or a *table*, CSV or Parquet, with the columns `file` and `label`, and, as far as known,
-`split`, `group` (a writer, a patient, a product: see `siamese.preparation.splits`) and `coarse`
-(the superclass). No image is opened here.
+Either *class folders*, `path/label/…/file`: all images below a class folder are of that class. The
+class folders may be in folders named `train` and `test` (and `validation`, if there is one), which
+then are the splits.
+
+Or a *table*, CSV or Parquet, with the columns `file` and `label`, and, as far as known, `split`,
+`group` (a writer, a patient, a product: see `siamese.preparation.splits`) and `coarse` (the
+superclass).
+
+No image is opened here.
 """
 
 import os
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +19,15 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from siamese.base.data_params import NONE
+from siamese.base.data_params import NO_PATH
 from siamese.base.dataset import SPLITS, Classes
 from siamese.base.errors import InputError
 from siamese.base.params import nearest_name
 from siamese.base.parquet import read_frame
-from siamese.images.images import IMAGE_SUFFIXES, is_picture, visible
+from siamese.images.files import SUFFIX_LIST, is_picture, visible
 
 REQUIRED, OPTIONAL = ("file", "label"), ("split", "group", "coarse")
 TABLES = (".csv", ".parquet")
-SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 # What people call the splits, in lower case.
 SPLIT_NAMES = {
     **{name: name for name in SPLITS},
@@ -33,19 +35,17 @@ SPLIT_NAMES = {
     **dict.fromkeys(("val", "valid", "dev"), "validation"),
     "testing": "test",
 }
-# What the pipeline writes; DVC removes these folders before it runs a stage.
-OUTPUTS = ("raw", "prepared", "pairs", "model", "embeddings", "pictures", "gallery", "downloads")
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images that are there.
+    """The images found.
 
     Attributes:
         root: the folder that their names start from.
-        samples: one row an image, by `file` in ascending order: `file` (str, with slashes, relative
-            to the root), `fine` (int64), `coarse` (Int64, null where there is none), `split` (str),
-            or null in all rows) and, if there are groups, `group` (str).
+        samples: one row per image, by `file` in ascending order: `file` (str, with slashes,
+            relative to the root), `fine` (int64), `coarse` (Int64, null where there is none),
+            `split` (str, or null in all rows) and, if there are groups, `group` (str).
         classes: the names of the labels, in ascending order.
         notes: sentences on what is worth knowing.
     """
@@ -64,7 +64,7 @@ def list_images(path: Path, images: Path | None = None) -> Listing:
         images: with a table, the folder that its file names start from.
 
     Raises:
-        InputError: there is no such path, no image in it, or something in it cannot be understood.
+        InputError: the path does not exist, has no image, or has something that is not understood.
             The message names the file, or the row of the table.
     """
     if path.is_dir():
@@ -76,7 +76,7 @@ def list_images(path: Path, images: Path | None = None) -> Listing:
             f"data.path: {path}: expected a folder of class folders, or a table whose name ends in"
             f" {' or '.join(TABLES)}"
         )
-    if images is None or images == Path(NONE):
+    if images is None or images == Path(NO_PATH):
         raise InputError(
             f"data.path is a table, {path}: set data.images to the folder that its file names start"
             f" from, {path.parent} perhaps; DVC watches that folder for changed images"
@@ -86,70 +86,12 @@ def list_images(path: Path, images: Path | None = None) -> Listing:
     return _table(path, images)
 
 
-def check_place(path: Path, key: str, workspace: Path) -> None:
-    """Refuse a place for images that DVC could not watch, or would empty.
-
-    Args:
-        path: as the parameter has it, relative to the workspace or absolute.
-        key: the parameter's name.
-        workspace: the folder that holds dvc.yaml.
-
-    Raises:
-        InputError: the path leads out of the workspace without being absolute, or is part of what
-            the pipeline writes, or holds it.
-    """
-    workspace, place = workspace.resolve(), (workspace / path).resolve()
-    if not path.is_absolute() and not place.is_relative_to(workspace):
-        raise InputError(
-            f"{key} is {path}, which leads out of the repository: a temporary copy, as `dvc exp run"
-            f" --temp` makes it, would look elsewhere. Write it as an absolute path, {place}; or"
-            " bring the folder into the repository and `dvc add` it, so that others have it too"
-        )
-    outputs = [workspace / "data" / name for name in OUTPUTS] + [workspace / "metrics"]
-    for output in outputs:
-        if place.is_relative_to(output) or output.is_relative_to(place):
-            raise InputError(
-                f"{key} is {path}, but {output.relative_to(workspace)} is what the pipeline itself"
-                " writes; move the images to a folder of their own, data/images perhaps"
-            )
-
-
-def untracked_note(path: Path, key: str, workspace: Path) -> str | None:
-    """Return a warning if a folder of the workspace is known neither to DVC nor to Git.
-
-    Args:
-        path: as the parameter has it.
-        key: the parameter's name.
-        workspace: the folder that holds dvc.yaml.
-    """
-    if path.is_absolute():
-        is_inside = path.resolve().is_relative_to(workspace.resolve())
-        where = "an absolute path" if is_inside else "outside the repository"
-        return (
-            f"note: {key} is {path}, {where}: this machine alone can run `prepare`. `dvc add` a"
-            " folder of the repository, and others can pull it"
-        )
-    if any((workspace / f"{place}.dvc").is_file() for place in (path, *path.parents)):
-        return None
-    command = ["git", "ls-files", "--cached", "--", str(path)]
-    try:
-        found = subprocess.run(command, cwd=workspace, capture_output=True, text=True)
-    except OSError:
-        return None
-    if found.returncode or found.stdout:  # not a Git repository, or Git has the folder
-        return None
-    return (
-        f"note: neither DVC nor Git tracks {path} ({key}): `dvc exp run --temp`, `--queue` and"
-        f" other machines will not find it; `dvc add {path}` makes it known"
-    )
-
-
 def _class_folders(path: Path) -> Listing:
     files, notes = _pictures_in(path)
     if not files:
         raise InputError(
-            f"data.path: {path}: no image in it; expected a folder a class, with files whose names"
-            f" end in one of {SUFFIXES}"
+            f"data.path: {path}: no image in it; expected one folder per class, with files whose"
+            f" names end in one of {SUFFIX_LIST}"
         )
     splits = _split_folders(path, {file.parts[0] for file in files if len(file.parts) > 1})
     rows = []
@@ -169,7 +111,7 @@ def _pictures_in(path: Path) -> tuple[list[Path], list[str]]:
     """Return the pictures, relative to the path, and notes on what else is there.
 
     Raises:
-        InputError: a folder is a link, which would hide some, or a name is no text.
+        InputError: a folder is a link, which would hide some, or a name is not UTF-8.
     """
     files: list[Path] = []
     without: list[Path] = []
@@ -193,8 +135,8 @@ def _pictures_in(path: Path) -> tuple[list[Path], list[str]]:
             ) from None
     above = {path / parent for file in files for parent in file.parents}
     notes = [
-        f"note: {folder} has files, but no picture whose name ends in one of {SUFFIXES}; they are"
-        " passed over"
+        f"note: {folder} has files, but no picture whose name ends in one of {SUFFIX_LIST}; they"
+        " are passed over"
         for folder in without
         if folder not in above
     ]
@@ -235,8 +177,8 @@ def _split_folders(path: Path, names: set[str]) -> dict[str, str]:
     if {"train", "test"} <= present:
         raise InputError(
             f"data.path: {path} has the folders {named}, which are names of splits, and"
-            f" `{others[0]}` beside them; expected splits alone, with a folder a class in each, or"
-            " classes alone: move it away, or give a table of files and labels"
+            f" `{others[0]}` beside them; expected splits alone, with one folder per class in each,"
+            " or classes alone: move it away, or give a table of files and labels"
         )
     return {}
 
@@ -244,7 +186,7 @@ def _split_folders(path: Path, names: set[str]) -> dict[str, str]:
 def _table(path: Path, images: Path) -> Listing:
     try:
         if path.suffix.lower() == ".csv":
-            # As text throughout: a label 007 is no 7, and one called NA is a name.
+            # All as text: a label 007 is not 7, and one called NA is a name.
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
         else:
             table = read_frame(path)
@@ -262,7 +204,7 @@ def _table(path: Path, images: Path) -> Listing:
                 f"{path}: it lacks the column `{name}`{nearest_name(name, map(str, table.columns))}"
             )
     if not len(table):
-        raise InputError(f"{path}: no row in it; expected one an image")
+        raise InputError(f"{path}: no row in it; expected one per image")
     table = table[[name for name in (*REQUIRED, *OPTIONAL) if name in table]]
     table = table.apply(_as_text)
     for name in table.columns:
@@ -297,7 +239,7 @@ def _check_files(path: Path, files: pd.Series, images: Path) -> None:
     names = pd.Series([str(part) for part in parts])
     if (again := names.duplicated()).any():
         name = names[again].iloc[0]
-        raise InputError(f"{path}: row {_first(again)}: {name} stands there a second time")
+        raise InputError(f"{path}: row {_first(again)}: {name} is listed a second time")
 
 
 def _splits(path: Path, column: pd.Series) -> pd.Series:
@@ -320,7 +262,7 @@ def _splits(path: Path, column: pd.Series) -> pd.Series:
 def _listing(
     root: Path, table: pd.DataFrame, source: Path | None = None, notes: Sequence[str] = ()
 ) -> Listing:
-    """Number the labels, and check what is said of them."""
+    """Number the labels, and check what the table says of them."""
     table = table.sort_values("file", ignore_index=True)
     names = sorted(set(table["label"]))
     if len(names) < 2:
@@ -336,7 +278,7 @@ def _listing(
             if len(found) > 1:
                 raise InputError(
                     f"{source}: the label `{label}` has the superclasses (`coarse`)"
-                    f" `{found[0]}` and `{found[1]}`; expected one a label"
+                    f" `{found[0]}` and `{found[1]}`; expected one per label"
                 )
     samples = pd.DataFrame(
         {

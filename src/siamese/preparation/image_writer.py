@@ -10,7 +10,7 @@ import numpy as np
 class ImageWriter:
     """Writes a `.npy` file of uint8 `[N, size, size, 3]` without knowing N beforehand.
 
-    NumPy leaves room in the header for the first axis to grow; it is written anew at the end. The
+    NumPy leaves room in the header for the first axis to grow; it is written again at the end. The
     bytes are those of `numpy.save`.
 
     Args:

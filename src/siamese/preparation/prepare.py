@@ -1,78 +1,26 @@
 """Making a data set ready for training: splits, image size, marked copies.
 
-Images are read, brought to size and written one after the other, so that there may be more of them
-than fit into memory.
+Images are read, brought to size and written one after the other, so that more of them than fit
+into memory can be prepared.
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from tqdm import tqdm
 
 from siamese.base.data_params import Fit
-from siamese.base.dataset import Classes, Dataset, save_tables
+from siamese.base.dataset import save_tables
 from siamese.base.errors import InputError
-from siamese.images.images import fit_image, iter_images
-from siamese.preparation.folder import Listing
 from siamese.preparation.image_writer import ImageWriter
+from siamese.preparation.labelled_images import LabelledImages
 from siamese.preparation.splits import PrepareParams, check_splits, cut_splits
 
 LEFT_OUT = "left_out.csv"
 LISTED = 10  # files that a message names
-
-
-class Source(Protocol):
-    """Where images come from.
-
-    Attributes:
-        samples: one row an image: `fine`, `coarse`, `file`, `split` (null in all rows if the source
-            has no splits) and, if there are groups, `group`.
-        classes: the names of the labels.
-    """
-
-    samples: pd.DataFrame
-    classes: Classes
-
-    def read(self, rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
-        """Yield the images of some rows, uint8 `[size, size, 3]`, or why one cannot be read."""
-        ...
-
-
-class RawImages:
-    """The images that `download` wrote."""
-
-    def __init__(self, raw: Dataset) -> None:
-        self.samples, self.classes, self._images = raw.samples, raw.classes, raw.images
-
-    def read(self, rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
-        """Yield the images of some rows; those of the right size stay as they are, byte by byte."""
-        is_right = self._images.shape[1:3] == (size, size)
-        for row in tqdm(rows, desc="prepare", unit="image", disable=None):
-            image = np.asarray(self._images[row])
-            yield image if is_right else fit_image(Image.fromarray(image), size, fit)
-
-
-class FolderImages:
-    """The images of a folder, read by as many threads as there are cores."""
-
-    def __init__(self, listing: Listing) -> None:
-        self.samples, self.classes, self._root = listing.samples, listing.classes, listing.root
-
-    def read(self, rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
-        """Yield the images of some rows."""
-        files = [self._root / name for name in self.samples["file"].iloc[rows]]
-        for file, image in zip(files, iter_images(files, size, fit, "prepare"), strict=True):
-            if isinstance(image, InputError):
-                # The name without the folder: the same wherever the folder lies.
-                yield InputError(str(image).removeprefix(f"{file}: "))
-            else:
-                yield image
 
 
 @dataclass(frozen=True)
@@ -80,7 +28,7 @@ class Prepared:
     """What `prepare` has done.
 
     Attributes:
-        samples: one row a sample.
+        samples: one row per sample.
         left_out: `file` and `reason` of those that could not be read.
         notes: sentences on what is worth knowing.
     """
@@ -89,9 +37,23 @@ class Prepared:
     left_out: pd.DataFrame
     notes: list[str]
 
+    def summary(self) -> list[str]:
+        """Return what to tell the user, one line each."""
+        some = self.left_out.head(LISTED).itertuples(index=False)
+        lines = [f"left out: {file}: {reason}" for file, reason in some]
+        lines += self.notes
+        if count := len(self.left_out):
+            lines.append(f"{count:,} file{'s' * (count > 1)} left out, listed in {LEFT_OUT}")
+        counts = self.samples["split"].value_counts()
+        return [
+            *lines,
+            f"prepare: {counts['train']:,} train, {counts['validation']:,} validation,"
+            f" {counts['test']:,} test; {identical_pairs(self.samples)} identical pairs",
+        ]
+
 
 def prepare(
-    source: Source,
+    images: LabelledImages,
     folder: Path,
     params: PrepareParams,
     *,
@@ -103,34 +65,32 @@ def prepare(
     """Cut splits, bring the images to one size, mark identical ones, and write a data set.
 
     Args:
-        source: the images and what is known of them.
+        images: the images and what is known of them.
         folder: an existing one, to write into, in the format of `load_dataset`; and `left_out.csv`,
             if a file had to be left out.
         params: the section `prepare`.
         image_size: height and width wanted, in pixels.
-        fit: what to do with images that are not square; see `siamese.images.images.fit_image`.
+        fit: what to do with images that are not square; see `siamese.images.fit.fit_image`.
         novel_classes: see `siamese.preparation.splits.cut_splits`.
-        unreadable: what a file does that cannot be read.
+        unreadable: what to do about a file that cannot be read.
 
     Returns:
-        The samples as written: those of the source in the same order, with their splits, numbered
-        anew, with the column `duplicate_of`: the first sample with identical pixels, of whichever
-        split, or null.
+        The samples as written: in the given order, with their splits, numbered from 0, and with the
+        column `duplicate_of`: the first sample with identical pixels, of any split, or null.
 
     Raises:
         InputError: the splits cannot be cut, a file cannot be read (unless such files are to be
-            left out), or too few images are there to train and test with.
+            left out), or there are too few images to train and test with.
     """
-    cut = cut_splits(source.samples, source.classes, novel_classes, params)
-    check_splits(cut, source.classes, params.split_by)  # before the long work
-    rows = source.samples.index.get_indexer(cut.index)
+    cut = cut_splits(images.samples, images.classes, novel_classes, params)
+    check_splits(cut, images.classes, params.split_by)  # before the long work
+    rows = images.samples.index.get_indexer(cut.index)
     is_read = np.zeros(len(cut), dtype=bool)
     faults: list[tuple[str, str]] = []
     first: dict[bytes, int] = {}
     copies: list[int | None] = []
     with ImageWriter(folder / "images.npy", image_size) as writer:
-        images = source.read(rows, image_size, fit)
-        for position, image in enumerate(images):
+        for position, image in enumerate(images.read(rows, image_size, fit)):
             if isinstance(image, InputError):
                 faults.append((cut["file"].iloc[position], str(image)))
                 continue
@@ -141,12 +101,12 @@ def prepare(
             writer.append(image)
     if faults and unreadable == "stop":
         raise InputError(
-            f"{_unreadable(faults, len(cut))}\nMend or remove them, or set `data.unreadable:"
+            f"{_unreadable(faults, len(cut))}\nRepair or remove them, or set `data.unreadable:"
             " leave_out`"
         )
     samples = cut[is_read].reset_index(drop=True)
     try:
-        notes = check_splits(samples, source.classes, params.split_by)
+        notes = check_splits(samples, images.classes, params.split_by)
     except InputError as error:
         if not faults:
             raise
@@ -154,7 +114,7 @@ def prepare(
     samples["sample"] = np.arange(len(samples))
     samples["duplicate_of"] = pd.array(copies, dtype="Int64")
     samples = samples[_columns(samples)]
-    save_tables(samples, source.classes, folder)
+    save_tables(samples, images.classes, folder)
     left_out = pd.DataFrame(faults, columns=["file", "reason"])
     if len(left_out):
         left_out.to_csv(folder / LEFT_OUT, index=False)

@@ -3,15 +3,15 @@
 A data set that has splits keeps them; if it has no validation split, that is cut from its training
 split. Otherwise first the test and then the validation split is cut, in one of three ways:
 
-- `sample`: each class gives about the same share. Two samples stay in training at least, since a
+- `sample`: each class gives about the same share. At least two samples stay in training, since a
   like pair takes two; a class of fewer than four gives nothing to one of the other splits.
-- `group`: no group (all that one writer wrote, one patient's pictures) stands on both sides of a
-  cut. Classes give the same share as nearly as groups allow.
-- `class`: every split has classes of its own. Then the test says how well images of classes that
-  nobody has seen are *verified*; there is nothing to classify them by.
+- `group`: no group (all that one writer wrote, one patient's pictures) is on both sides of a cut.
+  Classes give the same share as nearly as groups allow.
+- `class`: each split has other classes. The test then says how well images of classes that training
+  has never seen are *verified*; there is nothing to classify them by.
 
 *Novel* classes (`data.novel_classes`) are kept out of training and validation. Their test samples
-are divided once more: some are enrolled, as gallery, and the others are queries.
+are divided again: some are enrolled in the gallery, and the others are queries.
 """
 
 import warnings
@@ -23,11 +23,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from siamese.base.dataset import Classes
+from siamese.base.dataset import SPLITS, Classes
 from siamese.base.errors import InputError
 from siamese.base.params import Section
 
-# A share of groups is cut as so many of at most so many parts of nearly equal size.
+# A share of the groups is a fraction with at most this denominator: so many of so many parts of
+# nearly equal size.
 MOST_PARTS = 20
 LISTED = 5
 
@@ -45,13 +46,12 @@ class TooSmallShare(InputError):
 
 
 class PrepareParams(Section):
-    """How the splits are cut, and what counts as a near-duplicate."""
+    """How the splits are cut."""
 
     split_by: Literal["sample", "group", "class"]
     test: float = Field(gt=0, le=0.9)
     validation: float = Field(gt=0, le=0.5)
     enrolled: float = Field(gt=0, lt=1)
-    near_duplicate: float = Field(ge=0, le=1)
     seed: int = Field(ge=0, lt=2**32)
 
 
@@ -61,7 +61,7 @@ def cut_splits(
     """Give every sample a split.
 
     Args:
-        samples: one row a sample, with `fine`, `coarse`, `file`, `split` (null in all rows if the
+        samples: one row per sample, with `fine`, `coarse`, `file`, `split` (null in all rows if the
             data set has none) and, if there are groups, `group`.
         classes: the names of the labels.
         novel_classes: how many classes are kept out of training and validation, by seed; of as many
@@ -115,17 +115,17 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
         split_by: see `params.yaml`.
 
     Returns:
-        Sentences on what is worth knowing, but no fault.
+        Sentences on what is worth knowing, though not a fault.
 
     Raises:
-        InputError: a split is empty, training has fewer than two classes, a class has too few
-            samples to train with, or is tested and has none.
+        InputError: a split is empty, training has fewer than two classes, or a class has too few
+            samples to train with, or is tested without any.
     """
     counts = {
         name: np.bincount(
             samples.loc[samples["split"] == name, "fine"], minlength=len(classes.fine)
         )
-        for name in ("train", "validation", "test")
+        for name in SPLITS
     }
     for name, count in counts.items():
         if not count.sum():
@@ -168,15 +168,15 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
 
 
 def _divided_groups(samples: pd.DataFrame) -> list[str]:
-    """Return a note if groups stand in more than one split."""
+    """Return a note if there are groups in more than one split."""
     if "group" not in samples:
         return []
     counts = samples.groupby("group")["split"].nunique()
     if not (n_divided := int((counts > 1).sum())):
         return []
     return [
-        f"note: {n_divided:,} of {len(counts):,} groups stand in more than one split;"
-        " `prepare.split_by: group` keeps each on one side"
+        f"note: {n_divided:,} of {len(counts):,} groups are in more than one split;"
+        " `prepare.split_by: group` keeps each in one"
     ]
 
 
@@ -207,7 +207,7 @@ def _groups(samples: pd.DataFrame, split_by: str) -> np.ndarray | None:
 
 
 def _choose_novel(samples: pd.DataFrame, classes: Classes, n_novel: int, seed: int) -> np.ndarray:
-    """Choose classes by seed, int64 ascending: one a superclass first, then a second one, …"""
+    """Choose classes by seed, int64 ascending: one per superclass, then a second one, …"""
     if not n_novel:
         return np.empty(0, dtype=np.int64)
     is_test = samples["split"].isna() | (samples["split"] == "test")
@@ -250,7 +250,7 @@ def _cut(
 
 def _by_sample(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Choose a share of the samples, int64; two of a class stay, and one of three leaves."""
-    # Imported here, as below: it takes a second, and whoever wants the schema need not wait for it.
+    # Imported here, as below: it takes a second, for which reading the schema need not wait.
     from sklearn.model_selection import train_test_split
 
     counts = np.bincount(labels)
@@ -282,8 +282,8 @@ def _by_group(
     if n_groups < parts:
         raise TooSmallShare(
             f"params.yaml: a share of {share:g} (`prepare.{name}`) is cut by group as {wanted} of"
-            f" {parts} parts, but of groups there are {n_groups}; raise the share, or add groups:"
-            " three splits take three at least",
+            f" {parts} parts, but the number of groups is {n_groups}; raise the share, or add"
+            " groups: three splits take at least three",
             name,
         )
     if np.bincount(labels).max() < parts:
@@ -345,7 +345,7 @@ def _enrolled(
 def _check_given(
     samples: pd.DataFrame, classes: Classes, groups: np.ndarray | None, split_by: str
 ) -> None:
-    """Refuse splits of the data set's own that contradict `split_by`."""
+    """Refuse given splits that contradict `split_by`."""
     if split_by == "group" and groups is not None:
         _check_apart(samples)
     if split_by != "class":
@@ -354,22 +354,22 @@ def _check_given(
     fine = samples["fine"].to_numpy()
     if len(shared := np.intersect1d(fine[is_test], fine[~is_test])):
         raise InputError(
-            "params.yaml: `prepare.split_by` is 'class', but the data set has splits of its own,"
+            "params.yaml: `prepare.split_by` is 'class', but the data set comes with splits,"
             f" with {_classes(shared, classes)} in `test` and in another one as well. To keep"
             " classes out of training there, set `data.novel_classes`"
         )
 
 
 def _check_apart(samples: pd.DataFrame) -> None:
-    """Make sure that no group stands in two splits."""
+    """Make sure that no group is in two splits."""
     splits = samples.groupby("group")["split"].unique()
     for group, found in splits[splits.str.len() > 1].items():
         own = samples[samples["group"] == group]
         example = own[own["split"] == found[1]]["file"].iloc[0]
         raise InputError(
-            f"the group `{group}` stands in the splits `{found[0]}` and `{found[1]}` ({example});"
-            " with `prepare.split_by: group` expected in one of them. Splits of the data set's own"
-            " may cut through it, or a novel class may share it with others"
+            f"the group `{group}` is in the splits `{found[0]}` and `{found[1]}` ({example});"
+            " with `prepare.split_by: group` expected in one of them. The data set's own splits may"
+            " cut through it, or a novel class may share it with others"
         )
 
 

@@ -12,10 +12,11 @@ from siamese.base.dataset import SPLITS, Dataset
 
 
 def canonical_order(dataset: Dataset) -> Dataset:
-    """Sort a data set by what its images and labels are, and number the samples anew from 0.
+    """Sort a data set by its images and labels, and number the samples from 0 in that order.
 
     The order is by split (train, validation, test), fine label, SHA-256 of the pixels, coarse label
-    (none first), file name. Rows that agree in all of these are equal: their order is no matter.
+    (none first), file name. Rows that agree in all of these are equal: their order does not
+    matter.
 
     Returns:
         A new data set, its images in memory.

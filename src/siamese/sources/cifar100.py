@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from siamese.base.dataset import Classes, Dataset
-from siamese.base.errors import InputError
+from siamese.base.errors import InputError, no_such_file
 from siamese.sources.canonical import canonical_order
 from siamese.sources.plain_pickle import PickledArray, PickledDtype, read_pickle
 
-FOLDER = "cifar-100-python"
-# The official members have 1.5 kB, 155 MB and 31 MB. More than this is no CIFAR-100.
+TOP_FOLDER = "cifar-100-python"
+# The official members have 1.5 kB, 155 MB and 31 MB. Larger ones are not CIFAR-100.
 MAX_MEMBER = {"meta": 1 << 20, "train": 1 << 28, "test": 1 << 28}
 MAX_UNPACKED = 1 << 29
 MAX_MEMBERS = 1000
@@ -58,11 +58,11 @@ def read_cifar100(archive: Path) -> Dataset:
             layout has.
     """
     if not archive.is_file():
-        raise InputError(f"{archive.resolve()}: no such file; expected CIFAR-100's archive")
+        raise no_such_file(archive.resolve(), "expected CIFAR-100's archive")
     try:
         members = _read_members(archive)
         classes = _classes(members.pop("meta"))
-        # Popped: the pickle of one split is given free before the next is decoded.
+        # Popped, so that the memory of one pickle is free before the next is decoded.
         parts = [_split(members.pop(split), split, classes) for split in ("train", "test")]
         samples = pd.concat([part.samples for part in parts], ignore_index=True)
         _check_hierarchy(samples, classes)
@@ -89,9 +89,9 @@ def _read_members(archive: Path) -> dict[str, bytes]:
                     if name is None:
                         continue
                     if name in found:
-                        raise InputError(f"it has two members `{FOLDER}/{name}`")
+                        raise InputError(f"it has two members `{TOP_FOLDER}/{name}`")
                     found[name] = tar.extractfile(member).read()
-            # To the end: only there does gzip's own checksum stand.
+            # To the end, where gzip's own checksum is.
             while stream.read(1 << 20):
                 pass
     except InputError:
@@ -99,7 +99,7 @@ def _read_members(archive: Path) -> dict[str, bytes]:
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
         raise InputError(f"not a readable .tar.gz file ({error})") from None
     if missing := [name for name in MAX_MEMBER if name not in found]:
-        names = ", ".join(f"`{FOLDER}/{name}`" for name in missing)
+        names = ", ".join(f"`{TOP_FOLDER}/{name}`" for name in missing)
         raise InputError(f"it has no member {names}")
     return found
 
@@ -112,7 +112,7 @@ def _check_member(member: tarfile.TarInfo) -> str | None:
         raise InputError(f"member {shown} points out of the archive")
     if member.issparse() or not (member.isreg() or member.isdir()):
         raise InputError(f"member {shown} is neither a plain file nor a folder")
-    name = path.name if path.parts == (FOLDER, path.name) else ""
+    name = path.name if path.parts == (TOP_FOLDER, path.name) else ""
     limit = MAX_MEMBER.get(name, MAX_UNPACKED)
     if not 0 <= member.size <= limit:
         raise InputError(f"member {shown} claims {member.size:,} bytes, at most {limit:,}")

@@ -7,7 +7,7 @@ from siamese.base.dataset import Classes, Dataset
 from siamese.sources.canonical import canonical_order
 
 TEST_SHARE = 0.2
-SEED = 0  # part of the data set, like the official split of another one: not a parameter
+SEED = 0  # not a parameter: part of the data set, like the official split of another one
 
 
 def read_digits() -> Dataset:
@@ -15,10 +15,10 @@ def read_digits() -> Dataset:
 
     Returns:
         Images uint8 `[1797, 8, 8, 3]` with three equal channels, the original's 0…16 spread over
-        0…255. There are no superclasses. The set has no official test split: a fifth is cut here,
-        class by class, the same one always. `file` is the number in scikit-learn's order.
+        0…255. There are no superclasses. The set has no official test split, so a fifth is cut
+        here, class by class, always the same one. `file` is the number in scikit-learn's order.
     """
-    # Imported here: it takes a second that other data sets need not wait for.
+    # Imported here: it takes a second, for which other data sets need not wait.
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

@@ -1,104 +1,92 @@
-"""Bringing a data set into the workspace, as `data/raw`."""
+"""Getting a data set by its name: fetched, checked and decoded, whichever copy it comes from."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from siamese.base import files
-from siamese.base.dataset import Dataset, save_dataset
+from siamese.base.data_params import Archive
+from siamese.base.dataset import Dataset
 from siamese.base.errors import InputError
 from siamese.sources.canonical import content_hash
-from siamese.sources.cifar100 import read_cifar100
-from siamese.sources.digits import read_digits
 from siamese.sources.fetch import fetch
+from siamese.sources.registry import DATA_SETS, Fetched, check_names
 
-# What `content_hash` gives for the real CIFAR-100, however it was packed.
-CIFAR100_CONTENT = "f8b449bf07b545432c63c984fb1b0c8c2df86822d4b79d174368b940cccbac56"
-ARCHIVE_NAME = "cifar-100-python.tar.gz"
-HOW_TO_GO_ON = (
-    "A transfer that broke goes on where it stopped when you run it again. Or give a copy of the"
+ADVICE = (
+    "A transfer that broke continues where it stopped when you run it again. Or give a copy of the"
     " archive: `make repro ARCHIVE=path-or-URL` (without make, set the environment variable"
     " SIAMESE_ARCHIVE)"
 )
 
 
-def download(
-    name: str,
-    urls: Sequence[str],
-    size: int,
-    sha256: str,
-    target: Path,
-    downloads: Path,
-    archive: str | None = None,
-) -> None:
-    """Write a data set to `target` in canonical order, and print a line about it.
+def get_data_set(
+    name: str, archives: Mapping[str, Archive], downloads: Path, copy: str | None = None
+) -> Dataset | None:
+    """Return a data set in canonical order; its archive is fetched if there is none yet.
 
     Args:
-        name: `cifar100`, `digits`, or `folder`, of which there is nothing to fetch: the stage
+        name: a name of the registry; or `folder`, of which there is nothing to fetch: the stage
             `prepare` reads it where it lies, and all of it runs again if an image has changed.
-        urls: where CIFAR-100's archive can be fetched, in the order of preference.
-        size: its bytes.
-        sha256: its checksum, 64 lower-case hexadecimal digits.
-        target: the folder to write, in the format of `save_dataset`; replaced if it exists.
+        archives: the section `data.archives`.
         downloads: where fetched archives are kept, so that the next run need not fetch them again.
-        archive: another copy to use instead, a path or a URL. Its checksum may be another one, if
-            only the images and labels in it are CIFAR-100's.
+        copy: another copy of the archive to use instead, a path or a URL. Its checksum may differ,
+            as long as the images and labels in it are those of the data set.
+
+    Returns:
+        The data set; None for a folder.
 
     Raises:
-        InputError: nothing can be fetched, or the archive is not CIFAR-100. `target` is then as it
-            was.
+        InputError: the name is unknown, nothing can be fetched, or the archive is not that of the
+            data set.
     """
-    if name != "cifar100" and archive:
-        print(f"SIAMESE_ARCHIVE={archive} is ignored: data.name is {name}, which needs none")
-    if name == "folder":
-        with files.new_folder(target) as folder:
-            (folder / "source.txt").write_text("The images are read where data.path says.\n")
-        print("download: folder, nothing to fetch")
-        return
-    if name == "digits":
-        dataset = read_digits()
-    else:
-        dataset = _cifar100(urls, size, sha256, downloads, archive)
-    with files.new_folder(target) as folder:
-        save_dataset(dataset, folder)
-    splits = dataset.samples["split"].value_counts()
-    print(f"download: {name}, {splits['train']:,} train, {splits['test']:,} test")
+    check_names(name, archives)
+    data_set = DATA_SETS.get(name)
+    if isinstance(data_set, Fetched):
+        if copy:
+            return _read_copy(name, data_set, archives[name], downloads, copy)
+        return _read_official(name, data_set, archives[name], downloads)
+    if copy:
+        print(f"SIAMESE_ARCHIVE={copy} is ignored: data.name is {name}, which needs none")
+    return data_set.read() if data_set else None
 
 
-def _cifar100(
-    urls: Sequence[str], size: int, sha256: str, downloads: Path, archive: str | None
+def _read_official(name: str, data_set: Fetched, archive: Archive, downloads: Path) -> Dataset:
+    file = downloads / data_set.file
+    size, sha256 = archive.bytes, archive.sha256
+    advice = f"{ADVICE}, or place it at {file} ({size:,} bytes, SHA-256 {sha256})."
+    fetch(archive.urls, file, size, sha256, advice)
+    return _read_checked(name, data_set, archive, file)
+
+
+def _read_copy(
+    name: str, data_set: Fetched, archive: Archive, downloads: Path, copy: str
 ) -> Dataset:
-    if not archive:
-        place = downloads / ARCHIVE_NAME
-        advice = f"{HOW_TO_GO_ON}, or place it at {place} ({size:,} bytes, SHA-256 {sha256})."
-        file = fetch(urls, place, size, sha256, advice)
-        return _checked(file, sha256)
-    if "://" not in archive:
-        return _checked(Path(archive).expanduser(), sha256)
+    if "://" not in copy:
+        return _read_checked(name, data_set, archive, Path(copy).expanduser())
     # Named by its URL: without a checksum, what came from one URL says nothing about another.
-    key = hashlib.sha256(archive.encode()).hexdigest()[:16]
-    file = fetch([archive], downloads / f"copy-{key}.tar.gz", advice=f"{HOW_TO_GO_ON}.")
+    key = hashlib.sha256(copy.encode()).hexdigest()[:16]
+    file = fetch([copy], downloads / f"copy-{key}.tar.gz", advice=f"{ADVICE}.")
     try:
-        return _checked(file, sha256)
+        return _read_checked(name, data_set, archive, file)
     except InputError:
-        # Or the next run would find it here and not fetch what may have been mended since.
+        # Or the next run would find it here and not fetch what may have been repaired since.
         file.unlink()
         raise
 
 
-def _checked(archive: Path, sha256: str) -> Dataset:
-    """Decode an archive and make sure that it holds CIFAR-100."""
-    dataset = read_cifar100(archive)
+def _read_checked(name: str, data_set: Fetched, archive: Archive, file: Path) -> Dataset:
+    """Decode an archive and make sure that it holds the data set."""
+    dataset = data_set.read(file)
     content = content_hash(dataset)
-    if content == CIFAR100_CONTENT:
+    if content == data_set.content:
         return dataset
-    if files.sha256(archive) != sha256:
+    if files.sha256(file) != archive.sha256:
         raise InputError(
-            f"{archive}: the images and labels in it are not CIFAR-100's: their hash is {content},"
-            f" expected {CIFAR100_CONTENT}. Take another copy, or none to fetch the official one."
+            f"{file}: the images and labels in it are not those of {name}: their hash is {content},"
+            f" expected {data_set.content}. Take another copy, or none to fetch the official one."
         )
     print(
-        f"note: {archive} has the checksum in params.yaml, but its images and labels hash to"
-        f" {content}, expected {CIFAR100_CONTENT}; going on with what it holds"
+        f"note: {file} has the checksum in params.yaml, but its images and labels hash to"
+        f" {content}, expected {data_set.content}; they are used as they are"
     )
     return dataset

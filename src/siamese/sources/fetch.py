@@ -1,31 +1,32 @@
 """Fetching one large file: from the first URL that delivers it, resumed after a break, verified.
 
-fsspec speaks the protocol, so a URL may be https, file, s3 or whatever else it has a plug-in for.
-HTTP is read as one stream, started in the middle with a `Range` header: fsspec's seekable HTTP
-files would send one request for each block of 5 MB, and its default timeout ends every request,
-whatever its size, after five minutes.
+A URL is http, https or file, or simply a path. HTTP is read as one stream, which starts in the
+middle, by a `Range` header, where part of the file is there already.
 """
 
-import io
+import functools
 import re
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-import aiohttp
-import fsspec
+import requests
 from tqdm import tqdm
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from siamese.base import files
 from siamese.base.errors import InputError
+from siamese.base.progress import progress_bar
 
 TRIES = 3  # times that one URL's transfer is started before the next URL's turn
 PAUSE_SECONDS = 1.0  # between two of them
-CONNECT_SECONDS = 10  # a machine without a network is told so after this time at the latest
+CONNECT_SECONDS = 10  # a machine without a network is told so, instead of waiting for minutes
 STALL_SECONDS = 60  # silence after which a connection counts as broken
-CHUNK = 1 << 20
+CHUNK = 1 << 16  # bytes; at a break, what has arrived of one is lost
 
 
 class _UnusableError(Exception):
@@ -33,10 +34,18 @@ class _UnusableError(Exception):
 
 
 @dataclass(frozen=True)
-class _Source:
-    stream: io.BufferedIOBase
-    start: int  # where in the file the stream begins
-    total: int | None  # the whole file's bytes, where the source tells
+class _Stream:
+    """A file, or the end of one.
+
+    Attributes:
+        read: returns at most so many bytes; none at the end.
+        start: where in the file the stream begins.
+        total: the whole file's bytes, where the server says.
+    """
+
+    read: Callable[[int], bytes]
+    start: int
+    total: int | None
 
 
 def fetch(
@@ -50,7 +59,8 @@ def fetch(
 
     What has arrived is kept in a partial file beside `target` until it is complete and verified,
     and is then put in place in one rename. After a broken connection, or in the next run after a
-    killed one, the transfer goes on where it stopped; a server that cannot do that sends all again.
+    killed one, the transfer continues where it stopped; a server that cannot do that sends all
+    again.
 
     Args:
         urls: places that all hold the same file, tried in this order.
@@ -102,47 +112,43 @@ def _fetch_one(url: str, partial: Path, size: int | None, sha256: str | None) ->
 
 
 def _transfer(url: str, partial: Path, size: int | None) -> None:
-    """Append what is missing, going on after a break."""
+    """Append what is missing; after a break, continue where it stopped."""
     connected = False
     for tries_left in reversed(range(TRIES)):
         offset = partial.stat().st_size if partial.exists() else 0
         if size is not None and offset >= size:
             return
         try:
-            source = _open(url, offset)
-            with closing(source.stream):
+            with _opened(url, offset) as stream:
                 connected = True
-                _append(source, partial, size)
+                _append(stream, partial, size)
             return
-        except (InputError, _UnusableError):
-            raise
-        except Exception as error:
-            # Every file system that fsspec knows has exceptions of its own; each means "not from
-            # here". A URL that never answered is not asked again: offline should fail at once.
+        except (requests.RequestException, HTTPError, OSError) as error:
+            # A URL that never answered is not asked again: offline should fail at once.
             if not connected or tries_left == 0:
                 raise _UnusableError(_reason(error)) from error
-            tqdm.write(f"{url}: {_reason(error)}; going on where it stopped")
+            tqdm.write(f"{url}: {_reason(error)}; continuing where it stopped")
         time.sleep(PAUSE_SECONDS)
 
 
-def _append(source: _Source, partial: Path, size: int | None) -> None:
-    total = source.total if source.total is not None else size
+def _append(stream: _Stream, partial: Path, size: int | None) -> None:
+    total = stream.total if stream.total is not None else size
     if size is not None and total != size:
         raise _UnusableError(f"it offers {total:,} bytes, expected {size:,}")
     label = partial.name.removeprefix(".").removesuffix(".partial")
-    position = source.start
+    position = stream.start
     try:
-        file = partial.open("ab")
-        file.truncate(source.start)
+        file = partial.open("ab", buffering=0)  # or closing it would fail once more
+        file.truncate(position)
     except OSError as error:
         raise InputError(f"{partial}: cannot be written: {error.strerror}") from None
-    # disable=None: no bar where nobody watches, such as in the log of a CI job.
-    bar = tqdm(desc=label, total=total, initial=position, unit="B", unit_scale=True, disable=None)
+    bar = progress_bar(label, "B", total=total, initial=position, unit_scale=True)
     with file, bar:
-        while chunk := source.stream.read(CHUNK):
+        while chunk := stream.read(CHUNK):
             try:
-                file.write(chunk)
-                file.flush()
+                rest = memoryview(chunk)
+                while rest:  # a disk that is nearly full takes a part
+                    rest = rest[file.write(rest) :]
             except OSError as error:
                 raise InputError(f"{partial}: cannot be written: {error.strerror}") from None
             bar.update(len(chunk))
@@ -153,58 +159,46 @@ def _append(source: _Source, partial: Path, size: int | None) -> None:
         raise ConnectionError(f"the transfer ended after {position:,} of {total:,} bytes")
 
 
-def _open(url: str, offset: int) -> _Source:
+@contextmanager
+def _opened(url: str, offset: int) -> Iterator[_Stream]:
     """Open a URL at `offset`, or at its start if that cannot be done."""
-    if url.startswith(("http://", "https://")):
-        return _open_http(url, offset)
-    system, path = fsspec.core.url_to_fs(url)
-    total = system.size(path)
-    stream = system.open(path, "rb")
-    if offset == 0 or (total is not None and offset > total):
-        return _Source(stream, 0, total)
-    try:
-        stream.seek(offset)
-    except (OSError, ValueError, NotImplementedError):
-        stream.close()
-        return _Source(system.open(path, "rb"), 0, total)
-    return _Source(stream, offset, total)
+    scheme = urlsplit(url).scheme if "://" in url else ""
+    if scheme in ("http", "https"):
+        response, start, total = _response(url, offset)
+        with response:
+            # Undecoded: some servers declare a .tar.gz to be a compressed tar, to be unpacked.
+            yield _Stream(functools.partial(response.raw.read, decode_content=False), start, total)
+    elif scheme in ("file", ""):
+        path = Path(url2pathname(urlsplit(url).path) if scheme else url)
+        total = path.stat().st_size
+        with path.open("rb") as file:
+            yield _Stream(file.read, file.seek(offset if offset <= total else 0), total)
+    else:
+        raise _UnusableError(f"expected a path, or a URL of http, https or file, not of {scheme}")
 
 
-def _open_http(url: str, offset: int) -> _Source:
-    system = fsspec.filesystem(
-        "http",
-        client_kwargs={
-            "timeout": aiohttp.ClientTimeout(
-                total=None, connect=CONNECT_SECONDS, sock_read=STALL_SECONDS
-            ),
-            # Some servers declare a .tar.gz to be a compressed tar, and it would arrive unpacked.
-            "auto_decompress": False,
-            "trust_env": True,  # proxies, as other programs on the machine use them
-        },
-    )
-    headers = {"Accept-Encoding": "identity"}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
-    try:
-        # block_size=0 asks for a stream. Its size, which a stream has no use for, is given so that
-        # no HEAD request is sent to find it.
-        stream = system.open(url, block_size=0, size=1, headers=headers)
-    except aiohttp.ClientResponseError as error:
-        if offset and error.status == 416:  # there is nothing at this offset
-            return _open_http(url, 0)
-        raise
-    response = stream.r
-    if response.status != 206:
-        length = response.headers.get("Content-Length")
-        return _Source(stream, 0, int(length) if length else None)
+def _response(url: str, offset: int) -> tuple[requests.Response, int, int | None]:
+    """Ask a server for a file from `offset` on, or for all of it if it cannot give that.
+
+    Returns:
+        The response; where in the file it starts; the whole file's bytes, where the server says.
+    """
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
+    limits = (CONNECT_SECONDS, STALL_SECONDS)
+    response = requests.get(url, headers=headers, stream=True, timeout=limits)
     content_range = response.headers.get("Content-Range", "")
-    match = re.match(r"bytes (\d+)-\d+/(\d+|\*)", content_range)
-    if not match or int(match[1]) != offset:
-        stream.close()
-        if offset:
-            return _open_http(url, 0)
+    if response.status_code == 206:
+        found = re.match(r"bytes (\d+)-\d+/(\d+|\*)", content_range)
+        if found and int(found[1]) == offset:
+            return response, offset, None if found[2] == "*" else int(found[2])
+    if offset and response.status_code in (206, 416):  # another part, or nothing at this offset
+        response.close()
+        return _response(url, 0)
+    response.raise_for_status()
+    if response.status_code == 206:
         raise _UnusableError(f"the server answers with a part of the file ({content_range!r})")
-    return _Source(stream, offset, None if match[2] == "*" else int(match[2]))
+    length = response.headers.get("Content-Length", "")
+    return response, 0, int(length) if length.isdigit() else None
 
 
 def _fault(file: Path, size: int | None, sha256: str | None) -> str | None:
@@ -219,12 +213,21 @@ def _fault(file: Path, size: int | None, sha256: str | None) -> str | None:
 
 def _reason(error: Exception) -> str:
     match error:
-        case aiohttp.ClientResponseError():
-            return f"the server answers {error.status} {error.message}"
-        case aiohttp.ClientPayloadError():
-            return "the connection broke"
-        case FileNotFoundError():
+        case FileNotFoundError() | requests.HTTPError(response=requests.Response(status_code=404)):
             return "there is no such file"
-        case TimeoutError():
+        case requests.HTTPError(response=requests.Response() as response):
+            return f"the server answers {response.status_code} {response.reason}"
+        case requests.Timeout() | ReadTimeoutError():
             return "the server does not answer"
+        case requests.ConnectionError():
+            return f"no connection: {_root(error)}"
+        case HTTPError():
+            return "the connection broke"
     return f"{type(error).__name__}: {error}".replace("\n", " ")
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what an exception goes back to: the system's own words."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return error

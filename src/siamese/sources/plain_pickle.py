@@ -1,4 +1,4 @@
-"""Reading a pickle as data: nothing is imported and nothing called, whatever the file asks for.
+"""Reading a pickle as data: whatever the file asks for, nothing is imported and nothing called.
 
 A pickle is a program for a small stack machine, and Python's own machine can call any function that
 can be imported. Limiting what it may import still leaves it open to files that exhaust memory or

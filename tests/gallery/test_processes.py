@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siamese.gallery.table import GalleryTable, Rows, writing
+from siamese.gallery.rows import Rows
+from siamese.gallery.table import GalleryTable, writing
 from tests.support.workspace import ROOT
 
 # Writes rows of its own, a commit each, as `enroll` does.
 WRITER = """
 import sys
 import numpy as np
-from siamese.gallery.table import GalleryTable, Rows, writing
+from siamese.gallery.rows import Rows
+from siamese.gallery.table import GalleryTable, writing
 address, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -34,7 +36,8 @@ for number in range(first, first + count):
 BUILDER = """
 import sys
 import numpy as np
-from siamese.gallery.table import GalleryTable, Rows, writing
+from siamese.gallery.rows import Rows
+from siamese.gallery.table import GalleryTable, writing
 address, generations = sys.argv[1], int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -53,7 +56,8 @@ for generation in range(1, generations + 1):
 SLOW_BUILDER = """
 import sys, time
 import numpy as np
-from siamese.gallery.table import GalleryTable, Rows, writing
+from siamese.gallery.rows import Rows
+from siamese.gallery.table import GalleryTable, writing
 print("ready", flush=True)
 sys.stdin.readline()
 def rows():
@@ -84,13 +88,13 @@ while True:
     assert (vectors == float(generation)).all(), generation
     numbers, _ = Searcher(table).nearest(np.full((1, 4), float(generation), np.float32), 3)
     assert numbers.tolist() == [[0, 1, 2]], numbers
-    enrolled = table.table.count_rows("source = 'enrolled'")
+    enrolled = table.lance.count_rows("source = 'enrolled'")
     assert enrolled >= most, "a row that was there has gone"
     most = enrolled
     assert len(held) == 300  # what was opened first is still there, as it was
     assert (np.array(held.read(["vector"])["vector"].to_pylist()) == 0).all()
     seen.add(generation)
-    if table.table.count_rows("label = 'stop'"):
+    if table.lance.count_rows("label = 'stop'"):
         print(json.dumps({"generations": len(seen)}), flush=True)
         break
 """

@@ -1,4 +1,4 @@
-"""Building the gallery: from files that belong together, again, after training, and killed."""
+"""Building the gallery: from matching files, a second time, after training, and when killed."""
 
 import shutil
 import subprocess
@@ -16,10 +16,8 @@ from siamese.gallery.gallery import Gallery
 from siamese.gallery.table import GalleryTable
 from siamese.model.folder import Model, load_model
 from siamese.network.embedding import embed_images
-from tests.gallery.test_gallery import build_in, dataset, gallery, model, new_images, other_model
+from tests.support.galleries import build_gallery, noise_images, save_other_model
 from tests.support.workspace import ROOT, Workspace
-
-__all__ = ["dataset", "gallery", "model"]  # fixtures
 
 
 def content(address: Path | str) -> list[dict]:
@@ -28,38 +26,37 @@ def content(address: Path | str) -> list[dict]:
     return table.read(columns).sort_by("number").to_pylist()
 
 
-def test_rows_are_the_pipelines(finished: Workspace, tmp_path: Path) -> None:
-    built = build_in(finished, tmp_path / "g")
-    assert (built.changed, built.pipeline, built.enrolled) == (True, 1437, 0)
-    rows = content(tmp_path / "g")
+def test_rows_are_the_pipelines(finished: Workspace, built: Path) -> None:
+    rows = content(built)
     embeddings = load_embeddings(finished.path / "data/embeddings/gallery.parquet")
     assert [row["number"] for row in rows] == embeddings.samples.tolist()
     vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
     np.testing.assert_array_equal(vectors, embeddings.vectors)
     assert [row["label"] for row in rows] == [str(label) for label in embeddings.fine]
     assert {row["superclass"] for row in rows} == {None}
+    assert {row["source"] for row in rows} == {"pipeline"}
 
 
-def test_the_same_embeddings_again_change_nothing(finished: Workspace, tmp_path: Path) -> None:
-    first = build_in(finished, tmp_path / "g")
-    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "g").rglob("*.lance")}
-    second = build_in(finished, tmp_path / "g")
-    assert second == Built(False, 1437, 0, False, first.novelty_distance)
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "g").rglob("*.lance")} == files
+def test_the_same_embeddings_again_change_nothing(finished: Workspace, gallery: Gallery) -> None:
+    address, distance = Path(gallery.table.address), gallery.novelty_distance
+    assert distance is not None
+    files = {file: file.stat().st_mtime_ns for file in address.rglob("*.lance")}
+    assert build_gallery(finished, address) == Built(False, 1437, 0, False, distance)
+    assert {file: file.stat().st_mtime_ns for file in address.rglob("*.lance")} == files
 
 
-def test_enrolled_rows_are_taken_over(finished: Workspace, gallery: Gallery, model: Model) -> None:
-    gallery.enroll(new_images(model, 3), "noise")
+def test_a_build_keeps_enrolled_rows(finished: Workspace, gallery: Gallery, model: Model) -> None:
+    gallery.enroll(noise_images(model, 3), "noise")
     before = content(gallery.table.address)
-    # Anything that makes it build anew.
-    built = build_in(
-        finished, Path(gallery.table.address), embeddings_file=copied(finished, gallery)
+    # Any other file makes it build again.
+    built = build_gallery(
+        finished, gallery.table.address, embeddings_file=rewritten(finished, gallery)
     )
-    assert (built.changed, built.enrolled, built.embedded_anew) == (True, 3, False)
+    assert built == Built(True, 1437, 3, False, built.novelty_distance)
     assert content(gallery.table.address) == before
 
 
-def copied(finished: Workspace, gallery: Gallery) -> Path:
+def rewritten(finished: Workspace, gallery: Gallery) -> Path:
     """Write the same embeddings as other bytes."""
     import pyarrow.parquet as pq
 
@@ -69,25 +66,25 @@ def copied(finished: Workspace, gallery: Gallery) -> Path:
     return file
 
 
-def test_after_training_what_was_enrolled_is_embedded_anew(
+def test_after_training_what_was_enrolled_is_embedded_again(
     finished: Workspace, gallery: Gallery, model: Model, tmp_path: Path
 ) -> None:
-    images = new_images(model, 3)
+    images = noise_images(model, 3)
     gallery.enroll(images, "noise")
-    folder = other_model(model, tmp_path / "model")
+    folder = save_other_model(model, tmp_path / "model")
     retrained = load_model(folder)
     data = finished.path / "data"
     old = load_embeddings(data / "embeddings/gallery.parquet")
     pixels = np.load(data / "prepared/images.npy")[old.samples]
     vectors = embed_images(retrained.network, pixels)
     save_embeddings(type(old)(old.samples, old.fine, old.coarse, vectors), tmp_path / "e.parquet")
-    built = build_in(
+    built = build_gallery(
         finished,
-        Path(gallery.table.address),
+        gallery.table.address,
         model_folder=folder,
         embeddings_file=tmp_path / "e.parquet",
     )
-    assert (built.enrolled, built.embedded_anew) == (3, True)
+    assert (built.enrolled, built.embedded_again) == (3, True)
     rows = [row for row in content(gallery.table.address) if row["source"] == "enrolled"]
     stored = {row["number"]: row["vector"] for row in rows}
     again = Gallery.open(gallery.table.address, retrained)
@@ -102,21 +99,21 @@ def test_files_that_do_not_belong_together_are_refused(
     finished: Workspace, model: Model, tmp_path: Path
 ) -> None:
     data = finished.path / "data"
-    folder = other_model(model, tmp_path / "model")
-    with pytest.raises(InputError, match="another model than this one made these embeddings"):
-        build_in(finished, tmp_path / "g", model_folder=folder)
+    folder = save_other_model(model, tmp_path / "model")
+    with pytest.raises(InputError, match="another model made these embeddings"):
+        build_gallery(finished, tmp_path / "g", model_folder=folder)
     old = load_embeddings(data / "embeddings/gallery.parquet")
     save_embeddings(
         type(old)(old.samples, old.fine[::-1], old.coarse, old.vectors), tmp_path / "e.parquet"
     )
     with pytest.raises(InputError, match="embeddings of other samples than those in"):
-        build_in(finished, tmp_path / "g", embeddings_file=tmp_path / "e.parquet")
+        build_gallery(finished, tmp_path / "g", embeddings_file=tmp_path / "e.parquet")
     with pytest.raises(InputError, match=r"none\.parquet: no such file; `dvc repro embed` makes"):
-        build_in(finished, tmp_path / "g", embeddings_file=tmp_path / "none.parquet")
+        build_gallery(finished, tmp_path / "g", embeddings_file=tmp_path / "none.parquet")
     prepared = Path(shutil.copytree(data / "prepared", tmp_path / "prepared"))
     (prepared / "classes.json").unlink()
     with pytest.raises(InputError, match=r"classes\.json: no such file; `dvc repro prepare` makes"):
-        build_in(finished, tmp_path / "g", prepared=prepared)
+        build_gallery(finished, tmp_path / "g", prepared=prepared)
     assert GalleryTable.find(tmp_path / "g") is None
 
 
@@ -133,7 +130,7 @@ def test_a_build_killed_at_any_moment_leaves_the_old_gallery_whole(
     finished: Workspace, gallery: Gallery, model: Model, tmp_path: Path
 ) -> None:
     """By `kill -9`, from the first byte that it writes to after the last."""
-    gallery.enroll(new_images(model, 3), "noise")
+    gallery.enroll(noise_images(model, 3), "noise")
     kept, address = Path(gallery.table.address), tmp_path / "killed"
     old = content(kept)
     # Vectors that can be told from the old ones, and are still near enough to be the model's.
@@ -158,15 +155,15 @@ def test_a_build_killed_at_any_moment_leaves_the_old_gallery_whole(
             vectors = np.array([row["vector"] for row in now[:1437]], dtype=np.float32)
             np.testing.assert_array_equal(vectors, longer)
             assert now[1437:] == old[1437:]
-        Gallery.open(address, model).classify(new_images(model, 1))
+        Gallery.open(address, model).classify(noise_images(model, 1))
         return now == old
 
-    # The moment between the first row and the last is short: it may take several tries to meet it.
+    # The moment between the first row and the last is short: hitting it may take several tries.
     assert any(is_old_after(0) for _ in range(20))
     for delay in (0, 0.003, 0.006, 0.01, 0.1):
         is_old_after(delay)
 
-    # What a killed one left behind is gone after the next, but for what readers may have open.
+    # The next build removes what a killed one left, except what readers may have open.
     shutil.rmtree(address)
     shutil.copytree(kept, address)
     left_behind = address / "gallery.lance/data/left-behind.lance"

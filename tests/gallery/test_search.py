@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from siamese.base.errors import InputError
 from siamese.gallery import search as gallery_search
-from siamese.gallery.index import build_index, index_of
+from siamese.gallery.rows import Rows
 from siamese.gallery.search import MOST_CANDIDATES, Searcher, rounding_error
-from siamese.gallery.table import GalleryTable, Rows
+from siamese.gallery.table import GalleryTable
+from siamese.gallery.vector_index import build_index
 from siamese.measures.knn import nearest
 
 # Each example replaces the gallery of the one before, as a build does.
-SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED_FOLDER = [HealthCheck.function_scoped_fixture]
 
 
 def rows_of(numbers: np.ndarray, vectors: np.ndarray) -> Rows:
@@ -54,7 +55,7 @@ def galleries(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]
     return numbers, vectors, queries, draw(st.integers(1, len(vectors)))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=SHARED_FOLDER)
 @given(galleries())
 def test_every_way_gives_what_a_search_in_memory_gives(
     tmp_path: Path, case: tuple[np.ndarray, np.ndarray, np.ndarray, int]
@@ -94,7 +95,7 @@ def test_a_gallery_larger_than_memory_is_searched_in_pieces(
     assert searcher._held is None
 
 
-def test_vectors_in_memory_are_read_anew_after_a_write(tmp_path: Path) -> None:
+def test_vectors_in_memory_are_read_again_after_a_write(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     vectors = rng.normal(size=(50, 3)).astype(np.float32)
     searcher = table_of(tmp_path / "gallery", np.arange(50), vectors)
@@ -108,7 +109,7 @@ def test_vectors_in_memory_are_read_anew_after_a_write(tmp_path: Path) -> None:
     np.testing.assert_array_equal(before[1:][after[1:] != 1000], after[1:][after[1:] != 1000])
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=SHARED_FOLDER)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 7, 128, 1000]))
 def test_lancedbs_rounding_stays_within_the_bound(tmp_path: Path, seed: int, dim: int) -> None:
     """Long vectors close together: sums of differences keep their digits, dot products do not."""
@@ -147,11 +148,11 @@ def test_the_index_finds_nearly_all_and_says_how_much(tmp_path: Path) -> None:
     searcher = table_of(tmp_path / "gallery", np.arange(20_000), vectors)
     queries = vectors[:40] + np.float32(0.01)
     right, distances = searcher.nearest(queries, 10)
-    assert index_of(searcher.table) is None
+    assert searcher.table.index is None
     np.testing.assert_array_equal(searcher.nearest(queries, 10, exact=False)[0], right)
 
     info = build_index(searcher)
-    assert info == index_of(GalleryTable.open(tmp_path / "gallery"))
+    assert info == GalleryTable.open(tmp_path / "gallery").index
     assert info.recall >= 0.99
     found, by_index = searcher.nearest(queries, 10, exact=False)
     hits = np.mean([len({*one} & {*other}) / 10 for one, other in zip(found, right, strict=True)])
@@ -165,11 +166,11 @@ def test_the_index_finds_nearly_all_and_says_how_much(tmp_path: Path) -> None:
     assert searcher.nearest(queries[:1], 1, exact=False)[0] == new  # not in the index yet
     searcher.table.tidy()
     assert searcher.nearest(queries[:1], 1, exact=False)[0] == new
-    assert index_of(searcher.table) == info
+    assert searcher.table.index == info
 
 
-def test_recall_is_measured_and_not_hoped_for(tmp_path: Path) -> None:
-    """One probe of many partitions of vectors without any order: it must miss, and be seen to."""
+def test_recall_is_measured_and_not_assumed(tmp_path: Path) -> None:
+    """Vectors without structure: one probe must miss rows, and the measured probes must not."""
     rng = np.random.default_rng(4)
     vectors = rng.normal(size=(40_000, 32)).astype(np.float32)
     searcher = table_of(tmp_path / "gallery", np.arange(40_000), vectors)
@@ -183,7 +184,7 @@ def test_recall_is_measured_and_not_hoped_for(tmp_path: Path) -> None:
     assert recall >= 0.98
 
 
-def test_partitions_with_too_few_rows_are_made_up_for(tmp_path: Path) -> None:
+def test_where_partitions_have_too_few_rows_all_are_searched(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     vectors = rng.normal(size=(20_000, 4)).astype(np.float32)
     searcher = table_of(tmp_path / "gallery", np.arange(20_000), vectors)
@@ -193,7 +194,7 @@ def test_partitions_with_too_few_rows_are_made_up_for(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, searcher.nearest(queries, 18_000)[0])
 
 
-def test_many_queries_of_a_very_large_gallery_go_by_the_index(
+def test_many_queries_on_a_very_large_gallery_use_the_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gallery_search, "MEMORY_ROWS", 10_000)

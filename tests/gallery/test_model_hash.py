@@ -1,4 +1,4 @@
-"""The fingerprint of a model: the same for a folder and for what is loaded from it."""
+"""The hash of a model: the same for a folder and for what is loaded from it."""
 
 import hashlib
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from siamese.base.errors import InputError
-from siamese.gallery.fingerprint import fingerprint, folder_fingerprint
+from siamese.gallery.model_hash import model_folder_hash, model_hash
 from siamese.model.folder import load_model
 from tests.support.workspace import Workspace
 
@@ -19,22 +19,22 @@ def folder(finished: Workspace, tmp_path: Path) -> Path:
 
 def test_it_is_the_hash_of_both_files_joined(folder: Path) -> None:
     joined = (folder / "model.safetensors").read_bytes() + (folder / "network.json").read_bytes()
-    assert folder_fingerprint(folder) == hashlib.sha256(joined).hexdigest()
-    assert fingerprint(load_model(folder)) == folder_fingerprint(folder)
+    assert model_folder_hash(folder) == hashlib.sha256(joined).hexdigest()
+    assert model_hash(load_model(folder)) == model_folder_hash(folder)
 
 
 def test_what_changes_an_embedding_changes_it_and_nothing_else_does(folder: Path) -> None:
-    before = folder_fingerprint(folder)
+    before = model_folder_hash(folder)
     for name in ("classes.json", "verification.json"):
         (folder / name).write_bytes(b"{}")
-    assert folder_fingerprint(folder) == before
+    assert model_folder_hash(folder) == before
     weights = bytearray((folder / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (folder / "model.safetensors").write_bytes(weights)
-    assert folder_fingerprint(folder) != before
+    assert model_folder_hash(folder) != before
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "network.json").unlink()
     with pytest.raises(InputError, match=r"network\.json: no such file; is .*model a model folder"):
-        folder_fingerprint(folder)
+        model_folder_hash(folder)

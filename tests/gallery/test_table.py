@@ -12,14 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese.base.errors import InputError
-from siamese.gallery.table import (
-    ENROLLED,
-    GalleryTable,
-    Rows,
-    enrolled_number,
-    one_of,
-    writing,
-)
+from siamese.gallery.rows import FIRST_ENROLLED, Rows, enrolled_number
+from siamese.gallery.table import GalleryTable, one_of, writing
 
 
 def rows(*numbers: int, dim: int = 2, label: str = "cat") -> Rows:
@@ -59,7 +53,7 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_the_layout_that_other_languages_read(tmp_path: Path) -> None:
-    schema = GalleryTable.replace(tmp_path / "g", 2, [rows(1)]).table.schema
+    schema = GalleryTable.replace(tmp_path / "g", 2, [rows(1)]).lance.schema
     assert {field.name: str(field.type) for field in schema} == {
         "number": "int64",
         "vector": "fixed_size_list<item: float>[2]",
@@ -161,7 +155,7 @@ def test_a_number_tells_images_and_labels_apart(
         np.frombuffer(content[:12], np.uint8).reshape(2, 2, 3) for content in (pixels, other_pixels)
     )
     number = enrolled_number(one, label)
-    assert ENROLLED <= number < 2**63
+    assert FIRST_ENROLLED <= number < 2**63
     assert number == enrolled_number(one.copy(order="F"), label)
     is_same = pixels == other_pixels[:12] and label == other_label
     assert (number == enrolled_number(other, other_label)) == is_same
@@ -171,7 +165,7 @@ def test_a_number_tells_images_and_labels_apart(
 def test_no_gallery_and_damage_are_told_apart(tmp_path: Path) -> None:
     assert GalleryTable.find(tmp_path / "none") is None
     assert not (tmp_path / "none").exists()
-    with pytest.raises(InputError, match="no gallery is there; `siamese gallery build` makes one"):
+    with pytest.raises(InputError, match="there is no gallery; `siamese gallery build` makes one"):
         GalleryTable.open(tmp_path / "none")
     GalleryTable.replace(tmp_path / "g", 2, [rows(1)])
     for manifest in (tmp_path / "g").rglob("*.manifest"):

@@ -1,0 +1,229 @@
+"""Setting `params.yaml` to the user's own data set, which is listed and split for that.
+
+The pairs that can be drawn depend on how many images each class has: see `siamese.cli.fitting`.
+Comments in the file stay.
+"""
+
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
+from yaml import safe_load
+
+from siamese.base.data_params import FOLDER, NO_PATH, DataParams
+from siamese.base.errors import InputError
+from siamese.base.files import new_file
+from siamese.base.params import PARAMS_FILE, Section, read_document, read_sections
+from siamese.cli.fitting import CUT, cut_with_pairs, fitting
+from siamese.cli.schema import check_params
+from siamese.network.embedding import images_at_once
+from siamese.preparation.folder import Listing, list_images
+from siamese.preparation.places import check_places
+from siamese.preparation.splits import PrepareParams, check_splits
+
+FEW_PAIRS = 100  # fewer are worth a note
+OPENED = 50  # images that are opened to see their size
+
+Changes = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What was found, and what was set.
+
+    Attributes:
+        found: sentences on the data.
+        changes: old and new value of each changed parameter, by dotted name.
+        notes: sentences on what is worth knowing.
+    """
+
+    found: list[str]
+    changes: dict[str, tuple[Any, Any]]
+    notes: list[str]
+
+
+class DataSections(Section):
+    """The sections that say what the data set is."""
+
+    data: DataParams
+    prepare: PrepareParams
+
+
+def adopt(
+    path: Path,
+    images: Path | None = None,
+    wanted: Changes | None = None,
+    workspace: Path = Path(),
+) -> Adopted:
+    """Set `params.yaml` to a folder of images, or a table of them.
+
+    Args:
+        path: class folders or a table; see `siamese.preparation.folder`.
+        images: with a table, the folder that its file names start from.
+        wanted: further parameters to set, by dotted name.
+        workspace: the folder that holds `params.yaml`.
+
+    Raises:
+        InputError: the images cannot be listed or split, or lie where the pipeline cannot use
+            them. The file is then unchanged.
+    """
+    path, images = _within(path, workspace), _within(images or Path(NO_PATH), workspace)
+    notes = check_places(path, images, workspace)
+    listing = list_images(workspace / path, None if images == Path(NO_PATH) else workspace / images)
+    has_splits = bool(listing.samples["split"].notna().all())
+    values = {"data.name": FOLDER, "data.path": str(path), "data.images": str(images)}
+    file = workspace / PARAMS_FILE
+    with _rewriting(file) as (document, save):
+        changes = _set(document, values, {})
+        split_by = _section(document, "prepare.split_by")["split_by"]
+        if "group" in listing.samples and not has_splits:
+            split_by = "group"
+        elif "group" not in listing.samples and split_by == "group":
+            split_by = "sample"  # set for an earlier data set, which had groups
+        changes = _set(document, {"prepare.split_by": split_by} | (wanted or {}), changes)
+        params = read_sections(DataSections, save())
+        prepare, cut = cut_with_pairs(
+            listing.samples, listing.classes, params.data.novel_classes, params.prepare
+        )
+        notes += [*listing.notes, *check_splits(cut, listing.classes, prepare.split_by)]
+        shares = {f"prepare.{split}": getattr(prepare, split) for split in CUT}
+        at_once = {"embed.batch_size": images_at_once(params.data.image_size)}
+        changes = _set(document, shares | fitting(cut) | at_once, changes)
+        notes += _notes(check_params(save()), wanted or {})
+    counts = cut["split"].value_counts()
+    found = [
+        _described(path, listing),
+        ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test"))
+        + (" (the splits it came with)" if has_splits else f" (by {prepare.split_by})"),
+    ]
+    size = f"{params.data.image_size} x {params.data.image_size} pixels (data.image_size)"
+    if sides := _sides(listing):
+        width, height = np.median(sides, axis=0).astype(int)
+        found.append(
+            f"{width} x {height} pixels (median of {len(sides)} images), to be resized to {size}"
+        )
+    else:
+        notes.append(
+            "note: none of the images that were tried can be opened, for example"
+            f" {listing.samples['file'].iloc[0]}"
+            f"{'; is data.images right?' if images != Path(NO_PATH) else ''}"
+        )
+    return Adopted(found, changes, notes)
+
+
+@contextmanager
+def _rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
+    """Yield the content of a parameter file, and a function that writes it to a file to check.
+
+    If the block succeeds, the file written last replaces the original, with its line ends and its
+    permissions.
+    """
+    read_document(file)  # says what is wrong with it, if anything is
+    yaml = YAML()
+    yaml.width = 1000
+    newline = "\r\n" if b"\r\n" in file.read_bytes() else "\n"
+    document = yaml.load(file.read_text(encoding="utf-8"))
+    with new_file(file) as partial:
+
+        def save() -> Path:
+            with partial.open("w", encoding="utf-8", newline=newline) as stream:
+                yaml.dump(document, stream)
+            shutil.copymode(file, partial)
+            return partial
+
+        try:
+            yield document, save
+        except InputError as error:
+            raise InputError(str(error).replace(str(partial), str(file))) from None
+
+
+def _notes(params: Any, wanted: Changes) -> list[str]:
+    """Return sentences on what the parameters mean for the data, except those asked for."""
+    notes = []
+    for split in CUT:
+        if (n_pairs := getattr(params.pairs, split)) < FEW_PAIRS:
+            notes.append(
+                f"note: there are only {n_pairs} pairs of {split} images (pairs.{split}), so what"
+                f" is measured on them says little; more images, or a larger prepare.{split}, help"
+            )
+    if "network.mirror" not in wanted and (params.train.augment.flip or params.network.mirror):
+        notes.append(
+            "note: mirror images count as the same thing (train.augment.flip, network.mirror);"
+            " `--no-mirror` sets both to false, for writing, signs and anything else that has a"
+            " left and a right"
+        )
+    return notes
+
+
+def _within(path: Path, workspace: Path) -> Path:
+    """Return a path relative to the workspace, if it lies in it."""
+    place, root = (workspace / path).resolve(), workspace.resolve()
+    return place.relative_to(root) if place.is_relative_to(root) else path
+
+
+def _section(document: Any, name: str) -> dict[str, Any]:
+    """Return the mapping that holds a parameter, given by dotted name."""
+    content = document
+    *sections, key = name.split(".")
+    for section in sections:
+        content = content.get(section) if isinstance(content, dict) else None
+    if not isinstance(content, dict) or key not in content:
+        raise InputError(f"{PARAMS_FILE}: key `{name}` is missing")
+    return content
+
+
+def _set(
+    document: Any, values: Changes, changes: dict[str, tuple[Any, Any]]
+) -> dict[str, tuple[Any, Any]]:
+    """Set parameters by dotted name; return all changes made so far."""
+    for name, value in values.items():
+        content, key = _section(document, name), name.split(".")[-1]
+        old = content[key]
+        if old == value:
+            continue
+        before = list(old) if isinstance(old, list) else old
+        changes[name] = (changes.get(name, (before,))[0], value)
+        if isinstance(value, list) and isinstance(old, list):
+            old[:] = value  # in place: it stays on one line, if it was
+        elif isinstance(value, str) and safe_load(value) != value:
+            # Stages read YAML 1.1, where `yes` without quotes is not text.
+            content[key] = SingleQuotedScalarString(value)
+        else:
+            content[key] = value
+    return changes
+
+
+def _described(path: Path, listing: Listing) -> str:
+    counts = listing.samples["fine"].value_counts()
+    names = listing.classes.fine
+    groups = ""
+    if "group" in listing.samples:
+        groups = f", {listing.samples['group'].nunique():,} groups"
+    superclasses = ""
+    if listing.classes.coarse:
+        superclasses = f" in {len(listing.classes.coarse)} superclasses"
+    return (
+        f"{path}: {len(listing.samples):,} images of {len(names)} classes{superclasses}{groups}"
+        f" (`{names[counts.index[-1]]}` {counts.iloc[-1]:,} to `{names[counts.index[0]]}`"
+        f" {counts.iloc[0]:,})"
+    )
+
+
+def _sides(listing: Listing) -> list[tuple[int, int]]:
+    """Return width and height of some of the images, of those that can be opened."""
+    chosen = np.unique(np.linspace(0, len(listing.samples) - 1, OPENED).round().astype(int))
+    sides = []
+    for name in listing.samples["file"].iloc[chosen]:
+        with suppress(Exception), warnings.catch_warnings():  # `prepare` says what is wrong
+            warnings.simplefilter("ignore")
+            with Image.open(listing.root / name) as image:
+                sides.append(image.size)
+    return sides

@@ -1,0 +1,65 @@
+"""What the commands that answer about images share: quick imports, reading images, printing."""
+
+import gc
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from siamese.model.folder import Model
+
+# Images that are read, embedded and answered at once; answers appear after each part.
+AT_ONCE = 1000
+
+
+@contextmanager
+def quick_imports() -> Iterator[None]:
+    """Import without the garbage collector, which would search and find nothing to free.
+
+    The collector takes a quarter of the time that importing torch and LanceDB takes.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # imported modules stay, so later collections need not look at them either
+        gc.enable()
+
+
+def read_images(
+    files: Sequence[Path], model: "Model", label: str
+) -> "Iterator[tuple[np.ndarray, list[Path], int]]":
+    """Yield images, uint8 `[n, size, size, 3]`, their files, and how many could not be read.
+
+    A file that cannot be read gets a line on stderr.
+    """
+    from tqdm import tqdm
+
+    from siamese.base.progress import progress_bar
+    from siamese.images.reading import load_images
+
+    with progress_bar(label, "image", total=len(files)) as bar:
+        for start in range(0, len(files), AT_ONCE):
+            part = files[start : start + AT_ONCE]
+            images, positions, errors = load_images(part, model.network.image_size, fit=model.fit)
+            for error in errors:
+                tqdm.write(f"siamese: {error}", file=sys.stderr)
+            yield images, [part[position] for position in positions], len(errors)
+            bar.update(len(part))
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Print an object on one line."""
+    print_line(json.dumps(content, ensure_ascii=False))
+
+
+def print_line(text: str) -> None:
+    """Print a line, above the progress bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stdout)

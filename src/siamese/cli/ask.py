@@ -1,0 +1,140 @@
+"""The commands that ask a trained model about images: `classify`, `search`, `verify`."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from siamese.cli.answering import print_json, print_line, quick_imports, read_images
+from siamese.cli.arguments import add_address, add_json, add_model, add_paths
+from siamese.gallery.defaults import VOTERS
+
+if TYPE_CHECKING:
+    from siamese.gallery.answers import ClassifiedImage, Neighbour
+    from siamese.gallery.gallery import Gallery
+    from siamese.model.folder import Model
+
+# Nearest examples that a line of text shows.
+EXAMPLES = 3
+
+
+def add_commands(commands: Any) -> None:
+    """Add the parsers of these commands to those of `siamese`."""
+    classify = commands.add_parser("classify", help="name the class of images")
+    add_paths(classify)
+    classify.add_argument(
+        "-k", type=int, default=VOTERS, help=f"neighbours that vote (default: {VOTERS})"
+    )
+    _add_search(classify)
+    classify.set_defaults(command=_classify)
+
+    search = commands.add_parser("search", help="find what resembles an image")
+    search.add_argument("image", type=Path, metavar="IMAGE")
+    search.add_argument("-k", type=int, default=10, help="images to find (default: 10)")
+    search.add_argument("--sheet", type=Path, metavar="PNG", help="draw them")
+    _add_search(search)
+    search.set_defaults(command=_search)
+
+    verify = commands.add_parser("verify", help="tell whether two images show the same class")
+    verify.add_argument("left", type=Path, metavar="A")
+    verify.add_argument("right", type=Path, metavar="B")
+    verify.add_argument(
+        "--far",
+        type=float,
+        metavar="RATE",
+        help="of unlike pairs that may be called the same (default: the most pairs decided right)",
+    )
+    add_model(verify)
+    add_json(verify)
+    verify.set_defaults(command=_verify)
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--exact", action="store_true", help="search without the index")
+    add_address(parser)
+    add_model(parser)
+    add_json(parser)
+
+
+def _classify(options: argparse.Namespace) -> int:
+    from siamese.images.files import find_images
+
+    files = find_images(options.paths)
+    gallery, model = _open(options)
+    broken = 0
+    for images, named, n_broken in read_images(files, model, "classify"):
+        broken += n_broken
+        answers = gallery.classify(images, options.k, options.exact)
+        for file, answer in zip(named, answers, strict=True):
+            if options.json:
+                print_json({"file": str(file), **asdict(answer)})
+            else:
+                print_line(_classified(file, answer))
+    return 1 if broken else 0
+
+
+def _search(options: argparse.Namespace) -> None:
+    from siamese.images.reading import load_image
+
+    gallery, model = _open(options)
+    image = load_image(options.image, model.network.image_size, model.fit)
+    [neighbours] = gallery.search(image[None], options.k, options.exact)
+    for neighbour in neighbours:
+        if options.json:
+            print_json(asdict(neighbour))
+        else:
+            print(
+                f"{neighbour.distance:.4f}  {neighbour.label}  {neighbour.file}"
+                f"  (number {neighbour.number}, {neighbour.source})"
+            )
+    if options.sheet is not None:
+        from siamese.gallery.search_sheet import draw_search
+
+        found = gallery.images([neighbour.number for neighbour in neighbours])
+        draw_search(image, found, neighbours, options.sheet)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    with quick_imports():
+        from siamese.gallery.gallery import verify
+        from siamese.model.folder import load_model
+
+    [verdict] = verify(load_model(options.model), [options.left], [options.right], options.far)
+    if options.json:
+        print_json(asdict(verdict))
+        return
+    relation = "within" if verdict.same else "beyond"
+    print(
+        f"{'the same' if verdict.same else 'different'}: distance {verdict.distance:.4f},"
+        f" {relation} the threshold of {verdict.threshold:.4f}. There, of validation pairs,"
+        f" {verdict.far:.2%} of the unlike are called the same, {verdict.frr:.2%} of the like"
+        " different"
+    )
+
+
+def _open(options: argparse.Namespace) -> "tuple[Gallery, Model]":
+    with quick_imports():
+        # Both are needed in any case; importing them takes most of the time of one answer.
+        import lancedb  # noqa: F401
+
+        from siamese.gallery.gallery import Gallery
+        from siamese.model.folder import load_model
+
+    model = load_model(options.model)
+    return Gallery.open(options.gallery, model), model
+
+
+def _classified(file: Path, answer: "ClassifiedImage") -> str:
+    best = answer.votes[0]
+    vote = f"{best.label}, {best.share:.0%} of {len(answer.neighbours)} votes"
+    if answer.is_novel:
+        vote = (
+            f"unlike anything in the gallery (nearest at {answer.neighbours[0].distance:.3f}, limit"
+            f" {answer.novelty_distance:.3f}; if anything: {vote})"
+        )
+    examples = ", ".join(map(_example, answer.neighbours[:EXAMPLES]))
+    return f"{file}: {vote}; nearest: {examples}"
+
+
+def _example(neighbour: "Neighbour") -> str:
+    return f"{neighbour.label} {neighbour.distance:.3f} ({neighbour.file})"

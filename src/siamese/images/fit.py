@@ -1,0 +1,120 @@
+"""An opened picture, brought to the network's input: the one way in the whole project.
+
+Whatever the picture, the outcome is uint8 `[size, size, 3]`, red, green and blue:
+
+- Orientation: turned as EXIF says, so that the network sees what a viewer shows.
+- Transparency: laid over white, the paper that logos, drawings and cut-out photos are made for.
+  The colours that are stored under transparent pixels are arbitrary, often black.
+- 16-bit values keep their higher byte, as Pillow does it for colour. 32-bit whole numbers and
+  floats carry no full scale: white is the smallest of 1, 255 and 65,535 that no value exceeds, else
+  the greatest value; negative values and NaN are black.
+- CMYK and other colour spaces are converted by Pillow without colour management, and profiles are
+  ignored: the makers of the usual training sets did not look at them either.
+- Proportions are kept. `pad` makes the longer side `size` and repeats the outermost pixels on both
+  sides of the shorter one; `crop` takes the square in the middle. The edge is repeated because no
+  one colour suits all: a digit on black continues in black, a product on white in white, and a
+  photo has no line where it ends. A network that has only seen full squares would take such a line
+  for part of the object.
+- Resampling: Pillow's bicubic filter, which averages where it makes an image smaller. An image of
+  the right size stays as it is, byte by byte.
+"""
+
+from typing import get_args
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from siamese.base.data_params import Fit
+from siamese.base.errors import InputError
+
+FULL_SCALES = (1, 255, 65_535)
+# How to turn a picture upright, by the value of EXIF's tag Orientation.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def fit_image(image: Image.Image, size: int, fit: Fit = "pad") -> np.ndarray:
+    """Bring an opened picture to the network's input, as the top of this module says.
+
+    Args:
+        image: of any mode and size; it stays as it is. That decoding it does not take too much
+            memory is up to the caller: `load_image` checks that.
+        size: height and width wanted, in pixels.
+        fit: `pad` keeps all of the picture and repeats its outermost pixels where it is too short;
+            an odd pixel goes to the bottom or right. `crop` keeps the square in its middle.
+
+    Returns:
+        uint8 `[size, size, 3]`.
+
+    Raises:
+        InputError: `fit` is unknown.
+    """
+    if fit not in get_args(Fit):
+        raise InputError(f"fit is {fit!r}; expected `pad` or `crop`")
+    image.load()  # some formats turn themselves here
+    turn = _turn(image)
+    colours = _colours(image)
+    if turn is not None:
+        colours = colours.transpose(turn)
+    return _padded(colours, size) if fit == "pad" else _cropped(colours, size)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged metadata; the picture is there all the same
+        return None
+
+
+def _colours(image: Image.Image) -> Image.Image:
+    """Return a picture of any mode in mode RGB: itself, if it is."""
+    if image.mode.startswith(("I", "F")):
+        image = Image.fromarray(_eight_bits(image))
+    elif image.has_transparency_data:
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        over_white = Image.new("RGB", image.size, "white")
+        over_white.paste(image, mask=image.getchannel("A"))
+        return over_white
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> np.ndarray:
+    """Return values of 16 or 32 bits, or floats, as uint8 `[height, width]`."""
+    # Pillow reads 16-bit PNG and PGM as 32-bit numbers in some versions.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return (np.asarray(image) >> 8).astype(np.uint8)
+    values = np.array(image, dtype=np.float32)  # changed in place below: it may be large
+    values[~np.isfinite(values)] = 0
+    np.maximum(values, 0, out=values)
+    greatest = float(values.max())
+    white = next((scale for scale in FULL_SCALES if greatest <= scale), greatest)
+    values *= 255 / white
+    return np.rint(values, out=values).astype(np.uint8)
+
+
+def _padded(image: Image.Image, size: int) -> np.ndarray:
+    longer = max(image.size)
+    width, height = (max(1, round(side * size / longer)) for side in image.size)
+    inner = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))  # (h, w, 3)
+    above, left = (size - height) // 2, (size - width) // 2
+    if (width, height) == (size, size):
+        return inner
+    sides = (above, size - height - above), (left, size - width - left), (0, 0)
+    return np.pad(inner, sides, mode="edge")
+
+
+def _cropped(image: Image.Image, size: int) -> np.ndarray:
+    width, height = image.size
+    side = min(width, height)
+    if width != height:
+        left, top = (width - side) // 2, (height - side) // 2
+        # Not by `resize(box=...)`, which looks at pixels beyond the box.
+        image = image.crop((left, top, left + side, top + side))
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))

@@ -1,0 +1,42 @@
+"""Galleries of the digits, and what to ask them, for tests."""
+
+from pathlib import Path
+
+import numpy as np
+
+from siamese.gallery.build import Built, build
+from siamese.model.folder import Model, load_model, save_model
+from tests.support.workspace import Workspace
+
+
+def build_gallery(
+    workspace: Workspace,
+    address: Path | str,
+    model_folder: Path | None = None,
+    embeddings_file: Path | None = None,
+    prepared: Path | None = None,
+) -> Built:
+    """Build from a workspace's files, or from others in their place."""
+    data = workspace.path / "data"
+    return build(
+        address,
+        model_folder or data / "model",
+        embeddings_file or data / "embeddings/gallery.parquet",
+        prepared or data / "prepared",
+    )
+
+
+def noise_images(model: Model, count: int) -> np.ndarray:
+    """Draw images that look like no digit, always the same ones."""
+    size = model.network.image_size
+    return np.random.default_rng(5).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def save_other_model(model: Model, folder: Path) -> Path:
+    """Save a model whose first weights differ."""
+    folder.mkdir()
+    save_model(model, folder)
+    other = load_model(folder)
+    next(other.network.encoder.parameters()).data.add_(0.5)
+    save_model(other, folder)
+    return folder
