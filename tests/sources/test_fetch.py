@@ -39,6 +39,7 @@ class Server:
 
     content: bytes = CONTENT
     ranges: bool = True
+    shift: int = 0  # bytes by which the part that is sent misses the part that was asked for
     status: int = 200  # anything else is sent without content
     tells_length: bool = True
     headers: dict[str, str] = field(default_factory=dict)
@@ -55,6 +56,8 @@ class Server:
         status = self.status if self.status != 200 else 206 if asked else 200
         if asked and start >= len(self.content):
             status = 416
+        if asked:
+            start += self.shift
         request = Request(start, status)
         self.requests.append(request)
         handler.send_response(status)
@@ -347,6 +350,16 @@ def test_a_compressed_file_is_not_unpacked_on_the_way(
 ) -> None:
     get(target, serve(headers={"Content-Encoding": "gzip"}))
     check_complete(target)
+
+
+def test_another_part_than_the_one_asked_for_is_not_appended(
+    serve: Callable[..., Server], target: Path, partial: Path
+) -> None:
+    partial.write_bytes(CONTENT[:1000])
+    server = serve(shift=10)
+    fetch([server.url], target)  # without a checksum, which would notice it
+    check_complete(target)
+    assert [request.status for request in server.requests] == [206, 200]
 
 
 def test_a_proxy_of_the_environment_is_asked(
