@@ -162,6 +162,13 @@ def test_the_hint_for_a_nested_key_of_the_committed_file_is_of_its_group(tmp_pat
         check_params(write(tmp_path / "params.yaml", content))
 
 
+def test_an_unknown_data_set_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    content = read_document(ROOT / "params.yaml")
+    content["data"]["name"] = "cifar10"
+    with pytest.raises(InputError, match=r"`data\.name` is 'cifar10'; did you mean `cifar100`\?"):
+        check_params(write(tmp_path / "params.yaml", content))
+
+
 def test_images_too_small_for_the_architecture_are_refused(tmp_path: Path) -> None:
     content = read_document(ROOT / "params.yaml")
     content["network"]["architecture"] = "conv4"

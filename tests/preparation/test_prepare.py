@@ -74,14 +74,6 @@ def test_only_training_samples_move_and_nothing_else_changes() -> None:
     assert raw.samples.equals(before)
 
 
-def test_the_seed_decides_the_split() -> None:
-    def rows(seed: int) -> list[int]:
-        return prepared_set(make(), 4, params(seed=seed)).rows("validation").tolist()
-
-    assert rows(0) == rows(0)
-    assert rows(0) != rows(1)
-
-
 @pytest.mark.parametrize("values", [1, 2, 256])
 def test_duplicates_against_a_plain_loop(values: int) -> None:
     raw = make(per_class=10, size=1, values=values)
@@ -118,7 +110,7 @@ def test_images_that_resizing_makes_identical_are_marked() -> None:
     assert prepared_set(raw, 2).samples["duplicate_of"][1] == 0
 
 
-@pytest.mark.parametrize("size", [1, 3, 7, 16])
+@pytest.mark.parametrize("size", [1, 3, 6, 7, 16])
 def test_resizing_is_pillows(size: int) -> None:
     raw = make(size=6)
     prepared = prepared_set(raw, size)
@@ -127,11 +119,7 @@ def test_resizing_is_pillows(size: int) -> None:
     for before, after in zip(raw.images, prepared.images, strict=True):
         picture = Image.fromarray(before).resize((size, size), Image.Resampling.BICUBIC)
         assert (np.asarray(picture) == after).all()
-
-
-def test_images_of_the_right_size_stay_as_they_are(tmp_path: Path) -> None:
-    raw = make()
-    assert (prepared_set(raw, 4).images == raw.images).all()
+    assert size != 6 or (prepared.images == raw.images).all()  # the right size: byte by byte
 
 
 def test_the_files_have_the_documented_types_and_are_the_same_each_time(tmp_path: Path) -> None:
