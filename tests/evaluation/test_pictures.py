@@ -89,8 +89,8 @@ def test_the_confusion_picture_shows_shares_of_the_actual_class(
 
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that are drawn in a test, as they were saved."""
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The pictures that a test draws, as they are saved."""
     saved: list[Figure] = []
     original = Figure.savefig
 
@@ -104,42 +104,42 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 @pytest.mark.parametrize("k", [1, 4, 9])
 def test_a_headline_is_whole_however_few_the_columns(
-    k: int, figures: list[Figure], tmp_path: Path
+    k: int, drawn: list[Figure], tmp_path: Path
 ) -> None:
     queries, neighbours = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, k, 8, 8, 3), np.uint8)
     cells = (queries, ["one", "two"], neighbours, [["one"] * k] * 2)
     draw_neighbours(*cells, tmp_path / "n.png", "among the other test images")
     draw_mistakes(*cells, ["two", "one"], tmp_path / "m.png")
-    for figure in figures:
-        headline = figure.get_suptitle()
+    for picture in drawn:
+        headline = picture.get_suptitle()
         assert ("\n" in headline) == (k < 9)
-        box = figure.texts[0].get_window_extent()
-        assert figure.bbox.x0 <= box.x0
-        assert box.x1 <= figure.bbox.x1
-        assert box.y1 <= figure.bbox.y1
-        highest = max(axes.get_tightbbox().y1 for axes in figure.axes)  # type: ignore[union-attr]
+        box = picture.texts[0].get_window_extent()
+        assert picture.bbox.x0 <= box.x0
+        assert box.x1 <= picture.bbox.x1
+        assert box.y1 <= picture.bbox.y1
+        highest = max(axes.get_tightbbox().y1 for axes in picture.axes)  # type: ignore[union-attr]
         assert highest <= box.y0, "it hides no image"
 
 
 def test_a_confusion_picture_of_many_classes_is_no_larger_than_one_of_few(
-    figures: list[Figure], tmp_path: Path
+    drawn: list[Figure], tmp_path: Path
 ) -> None:
     for n_classes in (60, 61, 1001):
         labels = np.arange(n_classes)
         names = [f"class {label}" for label in labels]
         draw_confusion(labels, labels[::-1], names, tmp_path / "confusion.png")
-    named, *others, sentence = figures
+    named, *others, sentence = drawn
     assert not sentence.axes
     assert "1,001 classes are too many to draw" in sentence.texts[0].get_text()
     assert len(named.axes[0].get_xticklabels()) == len(named.axes[0].texts) == 60
-    for figure in others:
-        assert not figure.axes[0].get_xticklabels()
-        assert not figure.axes[0].texts
-        assert max(figure.get_size_inches()) < 10
+    for picture in others:
+        assert not picture.axes[0].get_xticklabels()
+        assert not picture.axes[0].texts
+        assert max(picture.get_size_inches()) < 10
 
 
 def test_a_pair_is_red_where_the_threshold_decides_wrong(
-    figures: list[Figure], tmp_path: Path
+    drawn: list[Figure], tmp_path: Path
 ) -> None:
     images = np.zeros((2, 2, 2, 8, 8, 3), np.uint8)
     distances = np.array([[1.5, 1.0], [0.2, 1.1]])  # like pairs, then unlike ones
@@ -148,7 +148,7 @@ def test_a_pair_is_red_where_the_threshold_decides_wrong(
     )
     shown = {
         axes.get_ylabel(): (axes.yaxis.label.get_color(), axes.get_title())
-        for axes in figures[0].axes
+        for axes in drawn[0].axes
         if axes.get_ylabel()
     }
     assert shown == {

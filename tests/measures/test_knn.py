@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from siamese.base.errors import InputError
@@ -98,13 +99,21 @@ def test_nearest_of_points_placed_by_hand() -> None:
     assert distances.tolist() == expected
 
 
-def test_ties_beyond_the_candidates_go_to_the_lowest_rows() -> None:
-    """Of rows at one distance scikit-learn may propose any; here there are more than it may."""
+@pytest.mark.parametrize("is_fused", [True, False])  # scikit-learn has two ways to search
+@pytest.mark.parametrize("value", [1.0, 1.7e-23])
+def test_ties_beyond_the_candidates_go_to_the_lowest_rows(value: float, is_fused: bool) -> None:
+    """Of rows at one distance scikit-learn may propose any; here there are more than it may.
+
+    The smaller squared distance, 2.3e-45, is one that float32 rounds up to 2.8e-45.
+    """
     rng = np.random.default_rng(0)
-    gallery = np.sign(rng.normal(size=(500, 8))).astype(np.float32)  # all at √8 from the origin
-    rows, distances = nearest(gallery, np.zeros((3, 8), dtype=np.float32), 5)
-    assert rows.tolist() == [[0, 1, 2, 3, 4]] * 3
-    assert (distances == math.sqrt(8)).all()
+    gallery = np.sign(rng.normal(size=(500, 8))).astype(np.float32) * np.float32(value)
+    gallery = np.concatenate([np.ones((1, 8), np.float32) * 1e-19, gallery]).astype(np.float32)
+    with config_context(enable_cython_pairwise_dist=is_fused):
+        rows, distances = nearest(gallery, np.zeros((3, 8), dtype=np.float32), 5)
+    nearest_five = [1, 2, 3, 4, 5] if value < 1 else [0, 1, 2, 3, 4]
+    assert rows.tolist() == [nearest_five] * 3
+    assert distances[:, 1:].ravel().tolist() == pytest.approx([math.sqrt(8) * value] * 12)
 
 
 @pytest.mark.parametrize("scale", [2.0**-86, 2.0**-70, 1.0, 2.0**35])

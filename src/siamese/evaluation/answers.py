@@ -100,9 +100,14 @@ def r_precision(answers: Answers) -> np.ndarray:
 
 def _cosine(answers: Answers) -> np.ndarray:
     """Return the cosine similarity of each query with its voters, float64 `[n, vote_k]`."""
-    voters = answers.gallery_vectors[answers.rows[:, : answers.vote_k]]
-    queries, voters = (
-        vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-        for vectors in (answers.query_vectors.astype(np.float64), voters.astype(np.float64))
-    )
+    rows = answers.rows[:, : answers.vote_k]
+    queries = answers.query_vectors.astype(np.float64)
+    queries /= _lengths(queries)[:, None]
+    voters = answers.gallery_vectors[rows].astype(np.float64)  # (n, vote_k, D)
+    voters /= _lengths(answers.gallery_vectors.astype(np.float64))[rows, None]
     return np.einsum("qd,qkd->qk", queries, voters)
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return the lengths of vectors, float64 `[n]`, that it is safe to divide by."""
+    return np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)

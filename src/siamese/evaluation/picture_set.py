@@ -81,7 +81,7 @@ def _draw_others(
     folder: Path,
 ) -> None:
     """Draw the same files where only verification is measured: test images beside each other."""
-    sentence = "No class of the test images is in the gallery: verification alone is asked"
+    sentence = "No class of the test images is in the gallery: only verification is measured"
     draw_sentence(sentence, folder / "confusion.png")
     others = nearest_others(queries.vectors, chosen, params.sheet_neighbours)
     cells = _cells(chosen, others, queries, queries, dataset)

@@ -1,8 +1,8 @@
-"""What costs no learning: k-NN on vectors that nobody has trained, raw pixels and random features.
+"""What costs no learning: k-NN on raw pixels and on the features of an untrained network.
 
-Pixels are those of thumbnails: images of more than `THUMBNAIL` pixels a side are brought down to
-that, as by `prepare`, since the distances of large images cost much and say little more. They are
-compared by blocks of images, so that no more than a few blocks are in memory.
+Pixels are those of thumbnails: images of more than `THUMBNAIL` pixels a side are reduced to that,
+as `prepare` does it, since the distances of large images cost much and say little more. They are
+compared by blocks of images, so that only a few blocks are in memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,10 +24,10 @@ from siamese.measures.manifest import read_manifest
 from siamese.measures.verification import auc, pair_distances
 
 THUMBNAIL = 32  # pixels a side, as CIFAR-100's images have
-# Pixel values that a block of the gallery, and one of queries, has as float32. The larger, the less
-# often images are read again; at most some 1 GB is taken in all.
+# Pixel values in a block of the gallery, and in one of queries, as float32. Larger blocks read
+# images less often; these take 1 GB at the most.
 VALUES_AT_ONCE = 2**26
-# Of pairs: their differences are float64.
+# The same for pairs, whose differences are float64.
 PAIR_VALUES_AT_ONCE = 2**22
 
 
@@ -46,7 +46,7 @@ def measure_floors(
         dataset: with a gallery and queries.
         embed: runs the untrained network: float32 `[n, D]` of n images.
         k: neighbours that vote.
-        manifest: the pairs of the split `test`, read only where verification alone is asked.
+        manifest: the pairs of the split `test`, read only where verification alone is measured.
 
     Returns:
         The share of queries whose k nearest elect their class, by `pixels` and `untrained`; where
@@ -141,7 +141,7 @@ def image_distances(images: np.ndarray, left: np.ndarray, right: np.ndarray) -> 
 
 
 def thumbnails(images: ImageRows) -> np.ndarray:
-    """Return the pixels of images as vectors, larger images brought down to thumbnails.
+    """Return the pixels of images as vectors, larger images reduced to thumbnails.
 
     Args:
         images: n images of S pixels a side, read a part at a time.
