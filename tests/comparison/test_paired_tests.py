@@ -20,7 +20,8 @@ from siamese.comparison.paired_tests import (
     mcnemar,
     welch,
 )
-from siamese.evaluation.weighted_verification import WeightedPairs
+from siamese.evaluation import pair_rates
+from siamese.evaluation.pair_rates import WeightedPairs
 from siamese.measures.verification import equal_error_rate, error_rates
 
 
@@ -107,7 +108,14 @@ def verification_statistic(
     positions: np.ndarray, distances: np.ndarray, same: np.ndarray, threshold: float
 ) -> Statistic:
     left, right = positions.T
-    return WeightedPairs(distances, same, left, right, threshold).figures
+    pairs = WeightedPairs(distances, same, left, right, threshold)
+    measures = (pair_rates.area_under_roc, pair_rates.equal_error_rate, pair_rates.accuracy)
+
+    def statistic(weights: np.ndarray) -> list[float]:
+        rates = pairs.rates(weights)
+        return [np.nan if rates is None else measure(rates) for measure in measures]
+
+    return statistic
 
 
 def some_pairs(seed: int, n_images: int = 40, n_pairs: int = 120) -> tuple[np.ndarray, ...]:

@@ -156,7 +156,7 @@ def test_memory_does_not_grow_with_the_images(
 
     peak(800)  # what is imported and kept
     # An image takes 768 bytes, 3,072 as float32; what is found for one query, 80.
-    assert (peak(4000) - peak(800)) / 3200 < 200
+    assert (peak(2400) - peak(800)) / 1600 < 200
 
 
 # What is written

@@ -1,4 +1,4 @@
-"""The figures of a workspace that has run, as a table for a terminal. Nothing heavy is imported."""
+"""The figures of a workspace that has run, as a table for a terminal. Imports NumPy at the most."""
 
 import csv
 import json
@@ -8,18 +8,6 @@ from typing import Any
 from siamese.base.errors import InputError
 
 LISTED = 5  # classes and pairs of classes shown of each kind
-LABELS = {
-    "knn.weighted": "weighted vote",
-    "knn.top5": "among the five classes with most votes",
-    "knn.coarse": "superclass",
-    "retrieval.map_at_r": "MAP@R",
-    "retrieval.r_precision": "R-precision",
-    "verification.auc": "area under the ROC",
-    "verification.eer": "equal error rate",
-    "verification.accuracy": "accuracy",
-    "verification.tar_at_far_1%": "true accepts at 1 % false accepts",
-    "verification.tar_at_far_0.1%": "true accepts at 0.1 % false accepts",
-}
 PICTURES = ("data/training.png", "data/pictures/*.png", "data/duplicates/*.png")
 
 
@@ -45,21 +33,21 @@ def results_table(workspace: Path) -> str:
     if "knn" in evaluation:
         lines = [f"{'k-NN on the test split, top-1':<52}95 % interval"]
         lines += _floors(floor)
-        lines += _group("knn", evaluation["knn"], intervals)
+        lines += _topic("knn", evaluation["knn"], intervals)
         lines.append("Retrieval in the gallery, R = the samples of the query's class")
-        lines += _group("retrieval", evaluation["retrieval"] | details["retrieval"], intervals)
+        lines += _topic("retrieval", evaluation["retrieval"] | details["retrieval"], intervals)
         lines.append("Verification of test pairs")
     else:
         lines = [f"{'Verification of test pairs, of classes never seen':<52}95 % interval"]
         lines += _floors(floor["verification"], ", ROC area")
-    lines += _group("verification", evaluation["verification"], intervals)
+    lines += _topic("verification", evaluation["verification"], intervals)
     pairs = details["verification"]
     lines.append(
         f"Verification of all pairs of test images, {pairs['like_pairs']:,} like and"
         f" {pairs['unlike_pairs']:,} unlike"
     )
     rates = {name: rate for name, rate in pairs.items() if name.startswith("tar_")}
-    lines += _group("verification", rates, intervals)
+    lines += _topic("verification", rates, intervals)
     if "novel" in details:
         lines += _seen_and_novel(evaluation, details, floor)
     if near := details.get("near_duplicates"):
@@ -98,32 +86,23 @@ def _seen_and_novel(
         ),
     }
     lines = []
-    for group, title in titles.items():
+    for topic, title in titles.items():
         lines.append(title)
-        lines += _floors(floor[group]) if group in floor else []
-        lines += _group(group, evaluation[group], details["intervals"])
+        lines += _floors(floor[topic]) if topic in floor else []
+        lines += _topic(topic, evaluation[topic], details["intervals"])
     return lines
 
 
-def _group(group: str, figures: dict[str, float], intervals: dict[str, list[float]]) -> list[str]:
-    return [
-        _row(_label(f"{group}.{name}"), value, intervals.get(f"{group}.{name}"))
-        for name, value in figures.items()
-    ]
+def _topic(topic: str, values: dict[str, float], intervals: dict[str, list[float]]) -> list[str]:
+    """Lay out the figures of a topic, `values` by key."""
+    from siamese.evaluation.figures import find_figure
 
-
-def _label(figure: str) -> str:
-    name = figure.partition(".")[2]
-    if figure in LABELS:
-        return LABELS[figure]
-    if f"verification.{name}" in LABELS:
-        return f"pairs: {LABELS[f'verification.{name}']}"
-    if name.startswith("alone_"):
-        return f"gallery of such classes alone, k = {name.removeprefix('alone_k')}"
-    if name.endswith("_clean"):
-        k = name.removeprefix("k").removesuffix("_clean")
-        return f"embedding, k = {k}, no near-duplicates"
-    return f"embedding, k = {name.removeprefix('k')}"
+    lines = []
+    for key, value in values.items():
+        name = f"{topic}.{key}"
+        figure = find_figure(name)
+        lines.append(_row(figure.label if figure else name, value, intervals.get(name)))
+    return lines
 
 
 def _row(label: str, fraction: float, interval: list[float] | None = None) -> str:

@@ -11,7 +11,7 @@ from siamese.base.data_params import DataParams
 from siamese.base.errors import InputError
 from siamese.base.params import PARAMS_FILE, Section, nearest_name, read_document, read_sections
 from siamese.duplicates.near_duplicates import DuplicatesParams
-from siamese.evaluation.evaluate_params import EvaluateParams
+from siamese.evaluation.params import EvaluateParams
 from siamese.floor.floor import FloorParams
 from siamese.network.compute import ComputeParams
 from siamese.network.embedding import EmbedParams

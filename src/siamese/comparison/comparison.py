@@ -35,15 +35,10 @@ from siamese.comparison.provenance import (
     setting_of,
     stale,
 )
-from siamese.comparison.revision_results import (
-    LOWER_IS_BETTER,
-    PAIR_FIGURES,
-    PAIR_GROUPS,
-    PER_QUERY,
-    Results,
-)
+from siamese.comparison.revision_results import PER_QUERY, Results
 from siamese.comparison.revisions import Revision, experiments
-from siamese.evaluation.weighted_verification import WeightedPairs
+from siamese.evaluation.figures import Figure, OfTestPairs, find_figure
+from siamese.evaluation.pair_rates import WeightedPairs
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,8 @@ class Compared:
     @property
     def is_better(self) -> bool:
         """Whether the head's value is the better one."""
-        return (self.difference > 0) != (self.metric in LOWER_IS_BETTER)
+        figure = find_figure(self.metric)
+        return (self.difference > 0) == (figure is None or figure.higher_is_better)
 
 
 @dataclass(frozen=True)
@@ -198,18 +194,19 @@ def compare_models(
     for name in shared:
         if found := _test_queries(name, base, head):
             tested[name] = found
-    groups = [
-        group
-        for group in PAIR_GROUPS
-        if {f"{group}.{name}" for name in PAIR_FIGURES} <= set(shared)
-        and _same_choice(f"{group}.{PAIR_FIGURES[0]}", base, head)
+    of_pairs = [
+        figure
+        for name in shared
+        if (figure := find_figure(name))
+        and isinstance(figure.source, OfTestPairs)
+        and _same_choice(name, base, head)
     ]
-    if groups:
+    if of_pairs:
         n_images = len(base.queries["sample"])
-        ours, theirs = _verification(base, groups), _verification(head, groups)
+        ours, theirs = _verification(base, of_pairs), _verification(head, of_pairs)
         found_all = bootstrap_images(ours, theirs, n_images, progress)
-        figures = [f"{group}.{name}" for group in groups for name in PAIR_FIGURES]
-        tested |= dict(zip(figures, found_all, strict=True))
+        names_of_pairs = [figure.name for figure in of_pairs]
+        tested |= dict(zip(names_of_pairs, found_all, strict=True))
     return _corrected(
         names, [base.metrics], [head.metrics], {name: tested.get(name) for name in names}
     )
@@ -309,14 +306,11 @@ def _test_queries(name: str, base: Results, head: Results) -> Outcome | None:
 
 def _same_choice(name: str, base: Results, head: Results) -> bool:
     """Tell whether a metric is about the same queries on both sides."""
-    ours, theirs = base.chosen_by(name), head.chosen_by(name)
-    if ours is None or theirs is None:
-        return ours is theirs
-    return np.array_equal(ours, theirs)
+    return np.array_equal(base.chosen_by(name), head.chosen_by(name))
 
 
-def _verification(results: Results, groups: Sequence[str]) -> Statistic:
-    """Return what measures the verification figures of some groups, one after the other."""
+def _verification(results: Results, figures: Sequence[Figure]) -> Statistic:
+    """Return what measures figures of the test pairs, one after the other."""
     samples, pairs = results.queries["sample"], results.pairs
     members = np.stack([pairs["left"], pairs["right"]], axis=1)  # (P, 2)
     if not np.isin(members, samples).all():
@@ -325,19 +319,28 @@ def _verification(results: Results, groups: Sequence[str]) -> Statistic:
             " run `dvc repro --force --single-item evaluate`"
         )
     left, right = np.searchsorted(samples, members).T
-    measured = []
-    for group in groups:
-        chosen = results.chosen_by(f"{group}.{PAIR_FIGURES[0]}")
-        is_in = np.ones(len(left), dtype=bool) if chosen is None else chosen[left]
-        distances, same = pairs["distance"][is_in], pairs["same"][is_in]
-        measured.append(
-            WeightedPairs(distances, same, left[is_in], right[is_in], results.threshold)
-        )
+    measured = {}
+    for figure in figures:
+        if figure.about not in measured:
+            is_in = results.chosen_by(figure.name)[left]
+            distances, same = pairs["distance"][is_in], pairs["same"][is_in]
+            measured[figure.about] = WeightedPairs(
+                distances, same, left[is_in], right[is_in], results.threshold
+            )
+    measures = [
+        (figure.about, figure.source.measure)
+        for figure in figures
+        if isinstance(figure.source, OfTestPairs)
+    ]
 
-    def figures(weights: np.ndarray) -> list[float]:
-        return [value for group in measured for value in group.figures(weights)]
+    def statistic(weights: np.ndarray) -> list[float]:
+        rates = {about: one.rates(weights) for about, one in measured.items()}
+        return [
+            np.nan if (found := rates[about]) is None else measure(found)
+            for about, measure in measures
+        ]
 
-    return figures
+    return statistic
 
 
 def _corrected(

@@ -16,15 +16,9 @@ from siamese.comparison.provenance import (
 )
 from siamese.comparison.revision_results import Results
 from siamese.comparison.revisions import Experiment, Revision, experiments, find_revision
+from siamese.evaluation.figures import MAIN
 
 WIDTH = 120
-MAIN_METRICS = (
-    "knn.k1",
-    "knn.k20",
-    "retrieval.map_at_r",
-    "verification.auc",
-    "verification.eer",
-)
 _LONGEST_NAME = 28
 # The seeds that make another run of one setting; the test pairs of a run depend on `pairs.seed`.
 RUN_SEEDS = ("network.seed", "pairs.seed", "train.seed")
@@ -51,10 +45,10 @@ def experiment_table(root: Path, all_commits: bool = False) -> str:
             f"no experiment began at {head}{elsewhere}; `dvc exp run -S train.margin=0.5` makes"
             " one, `dvc queue status` shows what is waiting or has failed"
         )
-    rows = [["", *(name.partition(".")[2] for name in MAIN_METRICS), "changes"]]
+    rows = [["", *(name.partition(".")[2] for name in MAIN), "changes"]]
     for baseline in dict.fromkeys([head.commit, *(one.baseline for one in chosen)]):
         own = [one for one in chosen if one.baseline == baseline]
-        rows += _group(Revision(str(baseline), baseline, root), own)
+        rows += _rows_of(Revision(str(baseline), baseline, root), own)
     return "\n".join(_laid_out(_without_empty(rows)))
 
 
@@ -69,13 +63,13 @@ def _without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     return [[row[column] for column in kept] for row in rows]
 
 
-def _group(baseline: Revision, own: Iterable[Experiment]) -> list[list[str]]:
+def _rows_of(baseline: Revision, own: Iterable[Experiment]) -> list[list[str]]:
     stages = _lock_of(baseline)
-    rows = [[baseline.short, *_figures(baseline), ""]]
+    rows = [[baseline.short, *_values(baseline), ""]]
     for experiment in own:
         revision = experiment.revision
         changes = _changed(stages, _lock_of(revision))
-        rows.append([f"  {revision.name}", *_figures(revision), changes])
+        rows.append([f"  {revision.name}", *_values(revision), changes])
     return rows
 
 
@@ -86,12 +80,12 @@ def _lock_of(revision: Revision) -> dict[str, Stage]:
         return {}
 
 
-def _figures(revision: Revision) -> list[str]:
+def _values(revision: Revision) -> list[str]:
     try:
         metrics = Results(revision).metrics
     except InputError:
-        return ["none"] * len(MAIN_METRICS)
-    return [f"{100 * metrics[name]:.2f}" if name in metrics else "" for name in MAIN_METRICS]
+        return ["none"] * len(MAIN)
+    return [f"{100 * metrics[name]:.2f}" if name in metrics else "" for name in MAIN]
 
 
 def _changed(base: dict[str, Stage], other: dict[str, Stage]) -> str:

@@ -93,7 +93,7 @@ def bootstrap_images(
     """Compare figures of pairs of images by the paired bootstrap over the images.
 
     It is images that are drawn, not pairs, which are not independent; see
-    `siamese.evaluation.weighted_verification`. The two sides may have been measured on other pairs
+    `siamese.evaluation.pair_rates`. The two sides may have been measured on other pairs
     of the same images. A draw that leaves a side without like or without unlike pairs is left out.
 
     Args:

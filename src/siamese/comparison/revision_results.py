@@ -10,27 +10,20 @@ import numpy as np
 from siamese.base.errors import InputError
 from siamese.base.parquet import read_table
 from siamese.comparison.revisions import Revision
+from siamese.evaluation.figures import MeanOf, find_figure, queries_about
 
 EVALUATION = "metrics/evaluation.json"
 DETAILS = "metrics/details.json"
 PER_QUERY = "metrics/per_query.parquet"
 PER_PAIR = "metrics/per_pair.parquet"
 RAN_ON = "metrics/ran_on.json"
-CLEAN = "_clean"  # ends the name of a figure of the queries that have no near-duplicate
-MEANS = {"retrieval.map_at_r": "average_precision", "retrieval.r_precision": "r_precision"}
-PAIR_FIGURES = ("auc", "eer", "accuracy")
-# Groups of figures of the queries of classes seen in training, and of those never seen; both have
-# figures of pairs too, which are of the kind of their left image.
-KINDS = ("seen", "novel")
-PAIR_GROUPS = ("verification", *KINDS)
-LOWER_IS_BETTER = frozenset(f"{group}.eer" for group in PAIR_GROUPS)
 
 Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Results:
-    """The results of one revision; its files are read when they are asked for.
+    """The results of one revision; each file is read when it is needed.
 
     Attributes:
         revision: where they stand.
@@ -89,35 +82,32 @@ class Results:
         return {} if content is None else json.loads(content)
 
     def values_of(self, metric: str) -> np.ndarray | None:
-        """Return a figure of each query that the metric is the mean of, or None if it is no mean.
+        """Return the values, one per query, that a metric is the mean of, or None if it is no mean.
 
         Returns:
             bool or float32 `[Q]`, or fewer where the metric is about some of the queries.
         """
-        group, _, name = metric.partition(".")
-        column = MEANS.get(metric) or name.removesuffix(CLEAN)
-        if column not in self.queries or (group in PAIR_GROUPS and name in PAIR_FIGURES):
+        figure = find_figure(metric)
+        if figure is None or not isinstance(figure.source, MeanOf):
             return None
-        chosen = self.chosen_by(metric)
-        return self.queries[column] if chosen is None else self.queries[column][chosen]
+        column = self.queries.get(figure.source.column)
+        return None if column is None else column[self.chosen_by(metric)]
 
-    def chosen_by(self, metric: str) -> np.ndarray | None:
-        """Return which queries a metric is about, bool `[Q]`; None where it is about all.
+    def chosen_by(self, metric: str) -> np.ndarray:
+        """Return which queries a metric is about, bool `[Q]`.
 
         Raises:
-            InputError: the metric is of one kind of queries, and the table does not tell which.
+            InputError: the metric is about one kind of queries, and the table does not tell which.
         """
-        group, _, name = metric.partition(".")
-        if name.endswith(CLEAN):
-            return ~self.queries["near_duplicate"]
-        if group not in KINDS:
-            return None
-        if "novel" not in self.queries:
+        figure = find_figure(metric)
+        try:
+            return queries_about(figure.about if figure else "all", self.queries)
+        except KeyError as column:
             raise InputError(
-                f"{self.revision}: {EVALUATION} has `{metric}`, but {PER_QUERY} lacks `novel`: the"
-                " two come from different runs; run `dvc repro --force --single-item evaluate`"
-            )
-        return self.queries["novel"] if group == "novel" else ~self.queries["novel"]
+                f"{self.revision}: {EVALUATION} has `{metric}`, but {PER_QUERY} lacks"
+                f" `{column.args[0]}`: the two come from different runs; run"
+                " `dvc repro --force --single-item evaluate`"
+            ) from None
 
     def check_consistent(self) -> None:
         """Make sure that the figures are those of the queries beside them.

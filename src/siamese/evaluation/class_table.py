@@ -16,22 +16,22 @@ def confusion_counts(actual: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
         predicted: labels, int64 `[Q]`.
 
     Returns:
-        `actual`, `predicted` and `queries` (int64), of those that there are, in label order: all of
-        them would be too many for thousands of classes.
+        `actual`, `predicted` and `queries` (int64), in label order, without the pairs of classes
+        that have no query: with thousands of classes these would be too many.
     """
     outcomes = pd.DataFrame({"actual": actual, "predicted": predicted})
     return outcomes.groupby(["actual", "predicted"]).size().reset_index(name="queries")
 
 
 def class_table(counts: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Lay out how each class fared.
+    """Tabulate how well each class is recognised.
 
     Args:
         counts: what `confusion_counts` returned.
         names: of the classes, in label order.
 
     Returns:
-        One row a class that has queries, in label order: `class`, `accuracy` (four decimals),
+        One row per class that has queries, in label order: `class`, `accuracy` (four decimals),
         `queries`, `confused_with` (the class that most of its other queries are taken for, of
         equals the first, empty where there are none) and `confused` (how many).
     """

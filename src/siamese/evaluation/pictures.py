@@ -1,4 +1,4 @@
-"""The pictures of an evaluation, for a person to judge at a glance: PNG, equal for equal data."""
+"""The pictures of an evaluation, to be judged at a glance: PNG, equal for equal data."""
 
 import math
 import textwrap
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from siamese.evaluation.class_table import confusion_counts
-from siamese.pictures.style import RIGHT, WRONG, plt, readable, save_figure
+from siamese.pictures.style import RIGHT, WRONG, plt, readable, save_picture
 
 MOST_NAMED = 60  # classes that a confusion picture has names and numbers for
 MOST_DRAWN = 1000  # classes that it is drawn for: there are no more pixels
@@ -22,7 +22,7 @@ def draw_confusion(
 ) -> None:
     """Draw which classes are taken for which; more than 60 without their names and numbers.
 
-    Of more than 1,000 nothing could be seen: a sentence says so.
+    Of more than 1,000 nothing could be seen: a sentence is drawn instead.
 
     Args:
         actual: int64 `[Q]`, labels.
@@ -39,7 +39,7 @@ def draw_confusion(
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     is_named = len(names) <= MOST_NAMED
     side = 2.5 + 0.38 * len(names) if is_named else 8
-    figure, axes = plt.subplots(figsize=(side + 1.2, side))
+    picture, axes = plt.subplots(figsize=(side + 1.2, side))
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
@@ -49,8 +49,8 @@ def draw_confusion(
     else:
         axes.set_xticks([])
         axes.set_yticks([])
-    figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02, label="share of the actual class")
-    save_figure(figure, file)
+    picture.colorbar(image, ax=axes, fraction=0.046, pad=0.02, label="share of the actual class")
+    save_picture(picture, file)
 
 
 def draw_neighbours(
@@ -93,7 +93,7 @@ def draw_mistakes(
     """Draw queries that were taken for another class, each with the neighbours that led to it.
 
     Args:
-        queries: uint8 `[Q, H, W, 3]`; none of them draws a sentence that there are none.
+        queries: uint8 `[Q, H, W, 3]`; if there are none, a sentence says so.
         query_names: `Q` class names, the actual ones.
         neighbours: uint8 `[Q, K, H, W, 3]`, nearest first.
         neighbour_names: class names, `Q` times `K`.
@@ -133,7 +133,7 @@ def draw_pairs(
         file: PNG to write.
     """
     n_pairs = images.shape[1]
-    figure, grid = plt.subplots(
+    picture, grid = plt.subplots(
         n_pairs, 5, figsize=(6.2, 0.9 + 1.3 * n_pairs), squeeze=False, width_ratios=[3, 3, 1, 3, 3]
     )
     for axes in grid[:, 2]:
@@ -149,18 +149,18 @@ def draw_pairs(
                 _draw_image(axes, images[is_unlike, row, member], name, color, 2.5)
             grid[row, 3 * is_unlike].set_ylabel(f"{distance:.3f} apart", fontsize=7, color=color)
     _add_headline(
-        figure,
+        picture,
         "The test pairs of one class that are farthest apart (left), and those of two classes that"
         f" are nearest (right): red what the threshold of {threshold:.3f} decides wrong",
     )
-    save_figure(figure, file)
+    save_picture(picture, file)
 
 
 def draw_sentence(sentence: str, file: Path) -> None:
-    """Draw a sentence in place of a picture that there is nothing for."""
-    figure = plt.figure(figsize=(6, 1.2))
-    figure.text(0.5, 0.5, sentence, ha="center", va="center")
-    save_figure(figure, file)
+    """Draw a sentence in place of a picture that would be empty."""
+    picture = plt.figure(figsize=(6, 1.2))
+    picture.text(0.5, 0.5, sentence, ha="center", va="center")
+    save_picture(picture, file)
 
 
 def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) -> None:
@@ -171,7 +171,7 @@ def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) ->
         distances: the content of `metrics/distances.csv`.
         file: PNG to write.
     """
-    figure, (rates, histogram) = plt.subplots(1, 2, figsize=(9, 3.4))
+    picture, (rates, histogram) = plt.subplots(1, 2, figsize=(9, 3.4))
     accepted = roc[roc["far"] > 0]
     rates.plot(accepted["far"], accepted["tar"], color="black", label="all pairs of test images")
     rates.plot(accepted["far"], accepted["far"], color="grey", ls=":", label="chance")
@@ -194,7 +194,7 @@ def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) ->
     for axes in (rates, histogram):
         axes.grid(alpha=0.3)
         axes.legend()
-    save_figure(figure, file)
+    save_picture(picture, file)
 
 
 def _draw_rows(
@@ -208,7 +208,7 @@ def _draw_rows(
 ) -> None:
     """Draw a row for each query: itself, then its neighbours, framed by right or wrong."""
     n_queries, k = neighbours.shape[:2]
-    figure, grid = plt.subplots(
+    picture, grid = plt.subplots(
         n_queries, k + 1, figsize=(1.05 * (k + 1), 0.5 + 1.17 * n_queries), squeeze=False
     )
     for row in range(n_queries):
@@ -225,14 +225,14 @@ def _draw_rows(
             _draw_image(axes, image, readable(name), color, 1 if is_query else 2.5, weight)
         if row_labels:
             grid[row, 0].set_ylabel(row_labels[row], fontsize=7, color=WRONG)
-    _add_headline(figure, headline)
-    save_figure(figure, file)
+    _add_headline(picture, headline)
+    save_picture(picture, file)
 
 
 def _draw_image(
     axes: Axes, image: np.ndarray, title: str, color: str, frame: float, weight: str = "normal"
 ) -> None:
-    """Draw one image of a sheet, its title and its frame, so many points wide, in a colour."""
+    """Draw one image of a sheet with its title and its frame, `frame` points wide."""
     axes.imshow(image, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -243,7 +243,7 @@ def _draw_image(
 
 
 def _name_confusions(axes: Axes, shares: np.ndarray, labels: Sequence[str]) -> None:
-    """Write the classes' names to the axes, and the shares from half a per cent into the cells."""
+    """Write names beside the axes, and shares of at least half a per cent into the cells."""
     axes.set_xticks(range(len(labels)), labels, rotation=90)
     axes.set_yticks(range(len(labels)), labels)
     for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
@@ -259,13 +259,13 @@ def _name_confusions(axes: Axes, shares: np.ndarray, labels: Sequence[str]) -> N
         )
 
 
-def _add_headline(figure: Figure, headline: str) -> None:
-    """Write a headline, in several lines if the figure is too narrow for one."""
-    title = figure.suptitle(headline, fontsize=9)
-    share = title.get_window_extent().width / figure.bbox.width
+def _add_headline(picture: Figure, headline: str) -> None:
+    """Write a headline, in several lines if the picture is too narrow for one."""
+    title = picture.suptitle(headline, fontsize=9)
+    share = title.get_window_extent().width / picture.bbox.width
     if share > 0.97:
         # Letters differ in width: lines of nine tenths of what fits on average do fit.
         lines = textwrap.wrap(headline, math.floor(0.9 * len(headline) / share))
         title.set_text("\n".join(lines))
-        width, height = figure.get_size_inches()
-        figure.set_size_inches(width, height + 0.15 * (len(lines) - 1))
+        width, height = picture.get_size_inches()
+        picture.set_size_inches(width, height + 0.15 * (len(lines) - 1))

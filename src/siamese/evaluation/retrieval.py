@@ -1,4 +1,4 @@
-"""Retrieval: how well the samples of a query's class are gathered at the head of its neighbours.
+"""Retrieval: how many of the first neighbours of a query are of its class.
 
 R is the number of gallery samples of the query's class. *R-precision* is the share of them among
 the R nearest. *AP@R* weighs their ranks too: the mean over the first R ranks of the precision at
@@ -20,27 +20,34 @@ def relevant_counts(gallery_labels: np.ndarray, query_labels: np.ndarray) -> np.
     return np.bincount(gallery_labels, minlength=n_classes)[query_labels]
 
 
-def precision_at_r(
+def average_precision(
     neighbours: np.ndarray, query_labels: np.ndarray, relevant: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return AP@R and R-precision of each query.
+) -> np.ndarray:
+    """Return AP@R of each query, float64 `[Q]` in [0, 1].
 
     Args:
         neighbours: labels of the nearest gallery samples, `[Q, K]`, nearest first, equal distances
             in the order of `siamese.measures.knn.rank`: lowest gallery row first. K is at least the
             greatest R.
         query_labels: int64 `[Q]`.
-        relevant: R of each query, int64 `[Q]`. Where it is 0 both figures are 0: nothing that the
+        relevant: R of each query, int64 `[Q]`. Where it is 0 the result is 0: nothing that the
             query asks for can be found.
-
-    Returns:
-        Two arrays float64 `[Q]`, values in [0, 1].
     """
+    is_found = _is_found(neighbours, query_labels, relevant)
+    precision = is_found.cumsum(axis=1) / np.arange(1, is_found.shape[1] + 1)
+    return np.where(is_found, precision, 0).sum(axis=1) / np.maximum(relevant, 1)
+
+
+def r_precision(
+    neighbours: np.ndarray, query_labels: np.ndarray, relevant: np.ndarray
+) -> np.ndarray:
+    """Return R-precision of each query, float64 `[Q]` in [0, 1]; see `average_precision`."""
+    is_found = _is_found(neighbours, query_labels, relevant)
+    return is_found.sum(axis=1) / np.maximum(relevant, 1)
+
+
+def _is_found(neighbours: np.ndarray, query_labels: np.ndarray, relevant: np.ndarray) -> np.ndarray:
+    """Return which of the first R neighbours are of the query's class, bool `[Q, greatest R]`."""
     longest = int(relevant.max(initial=0))
-    ranks = np.arange(1, longest + 1)
-    is_counted = ranks <= relevant[:, None]  # (Q, R)
-    is_right = (neighbours[:, :longest] == query_labels[:, None]) & is_counted
-    precision = is_right.cumsum(axis=1) / ranks
-    divisor = np.maximum(relevant, 1)
-    average_precision = np.where(is_right, precision, 0).sum(axis=1) / divisor
-    return average_precision, is_right.sum(axis=1) / divisor
+    is_counted = np.arange(1, longest + 1) <= relevant[:, None]
+    return (neighbours[:, :longest] == query_labels[:, None]) & is_counted

@@ -1,11 +1,11 @@
-"""What costs no learning: k-NN on vectors that nobody has trained, raw pixels and random features.
+"""What costs no learning: k-NN on raw pixels and on the features of an untrained network.
 
-Pixels are those of thumbnails: images of more than `THUMBNAIL` pixels a side are brought down to
-that, as by `prepare`, since the distances of large images cost much and say little more. They are
-compared by blocks of images, so that no more than a few blocks are in memory.
+Pixels are those of thumbnails: images of more than `THUMBNAIL` pixels a side are reduced to that,
+as `prepare` does it, since the distances of large images cost much and say little more. They are
+compared by blocks of images, so that only a few blocks are in memory.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,15 @@ from siamese.base.dataset import Dataset, ImageRows
 from siamese.base.errors import InputError
 from siamese.base.params import Section
 from siamese.images.fit import fit_image
-from siamese.measures.knn import class_ranking, nearest
+from siamese.measures.knn import class_ranking, nearest, nearest_in_parts
 from siamese.measures.manifest import read_manifest
 from siamese.measures.verification import auc, pair_distances
 
 THUMBNAIL = 32  # pixels a side, as CIFAR-100's images have
-# Pixel values that a block of the gallery, and one of queries, has as float32. The larger, the less
-# often images are read again; at most some 1 GB is taken in all.
+# Pixel values in a block of the gallery, and in one of queries, as float32. Larger blocks read
+# images less often; these take 1 GB at the most.
 VALUES_AT_ONCE = 2**26
-# Of pairs: their differences are float64.
+# The same for pairs, whose differences are float64.
 PAIR_VALUES_AT_ONCE = 2**22
 
 
@@ -46,7 +46,7 @@ def measure_floors(
         dataset: with a gallery and queries.
         embed: runs the untrained network: float32 `[n, D]` of n images.
         k: neighbours that vote.
-        manifest: the pairs of the split `test`, read only where verification alone is asked.
+        manifest: the pairs of the split `test`, read only where verification alone is measured.
 
     Returns:
         The share of queries whose k nearest elect their class, by `pixels` and `untrained`; where
@@ -84,9 +84,6 @@ def nearest_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Do what `siamese.measures.knn.nearest` does, on pixels, with blocks of images in memory.
 
-    The outcome is the same to the last bit: the k nearest of all are among the k nearest of each
-    block, and distances are rounded alike.
-
     Args:
         gallery: G images.
         queries: Q images of the same size.
@@ -109,23 +106,19 @@ def nearest_images(
     asked_parts, parts = (list(blocks(len(images), at_once)) for images in (queries, gallery))
     rows = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float64)
+
+    def read_parts(bar: tqdm) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for part in parts:
+            images = ImageRows(gallery.images, gallery.rows[part])
+            yield np.arange(part.start, part.stop), thumbnails(images)  # (g,), (g, D)
+            bar.update()
+
     hide = None if progress else True
     total = len(asked_parts) * len(parts)
     with tqdm(total=total, desc="pixels", unit="block", disable=hide) as bar:
         for asked_part in asked_parts:
             asked = thumbnails(ImageRows(queries.images, queries.rows[asked_part]))  # (q, D)
-            best = np.empty((len(asked), 0), dtype=np.int64)
-            best_distances = np.empty((len(asked), 0), dtype=np.float64)
-            for part in parts:
-                vectors = thumbnails(ImageRows(gallery.images, gallery.rows[part]))  # (g, D)
-                found, gaps = nearest(vectors, asked, min(k, len(vectors)))
-                best = np.concatenate([best, found + part.start], axis=1)
-                best_distances = np.concatenate([best_distances, gaps], axis=1)
-                order = np.lexsort((best, best_distances), axis=-1)[:, :k]
-                best = np.take_along_axis(best, order, 1)
-                best_distances = np.take_along_axis(best_distances, order, 1)
-                bar.update()
-            rows[asked_part], distances[asked_part] = best, best_distances
+            rows[asked_part], distances[asked_part] = nearest_in_parts(read_parts(bar), asked, k)
     return rows, distances
 
 
@@ -148,7 +141,7 @@ def image_distances(images: np.ndarray, left: np.ndarray, right: np.ndarray) -> 
 
 
 def thumbnails(images: ImageRows) -> np.ndarray:
-    """Return the pixels of images as vectors, larger images brought down to thumbnails.
+    """Return the pixels of images as vectors, larger images reduced to thumbnails.
 
     Args:
         images: n images of S pixels a side, read a part at a time.

@@ -15,7 +15,7 @@ from siamese.base.blocks import blocks
 from siamese.base.errors import InputError
 from siamese.gallery.rows import vectors_of
 from siamese.gallery.table import GalleryTable
-from siamese.measures.knn import SPARE, nearest, rank
+from siamese.measures.knn import SPARE, nearest_in_parts, rank
 
 # From this many queries on, vectors are read into memory: LanceDB's scan takes a millisecond or two
 # per query on 50,000 rows, scikit-learn's search a tenth of that, after a second to import it.
@@ -169,17 +169,7 @@ class Searcher:
 
     def _in_memory(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Search all vectors exactly, one piece of the gallery at a time."""
-        numbers = np.empty((len(queries), 0), dtype=np.int64)
-        distances = np.empty((len(queries), 0))
-        for piece_numbers, piece in self._pieces():
-            rows, found = nearest(piece, queries, min(k, len(piece)))
-            numbers = np.concatenate([numbers, piece_numbers[rows]], axis=1)
-            distances = np.concatenate([distances, found], axis=1)
-            # The k nearest of all are among the k nearest of each piece.
-            order = np.lexsort((numbers, distances), axis=-1)[:, :k]
-            numbers = np.take_along_axis(numbers, order, 1)
-            distances = np.take_along_axis(distances, order, 1)
-        return numbers, distances
+        return nearest_in_parts(self._pieces(), queries, k)
 
     def _pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield numbers and vectors of all rows, and hold them for the next call if they fit."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from siamese.base.files import new_file
 from siamese.gallery.answers import Neighbour
-from siamese.pictures.style import plt, readable, save_figure
+from siamese.pictures.style import plt, readable, save_picture
 
 COLUMNS = 5
 
@@ -36,4 +36,4 @@ def draw_search(
         axes.imshow(image, interpolation="nearest")
         axes.set_title(f"{readable(neighbour.label)}\n{neighbour.distance:.3f}", fontsize=8)
     with new_file(file) as partial:
-        save_figure(figure, partial)
+        save_picture(figure, partial)

@@ -5,6 +5,8 @@ at equal distance by number (of the gallery row, or of the sample), the lower fi
 rule. `nearest` finds the candidates that `rank` needs.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from tqdm import tqdm
 
@@ -16,6 +18,8 @@ SPARE = 8
 # Queries that scikit-learn is asked at once, and float64 values that are held at once.
 QUERIES_AT_ONCE = 2048
 VALUES_AT_ONCE = 2**22
+# Between them squared distances are far enough inside the range of float32.
+SHORTEST, LONGEST = 1e-19, 9e18
 
 
 def rank(
@@ -23,10 +27,10 @@ def rank(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Order each query's candidates by distance, and at equal distance by number.
 
-    Distances are computed anew from the vectors, in float64, as the root of the summed squares of
-    the differences. So whoever proposed the candidates (an index, a database, with rounding of its
-    own), the same vectors give the same distances to the last bit and the same order; candidates
-    with equal vectors are at equal distances; and a candidate equal to the query is at exactly 0.
+    Distances are computed from the vectors, in float64, as the root of the summed squares of the
+    differences. So the same vectors give the same distances to the last bit and the same order,
+    whatever proposed the candidates (an index, a database, with rounding of its own). Candidates
+    with equal vectors are at equal distances, and a candidate equal to the query is at exactly 0.
     Whether the nearest are among the candidates is up to the caller.
 
     Args:
@@ -37,9 +41,7 @@ def rank(
     Returns:
         The numbers in order, int64 `[Q, C]`, and their distances, float64 `[Q, C]`.
     """
-    distances = _distances(queries, vectors)  # (Q, C)
-    order = np.lexsort((numbers, distances), axis=-1)
-    return np.take_along_axis(numbers, order, 1), np.take_along_axis(distances, order, 1)
+    return _in_order(numbers, _distances(queries, vectors))
 
 
 def nearest(
@@ -61,20 +63,20 @@ def nearest(
         Gallery rows, int64 `[Q, k]`, nearest first, and their distances, float64 `[Q, k]`.
 
     Raises:
-        InputError: k is out of range, the dimensions differ, or a value is not finite.
+        InputError: k is out of range, the dimensions differ, a value is not finite, or the vectors
+            are too short or too long to compare.
     """
-    # Imported here: it takes a second, and whoever only ranks or votes need not wait for it.
+    # Imported here: it takes a second, which ranking and voting need not cost.
     from sklearn.neighbors import NearestNeighbors
 
     gallery = np.ascontiguousarray(gallery, dtype=np.float32)
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     _check(gallery, queries, k)
     lengths, longest = _lengths(queries), _lengths(gallery).max()
-    exponent = _scale_exponent(max(longest, lengths.max(initial=0)))
-    lengths, longest = np.ldexp(lengths, exponent), np.ldexp(longest, exponent)
+    _check_lengths(max(longest, lengths.max(initial=0)))
     n_candidates = min(k + SPARE, len(gallery))
     index = NearestNeighbors(n_neighbors=n_candidates, algorithm="brute", metric="euclidean")
-    index.fit(_scaled(gallery, exponent))
+    index.fit(gallery)
 
     rows = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float64)
@@ -82,14 +84,14 @@ def nearest(
     hide = None if progress else True
     with tqdm(total=len(queries), desc="neighbours", unit="query", disable=hide) as bar:
         for chunk in blocks(len(queries), QUERIES_AT_ONCE):
-            approximate, candidates = index.kneighbors(_scaled(queries[chunk], exponent))  # (q, C)
+            approximate, candidates = index.kneighbors(queries[chunk])  # (q, C)
             found, exact = _rank_rows(gallery, queries[chunk], candidates)
             rows[chunk], distances[chunk] = found[:, :k], exact[:, :k]
             if n_candidates < len(gallery):
                 # No row left out is nearer than the last candidate, but for rounding.
                 farthest = approximate[:, -1].astype(np.float64) ** 2
                 error = _rounding_error(lengths[chunk] + longest, farthest, gallery.shape[1])
-                is_open[chunk] = np.ldexp(exact[:, k - 1], exponent) ** 2 >= farthest - error
+                is_open[chunk] = exact[:, k - 1] ** 2 >= farthest - error
             bar.update(len(candidates))
 
     # A collapsed network gives many equal queries: each of them is answered once.
@@ -98,6 +100,36 @@ def nearest(
     for index_of, answer in zip(np.flatnonzero(is_open), which.ravel(), strict=True):
         rows[index_of], distances[index_of] = answers[answer]
     return rows, distances
+
+
+def nearest_in_parts(
+    parts: Iterable[tuple[np.ndarray, np.ndarray]], queries: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Do what `nearest` does on a gallery of which only a part is in memory at once.
+
+    The result is the same to the last bit: the k nearest of all are among the k nearest of each
+    part, and distances are rounded alike.
+
+    Args:
+        parts: numbers, int64 `[g]` ascending, and vectors, float32 `[g, D]`, of each part; no
+            number twice, and k at the least in all.
+        queries: float32 `[Q, D]`.
+        k: neighbours wanted.
+
+    Returns:
+        Numbers, int64 `[Q, k]`, in the order of `rank`, and their distances, float64 `[Q, k]`.
+
+    Raises:
+        InputError: `nearest` refuses a part.
+    """
+    numbers = np.empty((len(queries), 0), dtype=np.int64)
+    distances = np.empty((len(queries), 0), dtype=np.float64)
+    for part_numbers, vectors in parts:
+        rows, found = nearest(vectors, queries, min(k, len(vectors)))
+        numbers = np.concatenate([numbers, part_numbers[rows]], axis=1)
+        distances = np.concatenate([distances, found], axis=1)
+        numbers, distances = (values[:, :k] for values in _in_order(numbers, distances))
+    return numbers, distances
 
 
 def nearest_others(vectors: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
@@ -153,6 +185,12 @@ def class_ranking(labels: np.ndarray, top: int, weights: np.ndarray | None = Non
     return ranking
 
 
+def _in_order(numbers: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort each row of candidates, `[Q, C]`, by distance, and at equal distance by number."""
+    order = np.lexsort((numbers, distances), axis=-1)
+    return np.take_along_axis(numbers, order, 1), np.take_along_axis(distances, order, 1)
+
+
 def _check(gallery: np.ndarray, queries: np.ndarray, k: int) -> None:
     if not 1 <= k <= len(gallery):
         raise InputError(
@@ -171,6 +209,16 @@ def _check(gallery: np.ndarray, queries: np.ndarray, k: int) -> None:
                 f"row {row} of the {name} holds a value that is not finite; the network that made"
                 " it has diverged: lower `train.learning_rate`"
             )
+
+
+def _check_lengths(longest: float) -> None:
+    """Refuse vectors whose squared distances float32 cannot hold: scikit-learn rounds to that."""
+    if longest and not SHORTEST <= longest <= LONGEST:
+        raise InputError(
+            f"the longest vector of gallery and queries has a length of {longest:.3g}; expected"
+            f" {SHORTEST:g} to {LONGEST:g}, or all zero. The network that made them has collapsed"
+            " or diverged: train it again, with a lower `train.learning_rate`"
+        )
 
 
 def _distances(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -203,21 +251,6 @@ def _among_all(gallery: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarr
     return rows, distances[rows]
 
 
-def _scale_exponent(longest: float) -> int:
-    """Return e so that vectors times 2ᵉ have squared distances well within float32's range.
-
-    scikit-learn rounds these to float32. 0, unless it has to be something else: a power of two
-    rounds nothing away that counts beside the longest vector, but the scaled gallery is a copy.
-    """
-    exponent = int(np.frexp(longest)[1])
-    return -exponent if abs(exponent) > 40 else 0
-
-
-def _scaled(vectors: np.ndarray, exponent: int) -> np.ndarray:
-    """Return vectors times 2 to the power of `exponent`, float32."""
-    return np.ldexp(vectors, exponent) if exponent else vectors
-
-
 def _lengths(vectors: np.ndarray) -> np.ndarray:
     """Return the length of each vector, float64 `[n]`: in float32 its square might be 0."""
     return np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
@@ -227,7 +260,7 @@ def _rounding_error(reach: np.ndarray, squared: np.ndarray, dimensions: int) -> 
     """Bound the error of scikit-learn's squared distances, float64 `[Q]`.
 
     It expands |q - g|² into |q|² - 2 q·g + |g|², in float64: an error of up to D roundings of
-    (|q| + |g|)². Then it rounds to float32.
+    (|q| + |g|)². Then it rounds to float32, which loses more where the number is tiny.
 
     Args:
         reach: |q| + |g| for the longest g, `[Q]`.
@@ -235,4 +268,5 @@ def _rounding_error(reach: np.ndarray, squared: np.ndarray, dimensions: int) -> 
         dimensions: D.
     """
     dot_products = 2 * (dimensions + 8) * np.finfo(np.float64).eps * reach**2
-    return dot_products + 8 * np.finfo(np.float32).eps * squared
+    float32 = np.finfo(np.float32)
+    return dot_products + 8 * float32.eps * squared + float32.tiny

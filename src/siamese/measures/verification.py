@@ -4,7 +4,7 @@ A pair is *accepted* as the same if its distance is at most the threshold. FAR i
 unlike pairs that are accepted, FRR the share of like pairs that are rejected.
 
 Pairs at one distance are accepted or rejected together. So the thresholds considered lie halfway
-between neighbouring observed distances, where rounding in a distance measured anew does no harm;
+between neighbouring observed distances, where rounding in a distance measured again does no harm;
 below the smallest, at half of it, and above the largest, at that one itself.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from siamese.base.errors import InputError
 
 # Below every distance: the threshold that rejects a pair at distance 0 too.
-NONE = -1.0
+REJECT_ALL = -1.0
 
 
 def pair_distances(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -38,17 +38,17 @@ def auc(distances: np.ndarray, same: np.ndarray) -> float:
     Raises:
         InputError: there are not both kinds of pairs, or a distance is not finite.
     """
-    # Imported here, as below: it takes a second, and whoever only asks a threshold need not wait.
+    # Imported here, as below: it takes a second, which asking for a threshold need not cost.
     from sklearn.metrics import roc_auc_score
 
-    _check(distances, same)
+    check_pairs(distances, same)
     return float(roc_auc_score(same, -distances))
 
 
 def equal_error_rate(distances: np.ndarray, same: np.ndarray) -> float:
     """Return the error rate where FAR and FRR are equal.
 
-    They meet between two observed distances as a rule. The point is then interpolated on the
+    As a rule they meet between two observed distances. The point is then interpolated on the
     straight line of the ROC between these two (which the rates of no threshold may reach).
 
     Args:
@@ -87,7 +87,7 @@ def error_rates(distances: np.ndarray, same: np.ndarray, threshold: float) -> tu
     Raises:
         InputError: there are not both kinds of pairs, or a distance is not finite.
     """
-    _check(distances, same)
+    check_pairs(distances, same)
     accepted = distances <= threshold
     return float(accepted[~same].mean()), float((~accepted[same]).mean())
 
@@ -98,7 +98,7 @@ def operating_points(
     """Return all thresholds that decide differently, ascending, and their FAR and FRR."""
     from sklearn.metrics import roc_curve
 
-    _check(distances, same)
+    check_pairs(distances, same)
     far, accepted, scores = roc_curve(same, -distances, drop_intermediate=False)
     n_like = np.count_nonzero(same)
     frr = (n_like - np.rint(accepted * n_like)) / n_like
@@ -107,11 +107,20 @@ def operating_points(
     between = lower + (upper - lower) / 2
     # Where no number lies between two distances, halfway may round up: stay below the upper.
     between = np.where(between < upper, between, lower)
-    none = observed[0] / 2 if observed[0] > 0 else NONE
+    none = observed[0] / 2 if observed[0] > 0 else REJECT_ALL
     return np.concatenate([[none], between, observed[-1:]]), far, frr
 
 
-def _check(distances: np.ndarray, same: np.ndarray) -> None:
+def check_pairs(distances: np.ndarray, same: np.ndarray) -> None:
+    """Refuse pairs that nothing can be measured of.
+
+    Args:
+        distances: floats `[P]`.
+        same: bool `[P]`.
+
+    Raises:
+        InputError: there are not both kinds of pairs, or a distance is not finite.
+    """
     n_like = int(np.count_nonzero(same))
     if n_like in (0, len(same)):
         raise InputError(

@@ -21,12 +21,12 @@ def readable(name: str) -> str:
     return name.replace("_", " ").replace("$", r"\$")  # two of them would enclose mathematics
 
 
-def save_figure(figure: Figure, file: Path) -> None:
-    """Write a figure as PNG and close it."""
+def save_picture(picture: Figure, file: Path) -> None:
+    """Write a picture as PNG and close it."""
     with warnings.catch_warnings():
         # Matplotlib's own font, the same everywhere, lacks some scripts: it draws boxes for them.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        figure.tight_layout()
+        picture.tight_layout()
         # Without the metadata, another release of Matplotlib may still give the same bytes.
-        figure.savefig(file, dpi=110, format="png", metadata={"Software": None})
-    plt.close(figure)
+        picture.savefig(file, dpi=110, format="png", metadata={"Software": None})
+    plt.close(picture)

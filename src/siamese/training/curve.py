@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from siamese.pictures.style import RIGHT, WRONG, plt, save_figure
+from siamese.pictures.style import RIGHT, WRONG, plt, save_picture
 
 
 def draw_curve(history: pd.DataFrame, file: Path) -> None:
@@ -34,4 +34,4 @@ def draw_curve(history: pd.DataFrame, file: Path) -> None:
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
     distances.legend()
-    save_figure(figure, file)
+    save_picture(figure, file)

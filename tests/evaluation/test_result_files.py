@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from siamese.evaluation.evaluation_files import save_per_pair, save_per_query
+from siamese.evaluation.result_files import save_per_pair, save_per_query
 
 
 def made_up(n_queries: int = 10_000, n_pairs: int = 20_000) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -9,12 +9,15 @@ bin: a TAR at a stated FAR is too low by at most the like pairs of one bin, and 
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 from siamese.base.blocks import blocks
+
+if TYPE_CHECKING:  # imported where tables are made: it takes half a second
+    import pandas as pd
 
 FINE_BINS = 100_000
 COARSE_BINS = 100  # of the histogram for people
@@ -59,11 +62,13 @@ class PairHistogram:
         # The addition keeps rounding from costing a pair where far · n is a whole number.
         return int(far * int(self.unlike.sum()) + 1e-6)
 
-    def roc(self) -> pd.DataFrame:
+    def roc(self) -> "pd.DataFrame":
         """Return operating points, FAR ascending on a logarithmic grid: `far`, `tar`, `threshold`.
 
         FARs that the pairs do not carry are left out.
         """
+        import pandas as pd
+
         decades = round(-np.log10(LOWEST_FAR))
         grid = np.logspace(-decades, 0, decades * POINTS_PER_DECADE + 1)
         points = [self.operating_point(far) for far in grid.tolist() if self.carries(far)]
@@ -73,14 +78,21 @@ class PairHistogram:
         table = table.round({"tar": 6, "threshold": 6}).drop_duplicates("far")
         return table[["far", "tar", "threshold"]].reset_index(drop=True)
 
-    def distances(self) -> pd.DataFrame:
+    def distances(self) -> "pd.DataFrame":
         """Return the shares of the pairs of a kind by distance: `distance`, `like`, `unlike`."""
+        import pandas as pd
+
         shares = {
             name: (bins.reshape(COARSE_BINS, -1).sum(axis=1) / bins.sum()).round(6)
             for name, bins in (("like", self.like), ("unlike", self.unlike))
         }
         middle = (np.arange(COARSE_BINS) + 0.5) * self.top / COARSE_BINS
         return pd.DataFrame({"distance": middle.round(6), **shares})
+
+
+def true_accepts(pairs: PairHistogram, far: float) -> float | None:
+    """Return the TAR at a stated FAR; None if there are too few unlike pairs for that FAR."""
+    return pairs.operating_point(far)[2] if pairs.carries(far) else None
 
 
 def pair_histogram(vectors: np.ndarray, labels: np.ndarray) -> PairHistogram:

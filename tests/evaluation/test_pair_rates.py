@@ -1,11 +1,12 @@
-"""The weighted figures against `siamese.measures.verification` on pairs that are written out."""
+"""The rates of weighted pairs against `siamese.measures.verification` on pairs written out."""
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from siamese.evaluation.weighted_verification import WeightedPairs
+from siamese.evaluation import pair_rates
+from siamese.evaluation.pair_rates import WeightedPairs
 from siamese.measures.verification import auc, equal_error_rate, error_rates
 
 N_IMAGES = 6
@@ -29,6 +30,18 @@ def pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     return distances / 4, same, left, right
 
 
+def measured(pairs: WeightedPairs, weights: np.ndarray) -> list[float]:
+    """AUC, EER and accuracy of a draw, not numbers where it leaves nothing to measure."""
+    rates = pairs.rates(weights)
+    if rates is None:
+        return [np.nan] * 3
+    return [
+        pair_rates.area_under_roc(rates),
+        pair_rates.equal_error_rate(rates),
+        pair_rates.accuracy(rates),
+    ]
+
+
 def expected(distances: np.ndarray, same: np.ndarray, threshold: float) -> list[float]:
     false_accepts, false_rejects = error_rates(distances, same, threshold)
     accuracy = 1 - (false_accepts + false_rejects) / 2
@@ -40,8 +53,10 @@ def test_with_every_weight_one_they_are_the_plain_figures(
     drawn: tuple[np.ndarray, ...], threshold: float
 ) -> None:
     distances, same, left, right = drawn
-    found = WeightedPairs(distances, same, left, right, threshold).figures(np.ones(N_IMAGES))
-    assert list(found) == pytest.approx(expected(distances, same, threshold))
+    pairs = WeightedPairs(distances, same, left, right, threshold)
+    found, right_ones = measured(pairs, np.ones(N_IMAGES)), expected(distances, same, threshold)
+    assert found[0] == pytest.approx(right_ones[0])
+    assert found[1:] == right_ones[1:], "to the last bit"
 
 
 @given(pairs(), st.lists(st.integers(0, 3), min_size=N_IMAGES, max_size=N_IMAGES))
@@ -51,7 +66,8 @@ def test_a_weight_counts_as_that_many_images(
     distances, same, left, right = drawn
     weights = np.array(drawn_weights)
     copies = weights[left] * weights[right]
-    found = WeightedPairs(distances, same, left, right, 0.6).figures(weights.astype(np.float64))
+    pairs = WeightedPairs(distances, same, left, right, 0.6)
+    found = measured(pairs, weights.astype(np.float64))
     written_out, kind = np.repeat(distances, copies), np.repeat(same, copies)
     if 0 < kind.sum() < len(kind):
         assert list(found) == pytest.approx(expected(written_out, kind, 0.6))
@@ -61,9 +77,9 @@ def test_a_weight_counts_as_that_many_images(
 
 @pytest.mark.slow
 def test_drawing_images_is_never_too_sure_where_drawing_pairs_is() -> None:
-    """Sets of pairs drawn anew, images and all: how far do the figures really scatter?"""
+    """How far do the figures of new sets of pairs, images and all, really scatter?"""
     rng = np.random.default_rng(0)
-    n_images, n_pairs = 200, 1000  # ten pairs an image
+    n_images, n_pairs = 200, 1000  # ten pairs per image
     points, by_images, by_pairs = [], [], []
     for _ in range(150):
         left, right = rng.integers(n_images, size=(2, n_pairs))
@@ -71,16 +87,16 @@ def test_drawing_images_is_never_too_sure_where_drawing_pairs_is() -> None:
         hard = rng.normal(size=n_images)  # an image's own share in the distances of its pairs
         noise = rng.normal(size=n_pairs)
         distances = np.where(same, 0.0, 2.0) + hard[left] + hard[right] + noise
-        measured = WeightedPairs(distances, same, left, right, 1.0)
-        points.append(measured.figures(np.ones(n_images)))
+        together = WeightedPairs(distances, same, left, right, 1.0)
+        points.append(measured(together, np.ones(n_images)))
         numbers = np.arange(n_pairs)
         alone = WeightedPairs(distances, same, numbers, np.full(n_pairs, n_pairs), 1.0)
         images, single = [], []
         for _ in range(60):
             drawn = np.bincount(rng.integers(n_images, size=n_images), minlength=n_images)
-            images.append(measured.figures(drawn.astype(np.float64)))
+            images.append(measured(together, drawn.astype(np.float64)))
             drawn = np.bincount(rng.integers(n_pairs, size=n_pairs), minlength=n_pairs)
-            single.append(alone.figures(np.append(drawn, 1).astype(np.float64)))
+            single.append(measured(alone, np.append(drawn, 1).astype(np.float64)))
         by_images.append(np.std(images, axis=0))
         by_pairs.append(np.std(single, axis=0))
     truth = np.std(points, axis=0)

@@ -1,6 +1,4 @@
-"""The `evaluate` section of `params.yaml`, and how figures are rounded."""
-
-from typing import Any
+"""The `evaluate` section of `params.yaml`."""
 
 from pydantic import Field, field_validator
 
@@ -25,9 +23,3 @@ class EvaluateParams(Section):
         if min(value) < 1 or sorted(set(value)) != value:
             raise ValueError("expected whole numbers from 1 up, ascending, none twice")
         return value
-
-
-def round_figure(value: Any) -> float:
-    """Return a figure as it is written."""
-    # Ten thousand queries carry four decimals.
-    return round(float(value), 4)

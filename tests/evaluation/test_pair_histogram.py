@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from siamese.evaluation import all_pairs
-from siamese.evaluation.all_pairs import FINE_BINS, PairHistogram, pair_histogram
+from siamese.evaluation import pair_histogram as module
+from siamese.evaluation.pair_histogram import FINE_BINS, PairHistogram, pair_histogram
 
 
 def made_up(n: int, seed: int, unit: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -31,8 +31,8 @@ def listed(vectors: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
 def test_every_pair_is_counted_once_where_it_lies(
     monkeypatch: pytest.MonkeyPatch, rows: int, at_once: int, unit: bool
 ) -> None:
-    monkeypatch.setattr(all_pairs, "ROWS_AT_ONCE", rows)
-    monkeypatch.setattr(all_pairs, "DISTANCES_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", rows)
+    monkeypatch.setattr(module, "DISTANCES_AT_ONCE", at_once)
     vectors, labels = made_up(30, 0, unit)
     found = pair_histogram(vectors, labels)
     distances, same = listed(vectors, labels)

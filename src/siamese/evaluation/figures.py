@@ -1,0 +1,247 @@
+"""Every figure that is reported, one row each: what it is called, and what it is computed from.
+
+`evaluate` computes the figures by this table; `siamese show`, `siamese compare` and the table of
+experiments read their labels, their columns and their queries from it. A new figure is a function
+and a row here.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from siamese.evaluation.answers import (
+    Answers,
+    among_five,
+    average_precision,
+    plain_vote,
+    r_precision,
+    superclass_of_vote,
+    weighted_vote,
+)
+from siamese.evaluation.pair_histogram import PairHistogram, true_accepts
+from siamese.evaluation.pair_rates import (
+    PairRates,
+    accuracy,
+    area_under_roc,
+    equal_error_rate,
+)
+
+if TYPE_CHECKING:  # readers of the table need no parameters, nor what reads them
+    from siamese.evaluation.params import EvaluateParams
+
+# What a figure is about: all queries, those without a near-duplicate in the gallery, those of
+# classes seen in training, or those of novel classes. A pair is about its left image.
+About = Literal["all", "clean", "seen", "novel"]
+
+
+@dataclass(frozen=True)
+class MeanOf:
+    """The mean of one value per query.
+
+    Attributes:
+        column: of `metrics/per_query.parquet`.
+        outcome: gives the column, bool or float64 `[n]`, from `Answers`, and from k where the
+            figure has one; None as its result leaves the figure out. Not given where another row
+            has it.
+        gallery: which gallery answers: the whole one, or the enrolled samples alone.
+    """
+
+    column: str
+    outcome: Callable[..., np.ndarray | None] | None = None
+    gallery: Literal["whole", "enrolled"] = "whole"
+
+
+@dataclass(frozen=True)
+class OfTestPairs:
+    """A measure of the test pairs of `metrics/per_pair.parquet`."""
+
+    measure: Callable[[PairRates], float]
+
+
+@dataclass(frozen=True)
+class OfAllPairs:
+    """A measure of all pairs of queries; None as its result leaves the figure out."""
+
+    measure: Callable[[PairHistogram], float | None]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure, or one for each of several numbers of neighbours k.
+
+    Attributes:
+        name: where it stands in `metrics/evaluation.json`, as `topic.key`; `{k}` stands for k.
+        label: for people; `{k}` stands for k.
+        source: what it is computed from.
+        about: which queries.
+        ks: the numbers of neighbours that it is reported for; None for a figure without any.
+        is_detail: it stands in `metrics/details.json` instead.
+        higher_is_better: which way it gets better.
+    """
+
+    name: str
+    label: str
+    source: MeanOf | OfTestPairs | OfAllPairs
+    about: About = "all"
+    ks: "Callable[[EvaluateParams], Sequence[int]] | None" = None
+    is_detail: bool = False
+    higher_is_better: bool = True
+
+    @property
+    def topic(self) -> str:
+        """The part of `metrics/evaluation.json` that it stands in."""
+        return self.name.partition(".")[0]
+
+    @property
+    def key(self) -> str:
+        """Its name there."""
+        return self.name.partition(".")[2]
+
+    def at(self, k: int) -> "Figure":
+        """Return the figure for one number of neighbours."""
+        source = self.source
+        if isinstance(source, MeanOf):
+            source = replace(source, column=_filled(source.column, k))
+        return replace(
+            self, name=_filled(self.name, k), label=_filled(self.label, k), source=source, ks=None
+        )
+
+
+def _every_k(params: "EvaluateParams") -> Sequence[int]:
+    return params.k
+
+
+def _vote_k(params: "EvaluateParams") -> Sequence[int]:
+    return [params.vote_k]
+
+
+def _one_and_vote_k(params: "EvaluateParams") -> Sequence[int]:
+    return sorted({1, params.vote_k})
+
+
+AUC, EER, ACCURACY = map(OfTestPairs, (area_under_roc, equal_error_rate, accuracy))
+# The order of the parts of `metrics/evaluation.json`; within one, figures have the table's order.
+TOPICS = ("knn", "retrieval", "verification", "seen", "novel")
+FIGURES = (
+    Figure("knn.k{k}", "embedding, k = {k}", MeanOf("k{k}", plain_vote), ks=_every_k),
+    Figure("knn.weighted", "weighted vote", MeanOf("weighted", weighted_vote)),
+    Figure("knn.top5", "among the five classes with most votes", MeanOf("top5", among_five)),
+    Figure("knn.coarse", "superclass", MeanOf("coarse", superclass_of_vote)),
+    Figure("retrieval.map_at_r", "MAP@R", MeanOf("average_precision", average_precision)),
+    Figure(
+        "retrieval.r_precision", "R-precision", MeanOf("r_precision", r_precision), is_detail=True
+    ),
+    Figure(
+        *("knn.k{k}_clean", "embedding, k = {k}, no near-duplicates", MeanOf("k{k}"), "clean"),
+        ks=_vote_k,
+    ),
+    Figure("seen.k{k}", "embedding, k = {k}", MeanOf("k{k}"), "seen", _every_k),
+    Figure("novel.k{k}", "embedding, k = {k}", MeanOf("k{k}"), "novel", _every_k),
+    Figure(
+        "novel.alone_k{k}",
+        "gallery of such classes alone, k = {k}",
+        MeanOf("alone_k{k}", plain_vote, "enrolled"),
+        "novel",
+        _one_and_vote_k,
+    ),
+    Figure("verification.auc", "area under the ROC", AUC),
+    Figure("verification.eer", "equal error rate", EER, higher_is_better=False),
+    Figure("verification.accuracy", "accuracy", ACCURACY),
+    Figure("seen.auc", "pairs: area under the ROC", AUC, "seen"),
+    Figure("seen.eer", "pairs: equal error rate", EER, "seen", higher_is_better=False),
+    Figure("seen.accuracy", "pairs: accuracy", ACCURACY, "seen"),
+    Figure("novel.auc", "pairs: area under the ROC", AUC, "novel"),
+    Figure("novel.eer", "pairs: equal error rate", EER, "novel", higher_is_better=False),
+    Figure("novel.accuracy", "pairs: accuracy", ACCURACY, "novel"),
+    Figure(
+        "verification.tar_at_far_1%",
+        "true accepts at 1 % false accepts",
+        OfAllPairs(partial(true_accepts, far=0.01)),
+        is_detail=True,
+    ),
+    Figure(
+        "verification.tar_at_far_0.1%",
+        "true accepts at 0.1 % false accepts",
+        OfAllPairs(partial(true_accepts, far=0.001)),
+        is_detail=True,
+    ),
+)
+# What the table of experiments has room for.
+MAIN = ("knn.k1", "knn.k20", "retrieval.map_at_r", "verification.auc", "verification.eer")
+
+
+def figures_for(params: "EvaluateParams") -> list[Figure]:
+    """Return the figures that these parameters ask for, one for each k, in the table's order."""
+    return [
+        one
+        for figure in FIGURES
+        for one in ([figure.at(k) for k in figure.ks(params)] if figure.ks else [figure])
+    ]
+
+
+def outcomes_of(
+    answers: Answers, params: "EvaluateParams", gallery: Literal["whole", "enrolled"]
+) -> dict[str, np.ndarray]:
+    """Return the columns of `metrics/per_query.parquet` that the answers of a gallery give.
+
+    Those of `vote_k` are among them, whether a figure is reported for it or not. Votes of more
+    neighbours than the answers have are left out.
+
+    Returns:
+        bool or float64 `[n]` by column, in the table's order.
+    """
+    columns: dict[str, np.ndarray] = {}
+    for figure in FIGURES:
+        source = figure.source
+        if not isinstance(source, MeanOf) or not source.outcome or source.gallery != gallery:
+            continue
+        if figure.ks is None:
+            found = {source.column: source.outcome(answers)}
+        else:
+            found = {
+                _filled(source.column, k): source.outcome(answers, k)
+                for k in sorted({*figure.ks(params), params.vote_k})
+                if k <= answers.rows.shape[1]
+            }
+        columns |= {name: values for name, values in found.items() if values is not None}
+    return columns
+
+
+def find_figure(name: str) -> Figure | None:
+    """Return the figure of a name in `metrics/evaluation.json` or `details.json`, or None."""
+    for figure in FIGURES:
+        pattern = re.escape(figure.name).replace(re.escape("{k}"), r"(\d+)")
+        if match := re.fullmatch(pattern, name):
+            return figure.at(int(match[1])) if figure.ks else figure
+    return None
+
+
+def queries_about(about: About, per_query: Mapping[str, Any]) -> np.ndarray:
+    """Return which queries a figure is about, bool `[Q]`.
+
+    Args:
+        about: the attribute of the figure.
+        per_query: the columns of `metrics/per_query.parquet`.
+
+    Raises:
+        KeyError: the column that tells them apart is missing.
+    """
+    if about == "all":
+        return np.ones(len(per_query["sample"]), dtype=bool)
+    if about == "clean":
+        return ~np.asarray(per_query["near_duplicate"])
+    novel = np.asarray(per_query["novel"])
+    return novel if about == "novel" else ~novel
+
+
+def round_figure(value: Any) -> float:
+    """Return a figure as it is written: ten thousand queries carry four decimals."""
+    return round(float(value), 4)
+
+
+def _filled(text: str, k: int) -> str:
+    return text.replace("{k}", str(k))

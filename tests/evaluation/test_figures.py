@@ -1,0 +1,91 @@
+"""The table of figures: one row for each, and all that a reader needs in it."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from siamese.evaluation.figures import (
+    FIGURES,
+    MAIN,
+    TOPICS,
+    MeanOf,
+    figures_for,
+    find_figure,
+    queries_about,
+)
+from tests.support.made_up_embeddings import NOVEL, MadeUpSplit, params
+from tests.support.workspace import ROOT
+
+
+def test_every_figure_of_the_committed_results_is_in_the_table() -> None:
+    metrics, details = (
+        json.loads((ROOT / "metrics" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("evaluation", "details")
+    )
+    names = [f"{topic}.{key}" for topic, values in metrics.items() for key in values]
+    assert len(names) > 10
+    for name in [*names, *details["intervals"]]:
+        figure = find_figure(name)
+        assert figure is not None, name
+        assert (figure.name, f"{figure.topic}.{figure.key}") == (name, name)
+        assert figure.is_detail == (name not in names)
+
+
+def test_a_name_is_found_with_its_number_of_neighbours_and_no_other_is() -> None:
+    found = find_figure("novel.alone_k17")
+    assert found is not None
+    assert found.label == "gallery of such classes alone, k = 17"
+    assert isinstance(found.source, MeanOf)
+    assert (found.source.column, found.about) == ("alone_k17", "novel")
+    for unknown in ("knn.k", "knn.kx", "knn.weighted2", "k20", "seen.alone_k1", "verification_auc"):
+        assert find_figure(unknown) is None
+
+
+def test_no_row_is_doubled_and_error_rates_alone_are_better_when_lower() -> None:
+    assert max(Counter(figure.name for figure in FIGURES).values()) == 1
+    assert {figure.topic for figure in FIGURES} == set(TOPICS)
+    lower = {figure.name for figure in FIGURES if not figure.higher_is_better}
+    assert lower == {"verification.eer", "seen.eer", "novel.eer"}
+    assert all(find_figure(name) for name in MAIN)
+
+
+def test_each_column_is_computed_by_one_row() -> None:
+    sources = [figure.source for figure in FIGURES if isinstance(figure.source, MeanOf)]
+    computed = Counter(source.column for source in sources if source.outcome)
+    assert set(computed) == {source.column for source in sources}
+    assert max(computed.values()) == 1
+
+
+def test_a_test_split_with_everything_has_every_figure_that_is_asked_for() -> None:
+    found = MadeUpSplit(NOVEL).evaluate()
+    names = [f"{topic}.{key}" for topic, values in found.metrics.items() for key in values]
+    wanted = figures_for(params())
+    assert len({figure.name for figure in wanted}) == len(wanted) == 25
+    assert set(names) == {figure.name for figure in wanted if not figure.is_detail}
+
+
+def test_the_queries_of_a_figure_by_hand() -> None:
+    table = {
+        "sample": np.arange(4),
+        "near_duplicate": np.array([True, False, False, True]),
+        "novel": np.array([False, False, True, True]),
+    }
+    expected = {"all": [0, 1, 2, 3], "clean": [1, 2], "seen": [0, 1], "novel": [2, 3]}
+    for about, rows in expected.items():
+        found = queries_about(about, table)  # type: ignore[arg-type]
+        assert np.flatnonzero(found).tolist() == rows
+    del table["novel"]
+    with pytest.raises(KeyError, match="novel"):
+        queries_about("seen", table)
+
+
+def test_no_reader_takes_names_of_figures_apart() -> None:
+    """What a name says stands in the table; a reader that parses it would not learn of a change."""
+    readers = ("cli/results.py", "comparison/revision_results.py", "comparison/comparison.py")
+    parsing = re.compile(r"_clean|alone_|\"auc\"|\"eer\"|removesuffix|removeprefix")
+    for reader in readers:
+        assert not parsing.search(Path(ROOT / "src/siamese" / reader).read_text()), reader
