@@ -15,11 +15,11 @@ import pytest
 
 from siamese.base.errors import InputError
 from siamese.cli.main import main
-from siamese.comparison.comparison import Comparison, compare
-from siamese.comparison.paired_tests import Outcome
+from siamese.comparison.compare import Comparison, compare
+from siamese.comparison.significance import Outcome
 from siamese.comparison.revisions import WORKSPACE, find_revision, find_revisions
-from siamese.comparison.text import as_json, as_markdown, as_text
-from siamese.comparison.words import conclusions
+from siamese.comparison.text_formats import as_json, as_markdown, as_text
+from siamese.comparison.conclusions import conclusions
 from tests.support.made_up_results import MadeUp, Repository
 from tests.support.workspace import ROOT
 
@@ -439,7 +439,7 @@ def test_reading_results_starts_no_thread(repository: Repository) -> None:
     """One of Arrow's that is still at work when the command refuses would abort the process."""
     code = (
         "import psutil, pyarrow.parquet; from pathlib import Path;"
-        "from siamese.comparison.comparison import Run;"
+        "from siamese.comparison.compare import Run;"
         "from siamese.comparison.revisions import find_revisions;"
         "threads = psutil.Process().num_threads; before = threads();"
         "results = Run.of(find_revisions('good', Path())[0]).results;"

@@ -8,9 +8,9 @@ import torch
 
 from siamese.base.dataset import load_dataset
 from siamese.cli.schema import check_params
-from siamese.comparison.comparison import Comparison, compare
+from siamese.comparison.compare import Comparison, compare
 from siamese.comparison.revisions import find_revisions
-from siamese.comparison.words import conclusions
+from siamese.comparison.conclusions import conclusions
 from siamese.embeddings.embedding_file import Embeddings
 from siamese.evaluation.evaluate import evaluate
 from siamese.measures.verification import pair_distances

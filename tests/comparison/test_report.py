@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from siamese.cli.main import main
-from siamese.comparison.comparison import compare
+from siamese.comparison.compare import compare
 from siamese.comparison.dvc_cache import cache_folder, cached_folder
 from siamese.comparison.report import as_html, write_report
 from siamese.comparison.revisions import find_revisions
