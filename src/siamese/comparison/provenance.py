@@ -94,8 +94,8 @@ def _read_stage(stage: dict[str, Any]) -> Stage:
         params |= flatten(of_file)
     return Stage(
         params=params,
-        code={path: md5 for path, md5 in hashes.items() if path.startswith(CODE)},
-        inputs={path: md5 for path, md5 in hashes.items() if not path.startswith(CODE)},
+        code={path: md5 for path, md5 in hashes.items() if f"{path}/".startswith(CODE)},
+        inputs={path: md5 for path, md5 in hashes.items() if not f"{path}/".startswith(CODE)},
         outputs={item["path"]: str(item.get("md5")) for item in stage.get("outs", [])},
     )
 

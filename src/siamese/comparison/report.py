@@ -158,7 +158,8 @@ def _stored_pictures(revision: Revision, outputs: Sequence[str]) -> dict[str, by
     """Read pictures of an earlier revision through DVC, from its cache alone."""
     from dvc.api import DVCFileSystem
 
-    # No remote: a report does not wait for a network. `subrepos`: for a project in a folder.
+    # No remote: a report should not wait for a network. `subrepos` is for a project in a folder of
+    # its repository; there DVC asks the remote all the same.
     storage = DVCFileSystem(
         str(revision.root), rev=revision.commit, subrepos=True, config={"core": {"remote": ""}}
     )
