@@ -105,6 +105,10 @@ def test_only_long_lists_of_files_are_folded_away(comparison: Comparison) -> Non
         assert "src/stale.py" not in details
         assert "<summary>Careful: change has changed since its figures were made: 80" in details
     assert "<summary>code: 80 files</summary>" in details
+    page = as_html(
+        replace(comparison, changes=[], code=[], ran_on=[], stale={"main": stale["change"]})
+    )
+    assert "nothing" not in page.partition("<h2>What differs")[2].partition("<h2>Training")[0]
 
 
 def test_figures_of_one_side_alone_are_neither_better_nor_worse(

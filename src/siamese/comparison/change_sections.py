@@ -33,11 +33,7 @@ class Section:
 
 
 def change_sections(comparison: Comparison) -> list[Section]:
-    """Say what differs: stages with a cause of their own, those that follow, then files.
-
-    Returns:
-        Sections; none if nothing differs.
-    """
+    """Say what differs: stages in which something was changed, those that follow, then files."""
     causes = [one for one in comparison.changes if one.is_cause or one.is_unexplained]
     followers = [one.stage for one in comparison.changes if one not in causes]
     hide_seeds = comparison.claim == "setting"
@@ -55,7 +51,7 @@ def change_sections(comparison: Comparison) -> list[Section]:
     for name, changed in comparison.stale.items():
         title = f"Careful: {name} has changed since its figures were made:"
         sections.append(Section(title, changed, are_files=True))
-    return sections
+    return sections or [Section("nothing: the same parameters, data and code", [])]
 
 
 def as_lines(sections: list[Section]) -> list[str]:
@@ -67,7 +63,7 @@ def as_lines(sections: list[Section]) -> list[str]:
         for position, line in enumerate(section.lines):
             is_beside = position == 0 and len(section.title) < INDENT
             lines.append(f"{section.title if is_beside else '':<10}{line}")
-    return lines or ["nothing: the same parameters, data and code"]
+    return lines
 
 
 def _stage_lines(changes: StageChanges, hide_seeds: bool) -> list[str]:

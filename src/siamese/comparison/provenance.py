@@ -169,8 +169,7 @@ def changed_code(
 ) -> list[Change]:
     """Return the files of code that differ between two runs, each once, by path.
 
-    A folder stands for its files where these are no longer known: the folder of one of the runs has
-    changed since the run.
+    A folder stands for its files if one of the revisions no longer has it as it was in the run.
 
     Args:
         base: a revision and its lock.
@@ -179,23 +178,23 @@ def changed_code(
     recorded = [all_code(stages) for _, stages in (base, head)]
     changed = changes_between(*recorded)
     names = [change.name for change in changed]
-    present = [revision.md5s(names) for revision, _ in (base, head)]
+    sides: list[dict[str, str]] = []  # of each side, MD5 by file as of the run
     unknown = set()
-    sides: list[dict[str, str]] = [{}, {}]
-    for files_then, then, now in zip(sides, recorded, present, strict=True):
-        for name in names:
-            if not then.get(name, "").endswith(".dir"):
-                files_then |= {name: then[name]} if name in then else {}
-            elif dvc_hash(name, now) == then[name]:
-                files_then |= _inside(name, now)
+    for (revision, _), then in zip((base, head), recorded, strict=True):
+        now = revision.md5s(names)
+        side = {}
+        for path in filter(then.__contains__, names):
+            if not is_folder(then[path]):
+                side[path] = then[path]
+            elif dvc_hash(path, now) == then[path]:
+                side |= _inside(path, now)
             else:
-                unknown.add(name)
+                unknown.add(path)
+        sides.append(side)
     found = [change for change in changed if change.name in unknown]
-    found += [
-        change
-        for change in changes_between(*sides)
-        if not any(change.name.startswith(f"{folder}/") for folder in unknown)
-    ]
+    for change in changes_between(*sides):
+        if not any(change.name.startswith(f"{folder}/") for folder in unknown):
+            found.append(change)
     return sorted(found, key=lambda change: change.name)
 
 
@@ -225,12 +224,17 @@ def stale(revision: Revision, stages: dict[str, Stage]) -> list[str]:
         return found + changed
     before = find_revision("HEAD", revision.root).md5s(changed)
     for path in changed:
-        if recorded[path].endswith(".dir") and dvc_hash(path, before) == recorded[path]:
+        if is_folder(recorded[path]) and dvc_hash(path, before) == recorded[path]:
             differing = changes_between(_inside(path, before), _inside(path, now))
             found += [change.name for change in differing]
         else:
             found.append(path)
     return found
+
+
+def is_folder(md5: str) -> bool:
+    """Whether a hash in dvc.lock is that of a folder."""
+    return md5.endswith(".dir")
 
 
 def dvc_hash(path: str, md5s: dict[str, str]) -> str | None:
