@@ -227,7 +227,7 @@ def prepare_clone() -> None:
 
 def collect() -> list[dict[str, Any]]:
     """Return what each finished experiment measured."""
-    from dvc.repo import Repo  # type: ignore[import-untyped]
+    from dvc.repo import Repo
 
     with Repo(str(CLONE)) as repo:
         listed = repo.experiments.ls()

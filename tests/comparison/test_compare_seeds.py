@@ -8,9 +8,7 @@ import torch
 
 from siamese.base.dataset import load_dataset
 from siamese.cli.schema import check_params
-from siamese.comparison.comparison import Comparison, compare
-from siamese.comparison.revisions import find_revisions
-from siamese.comparison.words import conclusions
+from siamese.comparison.conclusions import conclusions
 from siamese.embeddings.embedding_file import Embeddings
 from siamese.evaluation.evaluate import evaluate
 from siamese.measures.verification import pair_distances
@@ -77,11 +75,6 @@ def trained(
     return repository
 
 
-def compared(repository: Repository, base: list[str], head: list[str]) -> Comparison:
-    sides = [find_revisions(",".join(names), repository.root) for names in (base, head)]
-    return compare(sides[0], sides[1])
-
-
 def test_of_ten_comparisons_of_seeds_alone_nine_are_not_called_an_effect(
     trained: Repository,
 ) -> None:
@@ -89,7 +82,8 @@ def test_of_ten_comparisons_of_seeds_alone_nine_are_not_called_an_effect(
     alarms = []
     for _ in range(10):
         names = [f"m1.0-{seed}" for seed in rng.permutation(N_SEEDS)]
-        comparison = compared(trained, names[:A_SIDE], names[A_SIDE : 2 * A_SIDE])
+        sides = names[:A_SIDE], names[A_SIDE : 2 * A_SIDE]
+        comparison = trained.compare(*map(",".join, sides))
         if comparison.differing:
             alarms.append(conclusions(comparison)[0])
     assert len(alarms) <= 1, alarms
@@ -98,7 +92,7 @@ def test_of_ten_comparisons_of_seeds_alone_nine_are_not_called_an_effect(
 def test_a_margin_of_a_tenth_is_called_an_effect(trained: Repository) -> None:
     ours = [f"m1.0-{seed}" for seed in range(A_SIDE)]
     theirs = [f"m0.1-{seed}" for seed in range(N_SEEDS_OF_THE_OTHER)]
-    comparison = compared(trained, ours, theirs)
+    comparison = trained.compare(",".join(ours), ",".join(theirs))
     sentences = conclusions(comparison)
     assert sentences[0].startswith("The setting makes a difference"), comparison.metrics
     assert "train.margin is all that differs" in sentences[1]
@@ -107,7 +101,7 @@ def test_a_margin_of_a_tenth_is_called_an_effect(trained: Repository) -> None:
 def test_the_seeds_do_make_other_models(trained: Repository) -> None:
     """Else the test of ten comparisons would prove nothing."""
     names = [f"m1.0-{seed}" for seed in range(N_SEEDS)]
-    comparison = compared(trained, names[:6], names[6:])
+    comparison = trained.compare(",".join(names[:6]), ",".join(names[6:]))
     values = {one.metric: {*one.base, *one.head} for one in comparison.metrics}
     assert len(values["knn.k20"]) > N_SEEDS / 3
     assert len(values["verification.auc"]) > N_SEEDS / 2

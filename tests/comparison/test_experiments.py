@@ -140,7 +140,7 @@ def test_a_row_tells_what_an_experiment_changes_in_at_most_120_columns(tmp_path:
         assert f"{name}={value}" in table
     row = {line.split()[0]: line for line in lines}
     assert row["seeded"].endswith("train.margin=0.5, seeds=3")
-    assert row["coded"].endswith("train.seed=3, src/siamese/training/augment.py")
+    assert row["coded"].endswith("train.seed=3, src/siamese/training")
     assert "60.00" in row["seeded"]
 
 

@@ -1,21 +1,25 @@
 """The report: one page that needs nothing else, opened in a real browser where there is one."""
 
 import hashlib
-import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
+from dvc.repo import Repo
 from PIL import Image
 
 from siamese.cli.main import main
-from siamese.comparison.comparison import compare
-from siamese.comparison.dvc_cache import cache_folder, cached_folder
-from siamese.comparison.report import as_html, write_report
-from siamese.comparison.revisions import find_revisions
+from siamese.comparison.compare import Comparison
+from siamese.comparison.provenance import Change
+from siamese.comparison.report import as_html, pictures_of, write_report
+from siamese.comparison.revisions import find_revision
+from siamese.comparison.runs import Run
 from tests.support.made_up_results import MadeUp, Repository
+from tests.support.workspace import Workspace
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), "")
@@ -26,12 +30,13 @@ epoch,loss,like_distance,unlike_distance,validation_knn
 """
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    """Two branches, `main` and `change`, with curves; no pictures."""
-    made = Repository(tmp_path / "repository")
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Two branches, `<b>main` and `change`, with curves; no pictures. Tests must not change it."""
+    made = Repository(tmp_path_factory.mktemp("report") / "repository")
     (made.root / "metrics").mkdir()
     (made.root / "metrics/training.csv").write_text(CURVES)
+    made.git("checkout", "-qb", "<b>main")
     made.commit(MadeUp(0.7, luck=1))
     made.git("checkout", "-qb", "change")
     (made.root / "metrics/training.csv").write_text(CURVES.replace("0.5\n", "0.6\n"))
@@ -39,23 +44,46 @@ def repository(tmp_path: Path) -> Repository:
     return made
 
 
-def page_of(repository: Repository, base: str = "main", head: str = "change") -> str:
-    root = repository.root
-    return as_html(compare(find_revisions(base, root), find_revisions(head, root)))
+@pytest.fixture(scope="module")
+def comparison(shared: Repository) -> Comparison:
+    return shared.compare("<b>main", "change")
 
 
-def add_picture(folder: Path, name: str = "confusion.png") -> bytes:
-    folder.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (40, 30), "teal").save(folder / name)
-    return (folder / name).read_bytes()
+@pytest.fixture(scope="module")
+def written(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The report of both branches: a page and Markdown."""
+    return write_report(comparison, tmp_path_factory.mktemp("written") / "report")
+
+
+@pytest.fixture
+def repository(shared: Repository, tmp_path: Path) -> Repository:
+    """A copy of the repository for one test to change."""
+    shutil.copytree(shared.root, tmp_path / "repository", symlinks=True)
+    return Repository(tmp_path / "repository")
+
+
+def add_picture(file: Path, colour: str = "teal") -> bytes:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 30), colour).save(file)
+    return file.read_bytes()
+
+
+def write_lock(root: Path, outputs: dict[str, str]) -> None:
+    """Write a lock of one stage with these outputs and their hashes."""
+    outs = [{"path": path, "md5": hash_} for path, hash_ in outputs.items()]
+    stages = {"evaluate": {"cmd": "evaluate", "outs": outs}}
+    (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
 
 
 def test_the_page_says_what_the_table_says_and_refers_to_nothing_outside(
-    repository: Repository,
+    written: list[Path],
 ) -> None:
-    page = page_of(repository)
+    page = written[0].read_text()
     assert "cannot show that a setting helps" in page
     assert "train.margin 1.0 -&gt; 0.5" in page
+    assert "&lt;b&gt;main" in page, "text from a revision is escaped"
+    assert "<b>main" not in page
+    assert page.count("are neither in the workspace nor in DVC's cache") == 2
     assert len(re.findall(r'<tr class="better">', page)) == 7
     for source in re.findall(r'(?:src|href)\s*=\s*"([^"]*)"', page):
         assert source.startswith("data:image/")
@@ -64,19 +92,30 @@ def test_the_page_says_what_the_table_says_and_refers_to_nothing_outside(
     assert not re.search(r"url\(", page)
 
 
-def test_results_of_verification_alone_make_a_page(repository: Repository) -> None:
-    for name, skill in (("base", 0.7), ("head", 0.85)):
-        repository.commit(MadeUp(skill, luck=round(10 * skill), is_classified=False), name)
-    page = page_of(repository, "base", "head")
-    assert len(re.findall(r'<tr class="better">', page)) == 3
-    assert "knn" not in page.partition("<h2>Training")[0]
+def test_only_long_lists_of_files_are_folded_away(comparison: Comparison) -> None:
+    few = [Change(f"src/few_{number}.py", None, "1") for number in range(3)]
+    many = [Change(f"src/many_{number}.py", None, "1") for number in range(80)]
+    stale = {"change": [change.name for change in many], "main": ["src/stale.py"]}
+    for code, is_folded in ((few, False), (many, True)):
+        page = as_html(replace(comparison, code=code, stale=stale))
+        details = " ".join(re.findall("<details>.*?</details>", page, re.DOTALL))
+        open_text = page.replace(details, "") if is_folded else page
+        assert (f"{code[-1].name} (new)" in details) == is_folded
+        assert f"{code[-1].name} (new)" in (details if is_folded else open_text)
+        assert "src/stale.py" not in details
+        assert "<summary>Careful: change has changed since its figures were made: 80" in details
+    assert "<summary>code: 80 files</summary>" in details
+    page = as_html(
+        replace(comparison, changes=[], code=[], ran_on=[], stale={"main": stale["change"]})
+    )
+    assert "nothing" not in page.partition("<h2>What differs")[2].partition("<h2>Training")[0]
 
 
 def test_figures_of_one_side_alone_are_neither_better_nor_worse(
     repository: Repository, recwarn: pytest.WarningsRecorder
 ) -> None:
     repository.commit(MadeUp(0.7, luck=7, is_classified=False), "verified")
-    page = page_of(repository, "verified", "main")
+    page = as_html(repository.compare("verified", "<b>main"))
     for metric in ("knn.k1", "retrieval.map_at_r"):
         [row] = re.findall(rf"<tr[^>]*>(?:(?!</tr>).)*{metric}\b.*?</tr>", page, re.DOTALL)
         assert row.startswith("<tr>")
@@ -84,63 +123,100 @@ def test_figures_of_one_side_alone_are_neither_better_nor_worse(
     assert [str(warning.message) for warning in recwarn] == []
 
 
-def test_pictures_that_were_not_pulled_are_said_to_be_missing(repository: Repository) -> None:
-    page = page_of(repository)
-    assert page.count("are neither in the workspace nor in DVC's cache") == 2
+def test_results_of_verification_alone_make_a_page(repository: Repository) -> None:
+    for name, skill in (("base", 0.7), ("head", 0.85)):
+        repository.commit(MadeUp(skill, luck=round(10 * skill), is_classified=False), name)
+    page = as_html(repository.compare("base", "head"))
+    assert len(re.findall(r'<tr class="better">', page)) == 3
+    assert "knn" not in page.partition("<h2>Training")[0]
 
 
-def test_pictures_stand_side_by_side(repository: Repository) -> None:
-    add_picture(repository.root / "data/pictures")
-    page = page_of(repository, head="workspace")
-    assert 'alt="confusion.png of head" src="data:image/png;base64,' in page
-    assert "not here" in page, "the base's are missing"
-
-
-def test_text_from_a_revision_is_escaped(repository: Repository) -> None:
-    repository.git("branch", "<b>name")
-    assert "&lt;b&gt;name" in page_of(repository, base="<b>name")
+def test_pictures_of_every_output_stand_side_by_side(repository: Repository) -> None:
+    root = repository.root
+    add_picture(root / "data/pictures/confusion.png")
+    add_picture(root / "data/training.png")
+    add_picture(root / "data/no_output.png")
+    (root / "data/pictures/words.txt").write_text("no picture")
+    lock = yaml.safe_load((root / "dvc.lock").read_text())
+    lock["stages"]["evaluate"]["outs"] += [
+        {"path": path, "md5": "0"} for path in ("data/pictures", "data/training.png", "data/gone")
+    ]
+    (root / "dvc.lock").write_text(yaml.safe_dump(lock))
+    page = as_html(repository.compare("<b>main"))
+    for name in ("confusion.png", "training.png"):
+        assert f'alt="{name} of head" src="data:image/png;base64,' in page
+    assert page.count("not here") == 2, "the base's are missing"
+    assert "no_output" not in page
 
 
 def test_equal_results_give_an_equal_page_and_no_half_written_file(
-    repository: Repository, tmp_path: Path
+    comparison: Comparison, written: list[Path], tmp_path: Path
 ) -> None:
-    root = repository.root
-    comparison = compare(find_revisions("main", root), find_revisions("change", root))
-    files = write_report(comparison, tmp_path / "report")
-    assert sorted(tmp_path.joinpath("report").iterdir()) == sorted(files)
-    first = [file.read_bytes() for file in files]
-    write_report(comparison, tmp_path / "report")
-    # Matplotlib numbers the parts of an SVG by chance.
-    assert first[1] == files[1].read_bytes()
-    assert len(first[0]) == len(files[0].read_bytes())
+    assert sorted(written[0].parent.iterdir()) == sorted(written)
+    again = write_report(comparison, tmp_path)
+    # Matplotlib numbers the parts of an SVG at random.
+    assert written[1].read_bytes() == again[1].read_bytes()
+    assert len(written[0].read_bytes()) == len(again[0].read_bytes())
 
 
 def test_the_command_writes_both_files(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(repository.root)
-    assert main(["report", "main", "change"]) == 0
+    assert main(["report", "<b>main", "change"]) == 0
     assert capsys.readouterr().out.splitlines() == ["report/report.html", "report/report.md"]
     markdown = Path("report/report.md").read_text()
     assert "| **knn.k20** |" in markdown
     assert "data:" not in markdown, "a pull request shows no embedded pictures"
 
 
-def test_a_folder_is_read_out_of_dvcs_cache(tmp_path: Path) -> None:
-    (tmp_path / ".dvc").mkdir()
-    assert cache_folder(tmp_path) == tmp_path / ".dvc/cache"
-    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = ../elsewhere\n")
-    cache = tmp_path / "elsewhere/files/md5"
-    content = b"picture"
-    names = [hashlib.md5(content).hexdigest(), "ab" * 16 + ".dir"]
-    listing = json.dumps([{"md5": names[0], "relpath": "a.png"}]).encode()
-    for name, data in zip(names, (content, listing), strict=True):
-        (cache / name[:2]).mkdir(parents=True)
-        (cache / name[:2] / name[2:]).write_bytes(data)
-    assert cached_folder(tmp_path, names[1]) == {"a.png": content}
-    assert cached_folder(tmp_path, "cd" * 16 + ".dir") is None
-    (cache / names[0][:2] / names[0][2:]).unlink()
-    assert cached_folder(tmp_path, names[1]) is None, "a part of it is missing"
+@pytest.fixture(params=["", "inner/project"], ids=["repository", "folder of a repository"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Workspace, dict[str, bytes]]:
+    """A project whose one commit has two pictures in DVC's cache, and these by their names."""
+    root = tmp_path / "repository" / request.param
+    root.mkdir(parents=True)
+    Workspace(tmp_path / "repository").git("init", "-q")
+    workspace = Workspace(root)
+    Repo.init(str(root), subdir=bool(request.param)).close()
+    (root / ".dvc/config.local").write_text("[cache]\n    dir = ../elsewhere\n")
+    stage = {"cmd": "true", "outs": ["data/pictures", "data/training.png"]}
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"evaluate": stage}}))
+    pictures = {
+        "confusion.png": add_picture(root / "data/pictures/confusion.png", "teal"),
+        "training.png": add_picture(root / "data/training.png", "red"),
+    }
+    with Repo(str(root)) as repo:
+        repo.commit(force=True)
+    workspace.commit("results")
+    return workspace, pictures
+
+
+def test_pictures_of_an_earlier_commit_are_read_from_dvcs_cache(
+    stored: tuple[Workspace, dict[str, bytes]],
+) -> None:
+    workspace, pictures = stored
+    shutil.rmtree(workspace.path / "data")
+    run = Run.of(find_revision("HEAD", workspace.path))
+    assert pictures_of(run) == pictures
+    md5 = hashlib.md5(pictures["confusion.png"]).hexdigest()
+    (workspace.path / "elsewhere/files/md5" / md5[:2] / md5[2:]).unlink()
+    assert pictures_of(run) == {"training.png": pictures["training.png"]}
+
+
+@pytest.mark.parametrize("stored", [""], indirect=True)
+def test_no_remote_is_asked_for_a_picture(
+    stored: tuple[Workspace, dict[str, bytes]], tmp_path: Path
+) -> None:
+    workspace, pictures = stored
+    (workspace.path / "elsewhere").rename(tmp_path / "remote")
+    with (workspace.path / ".dvc/config").open("a") as file:
+        file.write("[core]\n    remote = shared\n['remote \"shared\"']\n")
+        file.write(f"    url = {tmp_path / 'remote'}\n")
+    workspace.commit("a remote")
+    assert pictures_of(Run.of(find_revision("HEAD", workspace.path))) == {}
+    with Repo(str(workspace.path)) as repo:
+        repo.pull()
+    assert pictures_of(Run.of(find_revision("HEAD", workspace.path))) == pictures
 
 
 @pytest.mark.slow
@@ -148,8 +224,9 @@ def test_a_folder_is_read_out_of_dvcs_cache(tmp_path: Path) -> None:
 def test_a_browser_without_network_shows_every_picture(
     repository: Repository, tmp_path: Path
 ) -> None:
-    add_picture(repository.root / "data/pictures")
-    page = page_of(repository, head="workspace")
+    add_picture(repository.root / "data/training.png")
+    write_lock(repository.root, {"data/training.png": "0"})
+    page = as_html(repository.compare("<b>main"))
     # What the browser made of each picture, written where `--dump-dom` shows it.
     script = (
         "<script>addEventListener('load', () => document.title = 'widths ' +"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from siamese.cli.review import rebuild_both
-from siamese.comparison.comparison import compare
+from siamese.comparison.compare import compare
 from siamese.comparison.report import as_html
 from siamese.comparison.revisions import find_revision
 from tests.support.pipeline_output import stages_run

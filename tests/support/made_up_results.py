@@ -1,6 +1,7 @@
 """A Git repository with results made up for the tests of `compare`: known data, known answers."""
 
 import hashlib
+import io
 import json
 import subprocess
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ import numpy as np
 import pandas as pd
 import yaml
 from sklearn.metrics import roc_auc_score, roc_curve
+
+from siamese.comparison.compare import Comparison, compare
+from siamese.comparison.revisions import WORKSPACE, find_revisions
 
 N_QUERIES, N_CLASSES, THRESHOLD = 400, 5, 0.7
 IDENTITY = ("-c", "user.name=tester", "-c", "user.email=tester@example.com")
@@ -27,6 +31,7 @@ class MadeUp:
         measured: the content of evaluation.json, if a real model was measured.
         novel: how many of the classes were never seen, the last ones.
         is_classified: whether more than verification was asked.
+        lists_files: whether dvc.lock names each file of code, as old ones do, not its folder.
     """
 
     skill: float = 0.7
@@ -38,6 +43,7 @@ class MadeUp:
     measured: dict[str, Any] | None = None
     novel: int = 0
     is_classified: bool = True
+    lists_files: bool = False
 
     def write(self, root: Path) -> None:
         """Write metrics, params.yaml, code and a dvc.lock that fits them."""
@@ -91,6 +97,8 @@ class MadeUp:
         def item(path: str) -> dict[str, str]:
             return {"path": path, "md5": md5((root / path).read_bytes())}
 
+        code = "src/siamese/training/augment.py"
+        folder = {"path": "src/siamese/training", "md5": folder_md5(root / "src/siamese/training")}
         model = md5(repr((self.params, self.code, self.luck)).encode())
         return {
             "download": {
@@ -99,7 +107,7 @@ class MadeUp:
             },
             "train": {
                 "cmd": "python stages/train.py",
-                "deps": [item("src/siamese/training/augment.py")],
+                "deps": [item(code) if self.lists_files else folder],
                 "params": {"params.yaml": self.params},
                 "outs": [{"path": "data/model", "md5": model}],
             },
@@ -165,6 +173,20 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
 
 
+def folder_md5(folder: Path) -> str:
+    """Return the hash that DVC gives a folder, by DVC itself."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    tree = Tree()
+    for file in folder.rglob("*"):
+        if file.is_file() and "__pycache__" not in file.parts:
+            parts = file.relative_to(folder).parts
+            tree.add(parts, None, HashInfo("md5", md5(file.read_bytes())))
+    tree.digest()
+    return str(tree.hash_info.value)
+
+
 @dataclass
 class Repository:
     """A Git repository whose commits are made-up runs."""
@@ -190,6 +212,15 @@ class Repository:
         if tag:
             self.git("tag", tag)
         return self.git("rev-parse", "HEAD")
+
+    def compare(self, base: str, head: str = WORKSPACE) -> Comparison:
+        """Compare revisions or experiments, given as `siamese compare` takes them."""
+        return compare(find_revisions(base, self.root), find_revisions(head, self.root))
+
+    def read_queries(self, revision: str) -> pd.DataFrame:
+        """Read the figures of each query at a revision."""
+        command = ["git", "show", f"{revision}:metrics/per_query.parquet"]
+        return pd.read_parquet(io.BytesIO(subprocess.check_output(command, cwd=self.root)))
 
     def experiment(self, run: MadeUp, name: str) -> str:
         """Keep a run as DVC keeps an experiment: a commit under refs/exps, on no branch."""

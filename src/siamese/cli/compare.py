@@ -12,8 +12,8 @@ def add_commands(commands: Any) -> None:
         "compare",
         help="is the difference between two revisions real, and where does it come from?",
         description=(
-            "Compare the results of Git revisions or DVC experiments. One run a side: do these two"
-            " models differ? Several runs a side: does the setting make a difference?"
+            "Compare the results of Git revisions or DVC experiments. One run per side: do these"
+            " two models differ? Several runs per side: does the setting make a difference?"
         ),
     )
     add_sides(compare)
@@ -53,7 +53,7 @@ def add_sides(parser: argparse.ArgumentParser) -> None:
         help="a Git revision or an experiment; or several runs of one setting: a-1,a-2 or 'a-*'",
     )
     parser.add_argument(
-        "head", metavar="HEAD", nargs="?", default="workspace", help="likewise (default: workspace)"
+        "head", metavar="HEAD", nargs="?", default="workspace", help="the same (default: workspace)"
     )
     parser.add_argument(
         "--seeds",
@@ -70,9 +70,10 @@ def compared_sides(options: argparse.Namespace) -> Any:
     """
     from tqdm import tqdm
 
-    from siamese.comparison.comparison import compare, with_siblings
-    from siamese.comparison.paired_tests import RESAMPLES
+    from siamese.comparison.compare import compare
     from siamese.comparison.revisions import find_revisions
+    from siamese.comparison.runs import with_siblings
+    from siamese.comparison.significance import RESAMPLES
 
     sides = [find_revisions(names, Path()) for names in (options.base, options.head)]
     if options.seeds:
@@ -82,7 +83,7 @@ def compared_sides(options: argparse.Namespace) -> Any:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from siamese.comparison.text import as_json, as_markdown, as_text
+    from siamese.comparison.text_formats import as_json, as_markdown, as_text
 
     comparison = compared_sides(options)
     if options.json:
@@ -100,9 +101,9 @@ def _report(options: argparse.Namespace) -> None:
 
 def _review(options: argparse.Namespace) -> None:
     from siamese.cli.review import REVIEW, rebuild_both
-    from siamese.comparison.comparison import compare
+    from siamese.comparison.compare import compare
     from siamese.comparison.report import write_report
-    from siamese.comparison.text import as_text
+    from siamese.comparison.text_formats import as_text
 
     base, head = rebuild_both(options.base, Path(), REVIEW)
     comparison = compare([base], [head])

@@ -18,8 +18,10 @@ from siamese.cli.demo import make_workspace, reproduce
 from siamese.comparison.revisions import Revision, find_revision, git
 
 REVIEW = Path(".review")
-# What is committed there: no data and no models, which stay in that workspace's DVC cache.
-TRACKED = ("dvc.yaml", "dvc.lock", "params.yaml", "stages", "src", "metrics")
+# What is committed there: no data and no models, which stay in that workspace's DVC cache. A commit
+# needs DVC's configuration for DVC to find the cache. What Python compiled is not code.
+TRACKED = (".dvc/config", "dvc.yaml", "dvc.lock", "params.yaml", "stages", "src", "metrics")
+UNTRACKED = ":(exclude,glob)**/__pycache__/**"
 _IDENTITY = ("-c", "user.name=review", "-c", "user.email=review@localhost")
 
 
@@ -70,7 +72,7 @@ def _rebuild(project: Path, folder: Path, tag: str, title: str) -> None:
     lock = Revision(tag, None, folder)
     _remove_others(lock, folder)
     present = [name for name in TRACKED if (folder / name).exists()]
-    git(folder, "add", "--force", "--all", "--", *present)
+    git(folder, "add", "--force", "--all", "--", *present, UNTRACKED)
     git(folder, *_IDENTITY, "commit", "--quiet", "--allow-empty", "--message", title)
     git(folder, "tag", "--force", tag)
 

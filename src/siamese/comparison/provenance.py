@@ -3,8 +3,14 @@
 `dvc.lock` says for each stage with which parameters, data and code its outputs were made. So two
 revisions' locks say where a difference in their figures may come from; and a revision's own files,
 held against its lock, whether its figures are still its own.
+
+For a folder of code dvc.lock has one hash, which tells that something in it differs. Which files,
+Git tells, as long as the folder at the revision still has that hash.
 """
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +18,11 @@ import yaml
 
 from siamese.base.errors import InputError
 from siamese.comparison.revision_results import flatten
-from siamese.comparison.revisions import Revision
+from siamese.comparison.revisions import Revision, find_revision
 
 LOCK = "dvc.lock"
 PARAMS = "params.yaml"
+CODE = ("src/", "stages/")
 
 
 @dataclass(frozen=True)
@@ -24,9 +31,9 @@ class Stage:
 
     Attributes:
         params: by dotted name.
-        code: MD5 of each module and script it imports.
-        inputs: MD5 of each data file or folder it read.
-        outputs: MD5 of each file or folder it wrote.
+        code: DVC's hash of each file or folder of code that it depends on.
+        inputs: DVC's hash of each file or folder of data that it read.
+        outputs: DVC's hash of each file or folder that it wrote.
     """
 
     params: dict[str, Any]
@@ -37,7 +44,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that differs: its name and what it is on either side, None where it is absent."""
+    """One thing that differs: its name, and what it is on each side; None where it is absent."""
 
     name: str
     base: Any
@@ -87,8 +94,8 @@ def _read_stage(stage: dict[str, Any]) -> Stage:
         params |= flatten(of_file)
     return Stage(
         params=params,
-        code={path: md5 for path, md5 in hashes.items() if path.endswith(".py")},
-        inputs={path: md5 for path, md5 in hashes.items() if not path.endswith(".py")},
+        code={path: md5 for path, md5 in hashes.items() if f"{path}/".startswith(CODE)},
+        inputs={path: md5 for path, md5 in hashes.items() if not f"{path}/".startswith(CODE)},
         outputs={item["path"]: str(item.get("md5")) for item in stage.get("outs", [])},
     )
 
@@ -120,9 +127,20 @@ def changes_between(base: dict[str, Any], head: dict[str, Any]) -> list[Change]:
     ]
 
 
+def names_of(changes: Sequence[Change], most: int = 5) -> str:
+    """Join the names of changes for a sentence; where there are many, the last are only counted."""
+    shown = ", ".join(change.name for change in changes[:most])
+    return shown if len(changes) <= most else f"{shown} and {len(changes) - most} more"
+
+
 def all_params(stages: dict[str, Stage]) -> dict[str, Any]:
     """Return the parameters of all stages by dotted name."""
     return {name: value for stage in stages.values() for name, value in stage.params.items()}
+
+
+def all_code(stages: dict[str, Stage]) -> dict[str, str]:
+    """Return DVC's hashes of the code of all stages by path."""
+    return {path: md5 for stage in stages.values() for path, md5 in stage.code.items()}
 
 
 def is_seed(parameter: str) -> bool:
@@ -134,12 +152,11 @@ def setting_of(stages: dict[str, Stage]) -> dict[str, Any]:
     """Return what runs of one setting have in common: all but seeds and what follows from them.
 
     Returns:
-        Parameters that are no seeds, the code, and the data as downloaded, by name.
+        Parameters that are no seeds, code, and the data as downloaded, by name.
     """
     params = {name: value for name, value in all_params(stages).items() if not is_seed(name)}
-    code = {path: md5 for stage in stages.values() for path, md5 in stage.code.items()}
     downloaded = stages["download"].outputs if "download" in stages else {}
-    return params | code | downloaded
+    return params | all_code(stages) | downloaded
 
 
 def seeds_of(stages: dict[str, Stage]) -> dict[str, Any]:
@@ -147,10 +164,46 @@ def seeds_of(stages: dict[str, Stage]) -> dict[str, Any]:
     return {name: value for name, value in all_params(stages).items() if is_seed(name)}
 
 
+def changed_code(
+    base: tuple[Revision, dict[str, Stage]], head: tuple[Revision, dict[str, Stage]]
+) -> list[Change]:
+    """Return the files of code that differ between two runs, each once, by path.
+
+    A folder stands for its files if one of the revisions no longer has it as it was in the run.
+
+    Args:
+        base: a revision and its lock.
+        head: the other revision and its lock.
+    """
+    recorded = [all_code(stages) for _, stages in (base, head)]
+    changed = changes_between(*recorded)
+    names = [change.name for change in changed]
+    sides: list[dict[str, str]] = []  # of each side, MD5 by file as of the run
+    unknown = set()
+    for (revision, _), then in zip((base, head), recorded, strict=True):
+        now = revision.md5s(names)
+        side = {}
+        for path in filter(then.__contains__, names):
+            if not is_folder(then[path]):
+                side[path] = then[path]
+            elif dvc_hash(path, now) == then[path]:
+                side |= _inside(path, now)
+            else:
+                unknown.add(path)
+        sides.append(side)
+    found = [change for change in changed if change.name in unknown]
+    for change in changes_between(*sides):
+        if not any(change.name.startswith(f"{folder}/") for folder in unknown):
+            found.append(change)
+    return sorted(found, key=lambda change: change.name)
+
+
 def stale(revision: Revision, stages: dict[str, Stage]) -> list[str]:
     """Say what has changed at a revision since its figures were made; an empty list if nothing.
 
-    Parameters and code are held against the lock, and so are the outputs that Git tracks.
+    Parameters and code are compared with the lock, and so are the outputs that Git tracks. Of a
+    folder that has changed in the workspace, the files are named if the last commit has it as it
+    was.
     """
     text = revision.read_all([PARAMS])[PARAMS] or b"{}"
     present = flatten(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
@@ -159,12 +212,49 @@ def stale(revision: Revision, stages: dict[str, Stage]) -> list[str]:
         for name, value in all_params(stages).items()
         if present.get(name) != value
     ]
-    recorded = {path: md5 for stage in stages.values() for path, md5 in stage.code.items()}
-    recorded |= {
+    recorded = all_code(stages) | {
         path: md5
         for stage in stages.values()
         for path, md5 in stage.outputs.items()
         if path.startswith("metrics/")
     }
-    now = revision.md5(recorded)
-    return found + [path for path, md5 in recorded.items() if now[path] != md5]
+    now = revision.md5s(recorded)
+    changed = [path for path, md5 in recorded.items() if dvc_hash(path, now) != md5]
+    if not changed or revision.commit:
+        return found + changed
+    before = find_revision("HEAD", revision.root).md5s(changed)
+    for path in changed:
+        if is_folder(recorded[path]) and dvc_hash(path, before) == recorded[path]:
+            differing = changes_between(_inside(path, before), _inside(path, now))
+            found += [change.name for change in differing]
+        else:
+            found.append(path)
+    return found
+
+
+def is_folder(md5: str) -> bool:
+    """Whether a hash in dvc.lock is that of a folder."""
+    return md5.endswith(".dir")
+
+
+def dvc_hash(path: str, md5s: dict[str, str]) -> str | None:
+    """Return the hash that dvc.lock has of a file or folder with these files; None without any.
+
+    A folder's is the MD5 of DVC's list of its files. DVC has no public function that gives it
+    without writing to its cache.
+
+    Args:
+        path: of the file or folder.
+        md5s: MD5 of each file by its path, as `Revision.md5s` returns them.
+    """
+    if path in md5s:
+        return md5s[path]
+    inside = {name.removeprefix(f"{path}/"): md5 for name, md5 in _inside(path, md5s).items()}
+    if not inside:
+        return None
+    listing = json.dumps([{"md5": inside[name], "relpath": name} for name in sorted(inside)])
+    return f"{hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest()}.dir"
+
+
+def _inside(folder: str, md5s: dict[str, str]) -> dict[str, str]:
+    return {name: md5 for name, md5 in md5s.items() if name.startswith(f"{folder}/")}

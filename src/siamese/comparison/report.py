@@ -1,31 +1,26 @@
-"""A comparison with curves and pictures, for a review: one HTML page that needs nothing else.
+"""The report of a review: a comparison with curves and pictures, as one HTML page, and as Markdown.
 
-And the same words as Markdown, for a pull request or a job summary.
+The page needs nothing else, no network either; the Markdown is for a pull request or a job summary.
 """
 
 import base64
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from siamese.base.files import new_file
-from siamese.comparison.comparison import Comparison, Run
-from siamese.comparison.dvc_cache import cached_folder
+from siamese.comparison.change_sections import as_lines, change_sections
+from siamese.comparison.compare import Comparison
+from siamese.comparison.conclusions import METHOD, conclusions
 from siamese.comparison.provenance import all_params
-from siamese.comparison.text import (
-    HEADINGS,
-    as_markdown,
-    change_lines,
-    header,
-    row,
-    side,
-)
-from siamese.comparison.words import METHOD, conclusions
+from siamese.comparison.revisions import Revision, prefix_of
+from siamese.comparison.runs import Run
+from siamese.comparison.text_formats import HEADINGS, as_markdown, header, row, side
 
 TRAINING = "metrics/training.csv"
-PICTURES = "data/pictures"
 SIDES = ("base", "head")
 COLOURS = {"base": "#6e7781", "head": "#0969da"}
 _CURVES = (
@@ -38,7 +33,7 @@ _CURVES = (
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of `data/pictures` on both sides, each a data URI or None where it is missing."""
+    """One picture of both sides, each a data URI, or None where it is missing."""
 
     name: str
     base: str | None
@@ -72,12 +67,14 @@ def as_html(comparison: Comparison) -> str:
         {
             "cells": row(compared),
             "differs": compared.differs,
-            # Of a figure that one side alone has, there is no telling.
+            # A figure that only one side has is neither better nor worse.
             "is_better": compared.differs and compared.is_better,
         }
         for compared in comparison.metrics
     ]
     runs = (comparison.base[0], comparison.head[0])
+    files = [pictures_of(run) for run in runs]
+    sections = change_sections(comparison)
     curves = training_curves(comparison)
     return environment.get_template("report.html.j2").render(
         base=side(comparison.base),
@@ -87,11 +84,12 @@ def as_html(comparison: Comparison) -> str:
         method=METHOD[comparison.claim],
         header=header(),
         rows=rows,
-        changes=change_lines(comparison),
+        changes=as_lines([section for section in sections if not section.is_long]),
+        long_changes=[section for section in sections if section.is_long],
         curves=_data_uri(curves, "svg+xml") if curves else None,
-        pictures=pictures_of(*runs),
+        pictures=_paired(*files),
         missing=[
-            f"{name}, {run}" for name, run in zip(SIDES, runs, strict=True) if not folder_of(run)
+            f"{name}, {run}" for name, run, own in zip(SIDES, runs, files, strict=True) if not own
         ],
         params=_parameters(*runs),
     )
@@ -138,29 +136,53 @@ def training_curves(comparison: Comparison) -> bytes | None:
     return drawn.getvalue()
 
 
-def pictures_of(base: Run, head: Run) -> list[Picture]:
-    """Return the PNGs of `data/pictures` that either side has, by name."""
-    sides = [folder_of(run) for run in (base, head)]
-    names = sorted({name for files in sides for name in files if name.endswith(".png")})
+def pictures_of(run: Run) -> dict[str, bytes]:
+    """Return the PNG files that a run's stages wrote: of the workspace, or from DVC's cache.
 
+    Returns:
+        Content by file name; empty if they have not been pulled.
+    """
+    revision = run.results.revision
+    outputs = [path for stage in run.stages.values() for path in stage.outputs]
+    if revision.commit:
+        return _stored_pictures(revision, outputs)
+    files = [
+        file
+        for path in outputs
+        for file in [revision.root / path, *sorted((revision.root / path).glob("*.png"))]
+    ]
+    return {file.name: file.read_bytes() for file in files if _is_png(file) and file.is_file()}
+
+
+def _stored_pictures(revision: Revision, outputs: Sequence[str]) -> dict[str, bytes]:
+    """Read pictures of an earlier revision through DVC, from its cache alone."""
+    from dvc.api import DVCFileSystem
+
+    # No remote: a report should not wait for a network. `subrepos` is for a project in a folder of
+    # its repository; there DVC asks the remote all the same.
+    storage = DVCFileSystem(
+        str(revision.root), rev=revision.commit, subrepos=True, config={"core": {"remote": ""}}
+    )
+    prefix = prefix_of(revision.root)
+    found = {}
+    for path in outputs:
+        # DVC reports what it lacks by exceptions of many kinds, some of them not public.
+        with suppress(Exception):
+            for name in storage.find(prefix + path):
+                if _is_png(PurePosixPath(name)):
+                    found[PurePosixPath(name).name] = storage.cat_file(name)
+    return found
+
+
+def _is_png(path: PurePath) -> bool:
+    return path.suffix == ".png"
+
+
+def _paired(base: dict[str, bytes], head: dict[str, bytes]) -> list[Picture]:
     def uri(files: dict[str, bytes], name: str) -> str | None:
         return _data_uri(files[name], "png") if name in files else None
 
-    return [Picture(name, uri(sides[0], name), uri(sides[1], name)) for name in names]
-
-
-def folder_of(run: Run) -> dict[str, bytes]:
-    """Return the files of a run's `data/pictures`: of the workspace, or out of DVC's cache.
-
-    Returns:
-        Content by name; empty if they have not been pulled.
-    """
-    revision = run.results.revision
-    if revision.commit is None:
-        files = sorted((revision.root / PICTURES).glob("*.png"))
-        return {file.name: file.read_bytes() for file in files}
-    hashes = [stage.outputs[PICTURES] for stage in run.stages.values() if PICTURES in stage.outputs]
-    return (cached_folder(revision.root, hashes[0]) if hashes else None) or {}
+    return [Picture(name, uri(base, name), uri(head, name)) for name in sorted({*base, *head})]
 
 
 def _parameters(base: Run, head: Run) -> list[tuple[str, Any, Any]]:

@@ -1,7 +1,9 @@
-"""Files as they stand at a Git revision, a DVC experiment or in the workspace, read by plain Git.
+"""Files at a Git revision, at a DVC experiment or in the workspace, read by plain Git.
 
-DVC keeps an experiment as a commit under `refs/exps/`: Git alone finds it and reads its files, so
-that neither DVC nor anything else slow is imported, and nothing has to be pulled or checked out.
+DVC keeps an experiment as a commit under `refs/exps/`, so Git alone finds it and reads its files:
+nothing is pulled or checked out. DVC's own ways were measured: `dvc.api.exp_show` takes 0.9 s,
+imports included, and reads every figure of every experiment; `dvc exp list` takes 0.6 s and prints
+names for people, without the full commits. The whole of `siamese compare` takes 0.6 s.
 """
 
 import hashlib
@@ -25,8 +27,8 @@ class Revision:
 
     Attributes:
         name: what a person calls it.
-        commit: its 40 hexadecimal digits; None for the workspace.
-        root: the project's folder, the one that holds dvc.yaml.
+        commit: 40 hexadecimal digits; None for the workspace.
+        root: the project's folder, which holds dvc.yaml.
     """
 
     name: str
@@ -48,7 +50,7 @@ class Revision:
         """Return a file's content.
 
         Args:
-            file: its path from the project's folder, with slashes.
+            file: path from the project's folder, with slashes.
 
         Raises:
             InputError: this revision has no such file.
@@ -60,36 +62,46 @@ class Revision:
         return content
 
     def read_all(self, files: Iterable[str]) -> dict[str, bytes | None]:
-        """Return the content of many files, None for each that this revision has not."""
+        """Return the content of many files, None for each that this revision lacks."""
         names = list(files)
         if self.commit is None:
             paths = {name: self.root / name for name in names}
             return {
                 name: path.read_bytes() if path.is_file() else None for name, path in paths.items()
             }
-        prefix = git(self.root, "rev-parse", "--show-prefix").strip()
-        return dict(
-            zip(
-                names,
-                _blobs(self.root, [f"{self.commit}:{prefix}{name}" for name in names]),
-                strict=True,
-            )
-        )
+        # Git wants the path from the repository's folder, which may be above the project's.
+        prefix = prefix_of(self.root)
+        blobs = _blobs(self.root, [f"{self.commit}:{prefix}{name}" for name in names])
+        return dict(zip(names, blobs, strict=True))
 
-    def md5(self, files: Iterable[str]) -> dict[str, str | None]:
-        """Return the MD5 by which DVC knows a file, None for each that is not there."""
+    def md5s(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return the MD5 of each file that is one of the paths, or in a folder that is.
+
+        Of the workspace these are all files on disk, tracked by Git or not, that `.dvcignore` does
+        not exclude: the files of which DVC takes the hash of a folder.
+        """
+        if not (wanted := list(paths)):
+            return {}
+        if self.commit:
+            listed = git(self.root, "ls-tree", "-r", "-z", "--name-only", self.commit, *wanted)
+        else:
+            # Git reads the patterns of .dvcignore as DVC does; it does not read .gitignore here.
+            ignore = ["--exclude-from=.dvcignore"] if (self.root / ".dvcignore").exists() else []
+            listed = git(
+                self.root, "ls-files", "-z", "--cached", "--others", *ignore, "--", *wanted
+            )
+        contents = self.read_all(dict.fromkeys(filter(None, listed.split("\0"))))
         return {
-            name: None
-            if content is None
-            else hashlib.md5(content, usedforsecurity=False).hexdigest()
-            for name, content in self.read_all(files).items()
+            name: hashlib.md5(content, usedforsecurity=False).hexdigest()
+            for name, content in contents.items()
+            if content is not None  # deleted in the workspace, still in Git's index
         }
 
 
 def find_revision(name: str, root: Path) -> Revision:
     """Find what a name stands for: `workspace`, a Git revision, or else an experiment's name.
 
-    An experiment of this name that began at the current commit goes before those of others.
+    Of several experiments with this name, the one that began at the current commit is meant.
 
     Raises:
         InputError: there is none, or several experiments have the name.
@@ -166,11 +178,20 @@ def experiments(root: Path) -> list[Experiment]:
     return sorted(found, key=lambda one: (one.revision.name, one.revision.commit))
 
 
+def prefix_of(root: Path) -> str:
+    """Return the path from the repository's folder to the project's: empty, or with a final slash.
+
+    Raises:
+        InputError: the project is not in a Git repository.
+    """
+    return git(root, "rev-parse", "--show-prefix").strip()
+
+
 def git(root: Path, *arguments: str) -> str:
     """Return what a Git command prints.
 
     Raises:
-        InputError: it failed; its own words are in the message.
+        InputError: it failed; the message quotes Git.
     """
     done = _run(root, *arguments)
     if done.returncode:

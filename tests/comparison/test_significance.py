@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from siamese.comparison.paired_tests import (
+from siamese.comparison.significance import (
     RESAMPLES,
     Outcome,
     Statistic,

@@ -2,9 +2,9 @@
 
 Two things may be claimed, and they need different evidence:
 
-- that **two models** differ: one run a side will do, tested over the queries that both answered;
-- that a **setting** helps: training again with another seed gives another model, so this takes
-  several runs a side, whose spread is what the difference is held against.
+- that **two models** differ: one run per side is enough, tested over the queries of both;
+- that a **setting** helps: training again with another seed gives another model, so this needs
+  several runs per side, and the difference is compared with their spread.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,19 @@ from typing import Literal
 import numpy as np
 
 from siamese.base.errors import InputError
-from siamese.comparison.paired_tests import (
+from siamese.comparison.provenance import (
+    Change,
+    StageChanges,
+    changed_code,
+    changes_between,
+    differences,
+    setting_of,
+    stale,
+)
+from siamese.comparison.revision_results import PER_QUERY, Results
+from siamese.comparison.revisions import Revision
+from siamese.comparison.runs import Run, check_one_setting, check_same_queries
+from siamese.comparison.significance import (
     LEVEL,
     Outcome,
     Statistic,
@@ -24,42 +36,8 @@ from siamese.comparison.paired_tests import (
     mcnemar,
     welch,
 )
-from siamese.comparison.provenance import (
-    Change,
-    Stage,
-    StageChanges,
-    changes_between,
-    differences,
-    read_lock,
-    seeds_of,
-    setting_of,
-    stale,
-)
-from siamese.comparison.revision_results import PER_QUERY, Results
-from siamese.comparison.revisions import Revision, experiments
 from siamese.evaluation.figures import Figure, OfTestPairs, find_figure
 from siamese.evaluation.pair_rates import WeightedPairs
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of the pipeline: its results, and what `dvc.lock` says they were made from."""
-
-    results: Results
-    stages: dict[str, Stage]
-
-    @classmethod
-    def of(cls, revision: Revision) -> "Run":
-        """Read what a run was made from.
-
-        Raises:
-            InputError: the revision has no results.
-        """
-        return cls(Results(revision), read_lock(revision))
-
-    def __str__(self) -> str:
-        """Name the run in a sentence."""
-        return str(self.results.revision)
 
 
 @dataclass(frozen=True)
@@ -68,8 +46,8 @@ class Compared:
 
     Attributes:
         metric: its dotted name.
-        base: the base's value, each run's.
-        head: likewise.
+        base: its value in each run of the base that has it.
+        head: the same of the head.
         outcome: the difference and its test; None where one side lacks what a test needs.
         p: corrected for the number of metrics tested (Holm).
     """
@@ -103,9 +81,10 @@ class Comparison:
 
     Attributes:
         claim: what is being claimed: something about these two `models`, or about a `setting`.
-        base: the runs of the one side: one, or several of one setting.
-        head: of the other.
-        changes: what differs between the first run of either side, stage by stage.
+        base: the runs of one side: one, or several of one setting.
+        head: the runs of the other side.
+        changes: what differs between the first runs of both sides, stage by stage.
+        code: the files of code that differ between them; see `changed_code`.
         ran_on: what differs in the machine and the release of PyTorch.
         stale: by name of a run, what has changed since its figures were made.
         metrics: in the order of `metrics/evaluation.json`.
@@ -115,6 +94,7 @@ class Comparison:
     base: tuple[Run, ...]
     head: tuple[Run, ...]
     changes: list[StageChanges]
+    code: list[Change]
     ran_on: list[Change]
     stale: dict[str, list[str]]
     metrics: list[Compared]
@@ -138,8 +118,8 @@ def compare(
     """Compare two runs query by query, or two settings by several runs of each.
 
     Args:
-        base: one revision, or two and more of one setting.
-        head: likewise.
+        base: one revision, or several of one setting.
+        head: the same.
         progress: called after each resample of the verification pairs.
 
     Raises:
@@ -169,6 +149,9 @@ def compare(
         base=tuple(sides[0]),
         head=tuple(sides[1]),
         changes=differences(first.stages, other.stages),
+        code=changed_code(
+            (first.results.revision, first.stages), (other.results.revision, other.stages)
+        ),
         ran_on=changes_between(first.results.ran_on, other.results.ran_on),
         stale=found_stale,
         metrics=metrics,
@@ -213,7 +196,7 @@ def compare_models(
 
 
 def compare_settings(base: Sequence[Run], head: Sequence[Run]) -> list[Compared]:
-    """Test each metric over the runs of either setting, by Welch's t-test.
+    """Test each metric over the runs of both settings, by Welch's t-test.
 
     Raises:
         InputError: a side has a single run, or a file is missing or broken.
@@ -221,9 +204,9 @@ def compare_settings(base: Sequence[Run], head: Sequence[Run]) -> list[Compared]
     for side, other in ((base, head), (head, base)):
         if len(side) < 2:
             raise InputError(
-                f"{side[0]} is a single run, the other side has {len(other)}: a setting is"
-                " judged by two runs of it at the least, better five; `make seeds` runs some,"
-                " `--seeds` finds those that are there"
+                f"{side[0]} is a single run, the other side has {len(other)}: to judge a"
+                " setting takes at least two runs of it, better five; `make seeds` makes runs,"
+                " `--seeds` finds those that exist"
             )
     sides = [[run.results.metrics for run in side] for side in (base, head)]
     names = _names([*sides[0], *sides[1]])
@@ -232,68 +215,6 @@ def compare_settings(base: Sequence[Run], head: Sequence[Run]) -> list[Compared]
         values = [[metrics[name] for metrics in side if name in metrics] for side in sides]
         tested[name] = welch(*values) if min(map(len, values)) > 1 else None
     return _corrected(names, sides[0], sides[1], tested)
-
-
-def with_siblings(revision: Revision) -> list[Revision]:
-    """Return a revision and the experiments that differ from it in seeds alone.
-
-    Experiments whose seeds are those of one already found are left out.
-
-    Raises:
-        InputError: the revision has no results.
-    """
-    run = Run.of(revision)
-    found, seen = [revision], [seeds_of(run.stages)]
-    for experiment in experiments(revision.root):
-        try:
-            other = Run.of(experiment.revision)
-        except InputError:
-            continue  # an experiment without results is no run of anything
-        seeds = seeds_of(other.stages)
-        if seeds not in seen and setting_of(other.stages) == setting_of(run.stages):
-            found.append(experiment.revision)
-            seen.append(seeds)
-    return found
-
-
-def check_one_setting(runs: Sequence[Run]) -> None:
-    """Make sure that runs differ in their seeds, and in nothing else.
-
-    Raises:
-        InputError: naming two runs, and what speaks against it.
-    """
-    first = runs[0]
-    for position, run in enumerate(runs):
-        others = changes_between(setting_of(first.stages), setting_of(run.stages))
-        if others:
-            raise InputError(
-                f"{first} and {run} are no runs of one setting: they differ in"
-                f" {listed([change.name for change in others])}; expected seeds alone"
-            )
-        for earlier in runs[:position]:
-            if seeds_of(earlier.stages) == seeds_of(run.stages):
-                raise InputError(
-                    f"{earlier} and {run} have the same seeds: they are one run twice, and say"
-                    " nothing of chance; expected another `network.seed`, `train.seed` or"
-                    " `pairs.seed` in each"
-                )
-
-
-def check_same_queries(base: Results, head: Results) -> None:
-    """Make sure that both models were asked about the same images.
-
-    Raises:
-        InputError: naming both revisions and the file.
-    """
-    ours, theirs = base.queries, head.queries
-    same = all(np.array_equal(ours[name], theirs[name]) for name in ("sample", "fine"))
-    if not same:
-        raise InputError(
-            f"{PER_QUERY} of {base.revision} is about {len(ours['sample']):,} queries, that of"
-            f" {head.revision} about {len(theirs['sample']):,}, and they are not the same samples"
-            " with the same classes: another data set or split. Only results on the same test split"
-            " can be compared"
-        )
 
 
 def _test_queries(name: str, base: Results, head: Results) -> Outcome | None:
@@ -364,9 +285,3 @@ def _corrected(
 
 def _names(all_metrics: Sequence[dict[str, float]]) -> list[str]:
     return list(dict.fromkeys(name for metrics in all_metrics for name in metrics))
-
-
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Join names for a sentence, the last ones left out where there are many."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

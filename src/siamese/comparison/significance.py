@@ -68,7 +68,7 @@ def mcnemar(base: Bools, head: Bools) -> Outcome:
 def bootstrap_means(base: Floats, head: Floats) -> Outcome:
     """Compare the means of two models' figures of the same queries by the paired bootstrap.
 
-    Efron and Tibshirani (1993): queries are drawn anew, with replacement, and both models are
+    Efron and Tibshirani (1993): queries are drawn with replacement, and both models are
     measured on each draw.
 
     Args:
@@ -99,12 +99,12 @@ def bootstrap_images(
     Args:
         base: gives the base model's figures `[F]`, when told how often each image was drawn,
             float64 `[N]`; not a number where a draw leaves nothing to measure.
-        head: likewise of the head model.
+        head: the same of the head model.
         n_images: N.
         progress: called after each resample.
 
     Returns:
-        One result a figure.
+        One result per figure.
     """
     once = np.ones(n_images)
     measured = np.subtract(head(once), base(once))  # (F,)

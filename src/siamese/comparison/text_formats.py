@@ -1,4 +1,4 @@
-"""A comparison as a person reads it, in a terminal or in Markdown, and as a program does."""
+"""A comparison as plain text for a terminal, as Markdown and as values for JSON."""
 
 import textwrap
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from siamese.comparison.comparison import Compared, Comparison, Run
-from siamese.comparison.provenance import Change, StageChanges, is_seed
-from siamese.comparison.words import METHOD, conclusions
+from siamese.comparison.change_sections import WIDTH, as_lines, change_sections
+from siamese.comparison.compare import Compared, Comparison
+from siamese.comparison.conclusions import METHOD, conclusions
+from siamese.comparison.runs import Run
 
-WIDTH = 100
 HEADINGS = {
     "models": "Do these two models differ? One run each, the same test images",
     "setting": "Does the setting make a difference? Several seeds of each",
@@ -20,7 +20,8 @@ HEADINGS = {
 def as_text(comparison: Comparison) -> str:
     """Lay a comparison out for a terminal of 100 columns."""
     lines = [f"base   {side(comparison.base)}", f"head   {side(comparison.head)}", ""]
-    lines += ["What differs", *(f"  {line}" for line in change_lines(comparison)), ""]
+    changes = as_lines(change_sections(comparison))
+    lines += ["What differs", *(f"  {line}" for line in changes), ""]
     lines += [HEADINGS[comparison.claim]]
     rows = [header(), *(row(compared) for compared in comparison.metrics)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -53,7 +54,7 @@ def as_markdown(comparison: Comparison) -> str:
         cells = [f"**{cell}**" if compared.differs and cell else cell for cell in cells]
         lines.append(_markdown_row(cells))
     lines += ["", f"<sub>{METHOD[comparison.claim]}</sub>", "", "#### What differs", "", "```text"]
-    return "\n".join([*lines, *change_lines(comparison), "```", ""])
+    return "\n".join([*lines, *as_lines(change_sections(comparison)), "```", ""])
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             }
             for changes in comparison.changes
         ],
+        "code": [vars(change) for change in comparison.code],
         "ran_on": [vars(change) for change in comparison.ran_on],
         "stale": comparison.stale,
     }
@@ -139,58 +141,6 @@ def _value(values: Sequence[float]) -> str:
     if len(values) == 1:
         return mean
     return f"{100 * np.mean(values):.2f} ± {100 * np.std(values, ddof=1):.2f} %"
-
-
-def change_lines(comparison: Comparison) -> list[str]:
-    """Say what differs, a line each, the causes of a stage before what follows from them."""
-    lines = []
-    hidden_seeds = comparison.claim == "setting"
-    followers = []
-    for changes in comparison.changes:
-        if not changes.is_cause and not changes.is_unexplained:
-            followers.append(changes.stage)
-            continue
-        lines += _stage_lines(changes, hidden_seeds)
-    if followers:
-        lines.append(f"{'and so':<10}{', '.join(followers)} (read what the stages above wrote)")
-    for change in comparison.ran_on:
-        lines.append(f"{'ran on':<10}{change.name} {_arrow(change)}")
-    for name, changed in comparison.stale.items():
-        lines.append(f"Careful: {name} has changed since its figures were made:")
-        lines += [f"{'':<10}{one}" for one in changed]
-    return lines or ["nothing: the same parameters, data and code"]
-
-
-def _stage_lines(changes: StageChanges, hidden_seeds: bool) -> list[str]:
-    texts = [
-        f"{change.name} {_arrow(change)}"
-        for change in changes.params
-        if not (hidden_seeds and is_seed(change.name))
-    ]
-    texts += [f"{change.name} {_existence(change)}" for change in changes.code]
-    data = [*changes.inputs, *changes.outputs]
-    texts += [f"{change.name} {_hashes(change)}" for change in data if change.name[:5] == "data/"]
-    if changes.is_unexplained:
-        texts.append("(equal parameters, code and data gave other results: another machine?)")
-    if hidden_seeds and any(is_seed(change.name) for change in changes.params):
-        texts.insert(0, "seeds")
-    return [f"{changes.stage if not row else '':<10}{text}" for row, text in enumerate(texts)]
-
-
-def _arrow(change: Change) -> str:
-    base, head = ("absent" if side is None else side for side in (change.base, change.head))
-    return f"{base} -> {head}"
-
-
-def _existence(change: Change) -> str:
-    if change.base is None:
-        return "(new)"
-    return "(gone)" if change.head is None else "(changed)"
-
-
-def _hashes(change: Change) -> str:
-    base, head = ("absent" if side is None else side[:7] for side in (change.base, change.head))
-    return f"{base} -> {head}"
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -1,10 +1,10 @@
-"""What may be concluded from a comparison, in plain words: about two models, or about a setting."""
+"""What may be concluded from a comparison, in sentences: about two models, or about a setting."""
 
 from collections.abc import Sequence
 
-from siamese.comparison.comparison import Compared, Comparison, listed
-from siamese.comparison.paired_tests import RESAMPLES
-from siamese.comparison.provenance import changes_between, seeds_of
+from siamese.comparison.compare import Compared, Comparison
+from siamese.comparison.provenance import changes_between, names_of, seeds_of
+from siamese.comparison.significance import RESAMPLES
 
 METHOD = {
     "models": (
@@ -20,7 +20,7 @@ METHOD = {
 
 
 def conclusions(comparison: Comparison) -> list[str]:
-    """Say in plain words what may be concluded, and what may not; a sentence or two each."""
+    """Say in plain words what may be concluded, and what may not, in one or two sentences each."""
     if comparison.claim == "models":
         return [_about_models(comparison), _about_one_run_each(comparison)]
     return [_about_setting(comparison), _about_causes(comparison)]
@@ -56,23 +56,23 @@ def _about_one_run_each(comparison: Comparison) -> str:
         )
         if seeds:
             return (
-                "The two runs differ in seeds alone: what differs between the models is the luck of"
-                " training, and the effect of no setting."
+                "The two runs differ in seeds alone: any difference between the models is the luck"
+                " of training, not the effect of a setting."
             )
     return (
         "Two single runs cannot show that a setting helps: training again with another seed would"
-        " give other models. That takes several seeds of each side (`make seeds`), compared as"
+        " give other models. To show it takes several seeds per side (`make seeds`), compared as"
         " groups (`siamese compare BASE HEAD --seeds`)."
     )
 
 
 def _about_setting(comparison: Comparison) -> str:
     n_base, n_head = len(comparison.base), len(comparison.head)
-    runs = f"{n_base} runs against {n_head}, each with seeds of its own"
+    runs = f"{n_base} runs against {n_head}, each with its own seeds"
     if not comparison.differing:
         return (
-            f"No effect of the setting is shown ({runs}). An effect within the intervals may be"
-            " there all the same: more runs would show it."
+            f"No effect of the setting is shown ({runs}). An effect within the intervals is still"
+            " possible: more runs would show it."
         )
     return f"The setting makes a difference ({runs}): {_better_and_worse(comparison.differing)}."
 
@@ -81,7 +81,7 @@ def _about_causes(comparison: Comparison) -> str:
     causes = comparison.setting_changes
     if not causes:
         return "Both sides have the same setting: any difference between them is chance."
-    names = listed([change.name for change in causes])
+    names = names_of(causes)
     if len(causes) == 1:
         return f"The claim is about the setting: {names} is all that differs."
     return f"The claim is about all that differs in the setting, taken together: {names}."
