@@ -174,50 +174,54 @@ def _draw_epoch(decks: Decks, params: PairsParams, rng: np.random.Generator) -> 
 def _choose_classes(
     n_classes: int, batches: int, width: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Choose different classes for each batch, those first that were chosen least so far.
+    """Deal different classes to each batch, from a deck that is shuffled when it runs out.
 
     Returns:
-        Columns, int64 `[batches, width]`.
+        Columns, int64 `[batches, width]`; all equally often within one.
     """
-    times = np.zeros(n_classes)
+    deck = np.empty(0, dtype=np.int64)
     chosen = np.empty((batches, width), dtype=np.int64)
     for batch in chosen:
-        batch[:] = (times + rng.random(n_classes)).argsort()[:width]
-        times[batch] += 1
+        if len(deck) < width:
+            shuffled = rng.permutation(n_classes)
+            is_left = np.isin(shuffled, deck)  # not again in the batch that takes what is left
+            deck = np.concatenate([deck, shuffled[~is_left], shuffled[is_left]])
+        batch[:], deck = deck[:width], deck[width:]
     return chosen
 
 
 def _level(batches: np.ndarray, n_classes: int) -> None:
     """Let classes with few places in pairs take places from those of their batch that have many.
 
-    A class that was chosen once less than others lacks the places of a batch, which may be many.
-    Each class keeps a place in each of its batches, and no pair gets the same class twice.
+    A class that is in one batch less than others lacks that batch's places, which may be many. No
+    class leaves a batch by this, and no unlike pair gets the same class twice.
 
     Args:
         batches: columns, int64 `[batches, half, 1 or 2]`, changed in place.
         n_classes: C.
     """
     places = np.bincount(batches.ravel(), minlength=n_classes)
-    has_changed = True
-    while has_changed:
-        has_changed = False
-        for batch in batches:
-            here = np.bincount(batch.ravel(), minlength=n_classes)
-            classes = np.flatnonzero(here)
-            for poor in classes[places[classes].argsort()]:
-                if places[classes].max() <= places[poor] + 1:
-                    break
-                while True:
-                    can_give = (here[batch] > 1) & (batch != poor).all(axis=1, keepdims=True)
-                    givers = np.where(can_give, places[batch], 0)
-                    row, side = np.unravel_index(givers.argmax(), givers.shape)
-                    if givers[row, side] <= places[poor] + 1:
-                        break
-                    rich = batch[row, side]
-                    batch[row, side] = poor
-                    for counts in (places, here):
-                        counts[[rich, poor]] += [-1, 1]
-                    has_changed = True
+    while sum(_level_batch(batch, places) for batch in batches):
+        pass
+
+
+def _level_batch(batch: np.ndarray, places: np.ndarray) -> bool:
+    """Level one batch `[half, 1 or 2]` and `places` `[C]` in place; return whether that helped."""
+    here = np.bincount(batch.ravel(), minlength=len(places))
+    classes = np.flatnonzero(here)
+    helped = False
+    for poor in classes[places[classes].argsort()]:
+        while places[classes].max() > places[poor] + 1:
+            can_give = (here[batch] > 1) & (batch != poor).all(axis=1, keepdims=True)
+            given = np.where(can_give, places[batch], 0)
+            if given.max() <= places[poor] + 1:
+                break
+            taken = np.unravel_index(given.argmax(), given.shape)
+            for counts in (here, places):
+                counts[[batch[taken], poor]] += [-1, 1]
+            batch[taken] = poor
+            helped = True
+    return helped
 
 
 def _draw_once(decks: Decks, half: int, rng: np.random.Generator) -> np.ndarray:
