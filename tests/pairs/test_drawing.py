@@ -223,6 +223,7 @@ def test_a_class_with_one_sample_stands_in_unlike_pairs_alone() -> None:
         ([2, 2], {"batch_size": 40, "classes_per_batch": 2}),
         ([200, 2, 2], {"batch_size": 60, "batches_per_epoch": 5}),
         ([2] * 120, {"batch_size": 64, "classes_per_batch": 32, "batches_per_epoch": 7}),
+        ([9] * 7, {"batches_per_epoch": 5, "epochs": 20}),  # often one like pair per class
         ([9] * 7, {"batches_per_epoch": 2}),  # six of seven classes: they cannot be equal
         ([9] * 3, {"classes_per_batch": 2, "batch_size": 100, "batches_per_epoch": 4}),
     ],

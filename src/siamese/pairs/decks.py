@@ -107,18 +107,18 @@ class Decks:
         return self.sizes.cumsum() - self.sizes
 
     @cached_property
-    def _copies(self) -> csr_array:
+    def _group_sizes(self) -> csr_array:
         """How many samples each class has of each group of exact copies, int64 `[C, G]`."""
         counts = (np.ones_like(self.column), (self.column, self.group))
         return csr_array(counts, shape=(self.n_classes, self.group.max(initial=-1) + 1))
 
     def like_supply(self) -> np.ndarray:
         """Count the different like pairs of each class, int64 `[C]`."""
-        return (self.sizes**2 - self._copies.power(2).sum(axis=1)) // 2
+        return (self.sizes**2 - self._group_sizes.power(2).sum(axis=1)) // 2
 
     def unlike_supply(self) -> int:
         """Count all different unlike pairs."""
-        not_copies = len(self.column) ** 2 - (self._copies.sum(axis=0) ** 2).sum()
+        not_copies = len(self.column) ** 2 - (self._group_sizes.sum(axis=0) ** 2).sum()
         return int(not_copies // 2 - self.like_supply().sum())
 
     def couple_supply(self, couples: np.ndarray) -> np.ndarray:
@@ -130,8 +130,8 @@ class Decks:
         Returns:
             int64 `[k]`.
         """
-        across = np.flatnonzero((self._copies > 0).sum(axis=0) > 1)
-        one, two = (self._copies[:, across][side] for side in couples.T)
+        across = np.flatnonzero((self._group_sizes > 0).sum(axis=0) > 1)
+        one, two = (self._group_sizes[:, across][side] for side in couples.T)
         return self.sizes[couples].prod(axis=1) - one.multiply(two).sum(axis=1)
 
     def deal_like(self, columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -170,7 +170,7 @@ class Decks:
         kinds = np.stack(np.divmod(keys, self.n_classes), axis=1)  # (kinds, 2)
         sizes = self.sizes[kinds]
         # Each two classes take the next cards of both decks, as many as they meet. The second deck
-        # moves ahead now and then: it starts so far back that its last cards are the next ones.
+        # moves ahead now and then. It starts as far back, so that it ends at its next cards too.
         ends = pd.Series(count.repeat(2)).groupby(kinds.ravel()).cumsum().to_numpy().reshape(-1, 2)
         first = ends - count[:, None]
         first[:, 1] -= (count - 1) % sizes.prod(axis=1) // np.lcm.reduce(sizes, axis=1)
