@@ -39,7 +39,7 @@ from siamese.base.dataset import channel_statistics, load_dataset
 from siamese.base.params import Section, read_sections
 from siamese.network.compute import ComputeParams, autocast_dtype, start
 from siamese.network.siamese_network import NetworkParams, SiameseNetwork, build_network
-from siamese.pairs.pairs import PairsParams
+from siamese.pairs.params import PairsParams
 from siamese.training.augment import Changes, augment
 from siamese.training.trainer import Trainer, TrainParams
 from siamese.training.training_data import TrainingData

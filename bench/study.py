@@ -42,7 +42,8 @@ from siamese.measures.verification import pair_distances
 from siamese.network.compute import ComputeParams, autocast_dtype, start
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import NetworkParams, build_network
-from siamese.pairs.pairs import PairsParams, draw_training
+from siamese.pairs.drawing import draw_training
+from siamese.pairs.params import PairsParams
 from siamese.training.loss import balanced_mean, contrastive_loss
 from siamese.training.trainer import PairedBatch, Trainer, TrainParams
 from siamese.training.training_data import TrainingData

@@ -4,10 +4,11 @@ import workspace
 
 from pathlib import Path
 
-from siamese.base.dataset import load_dataset
+from siamese.base.dataset import load_without_images
 from siamese.base.files import new_folder
 from siamese.base.params import Section, read_sections
-from siamese.pairs.pairs import PairsParams, draw_fixed, draw_training
+from siamese.pairs.drawing import draw_fixed, draw_training
+from siamese.pairs.params import PairsParams
 
 PREPARED = Path("data/prepared")
 PAIRS = Path("data/pairs")
@@ -20,9 +21,9 @@ class Params(Section):
 
 
 def main() -> None:
-    """Read the prepared data, write a manifest a split."""
+    """Read the prepared data, write one manifest per split."""
     params = read_sections(Params)
-    dataset = load_dataset(PREPARED)
+    dataset = load_without_images(PREPARED)
     training = draw_training(dataset, params.pairs, progress=True)
     fixed = {split: draw_fixed(dataset, split, params.pairs) for split in ("validation", "test")}
     with new_folder(PAIRS) as folder:

@@ -19,7 +19,8 @@ from siamese.cli.adoption import adopt
 from siamese.cli.fitting import cut_with_pairs, fitting
 from siamese.cli.main import main
 from siamese.cli.schema import check_params
-from siamese.pairs.pairs import PairsParams, draw_fixed, draw_training
+from siamese.pairs.drawing import draw_fixed, draw_training
+from siamese.pairs.params import PairsParams
 from siamese.preparation.splits import check_splits
 from tests.support.pictures import draw
 from tests.support.prepare_params import params

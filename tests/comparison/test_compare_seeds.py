@@ -14,7 +14,7 @@ from siamese.evaluation.evaluate import evaluate
 from siamese.measures.verification import pair_distances
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import build_network
-from siamese.pairs.pairs import draw_fixed, draw_training
+from siamese.pairs.drawing import draw_fixed, draw_training
 from siamese.training.resume import ResumeFile
 from siamese.training.run import train_network
 from siamese.training.thresholds import calibrate

@@ -130,7 +130,7 @@ def test_a_changed_margin_runs_train_embed_and_evaluate_alone(workspace: Workspa
     ("file", "affected"),
     [
         ("src/siamese/training/augment.py", {"train"}),
-        ("src/siamese/pairs/pairs.py", {"pairs"}),
+        ("src/siamese/pairs/drawing.py", {"pairs"}),
         ("src/siamese/sources/cifar100.py", {"download"}),
         ("src/siamese/measures/manifest.py", {"train", "floor", "evaluate"}),
         ("src/siamese/measures/knn.py", {"train", "floor", "evaluate"}),

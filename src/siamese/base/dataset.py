@@ -6,7 +6,7 @@ A folder holds `images.npy` (uint8, row = sample), `samples.parquet` (one row pe
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -146,18 +146,28 @@ def load_dataset(folder: Path) -> Dataset:
             raise ValueError(
                 f"expected uint8 [N, H, W, 3], found {images.dtype} {list(images.shape)}"
             )
+    tables = load_without_images(folder)
+    if len(images) != len(tables.samples):
+        raise InputError(
+            f"{folder}: {len(images)} images but {len(tables.samples)} rows in samples.parquet;"
+            " delete both and run `dvc repro prepare`, which makes them again"
+        )
+    return replace(tables, images=images)
+
+
+def load_without_images(folder: Path) -> Dataset:
+    """Open the tables of a data set alone: its `images` have no pixels, `[N, 0, 0, 3]`.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
     with reading(folder / "samples.parquet", "prepare") as file:
         samples = read_frame(file)
         if missing := [name for name in COLUMNS if name not in samples]:
             raise ValueError(f"it lacks the columns {', '.join(missing)}")
     with reading(folder / "classes.json", "prepare") as file:
         classes = Classes.from_json(json.loads(file.read_text(encoding="utf-8")))
-    if len(images) != len(samples):
-        raise InputError(
-            f"{folder}: {len(images)} images but {len(samples)} rows in samples.parquet;"
-            " delete both and run `dvc repro prepare`, which makes them again"
-        )
-    return Dataset(images, samples, classes)
+    return Dataset(np.empty((len(samples), 0, 0, 3), dtype=np.uint8), samples, classes)
 
 
 def channel_statistics(images: ImageRows) -> tuple[list[float], list[float]]:

@@ -72,10 +72,7 @@ def fitting(samples: pd.DataFrame) -> dict[str, Any]:
     n_classes = train.nunique()
     classes_per_batch = min(CLASSES_PER_BATCH, n_classes)
     batch_size = max(2 * classes_per_batch, min(BATCH_SIZE, len(train) // 4 * 2))
-    # So that all classes come equally often: equal shares in a batch, and two rounds of all
-    # classes, were enough in hundreds of random cases of up to 2,500 classes.
-    if n_classes > classes_per_batch:
-        batch_size -= batch_size % (2 * classes_per_batch)
+    # So that each class comes up twice in an epoch, however many there are.
     two_rounds = 2 * math.ceil(n_classes / classes_per_batch)
     batches = max(FEWEST_BATCHES, two_rounds, round(len(train) / (2 * batch_size)))
     gallery = len(samples) - len(queries)

@@ -16,7 +16,7 @@ from siamese.floor.floor import FloorParams
 from siamese.network.compute import ComputeParams
 from siamese.network.embedding import EmbedParams
 from siamese.network.siamese_network import NetworkParams, check_image_size
-from siamese.pairs.pairs import PairsParams
+from siamese.pairs.params import PairsParams
 from siamese.preparation.splits import PrepareParams, check_novel
 from siamese.sources.registry import check_names
 from siamese.training.run import TrainParams, check_margin
