@@ -68,8 +68,7 @@ def compared_sides(options: argparse.Namespace) -> Any:
     Raises:
         InputError: a name stands for nothing, or the results cannot be compared.
     """
-    from tqdm import tqdm
-
+    from siamese.base.progress import progress_bar
     from siamese.comparison.compare import compare
     from siamese.comparison.revisions import find_revisions
     from siamese.comparison.runs import with_siblings
@@ -78,7 +77,7 @@ def compared_sides(options: argparse.Namespace) -> Any:
     sides = [find_revisions(names, Path()) for names in (options.base, options.head)]
     if options.seeds:
         sides = [with_siblings(side[0]) if len(side) == 1 else side for side in sides]
-    with tqdm(total=RESAMPLES, desc="resamples", leave=False, disable=None) as bar:
+    with progress_bar("resamples", "resample", total=RESAMPLES, leave=False) as bar:
         return compare(sides[0], sides[1], bar.update)
 
 

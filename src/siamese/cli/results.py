@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from siamese.base.errors import InputError
+from siamese.base.errors import InputError, no_such_file
 
 LISTED = 5  # classes and pairs of classes shown of each kind
 PICTURES = ("data/training.png", "data/pictures/*.png", "data/duplicates/*.png")
@@ -148,7 +148,7 @@ def _opened(file: Path) -> Any:
     try:
         return file.open(encoding="utf-8", newline="")
     except FileNotFoundError:
-        raise InputError(f"{file}: no such file; `make repro` or `make demo` makes it") from None
+        raise no_such_file(file, "`make repro` or `make demo` makes it") from None
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
+from siamese.base.progress import progress_bar
 from siamese.evaluation.figures import round_figure
 
 CONFIDENCE = 0.95
@@ -43,7 +43,7 @@ def estimate(
     """
     values = measure(np.ones(n_images))
     drawn: dict[str, list[float]] = {name: [] for name in values}
-    bar = tqdm(draws(n_images, resamples, seed), "bootstrap", resamples, unit="draw", disable=None)
+    bar = progress_bar("bootstrap", "draw", draws(n_images, resamples, seed), total=resamples)
     for weights in bar:
         for name, value in measure(weights).items():
             drawn[name].append(value)

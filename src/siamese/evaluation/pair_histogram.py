@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from siamese.base.blocks import blocks
+from siamese.base.progress import progress_bar
 
 if TYPE_CHECKING:  # imported where tables are made: it takes half a second
     import pandas as pd
@@ -112,7 +112,7 @@ def pair_histogram(vectors: np.ndarray, labels: np.ndarray) -> PairHistogram:
     like, unlike = np.zeros((2, FINE_BINS), dtype=np.int64)
     at_once = max(1, min(ROWS_AT_ONCE, DISTANCES_AT_ONCE // len(points)))
     parts = list(blocks(len(points), at_once))
-    for rows in tqdm(parts, desc="all pairs", unit="chunk", disable=None):
+    for rows in progress_bar("all pairs", "chunk", parts):
         start = rows.start
         # Each pair once: of these rows with each other, and with the rows after them.
         squared = squares[rows, None] + squares[None, start:] - 2 * points[rows] @ points[start:].T

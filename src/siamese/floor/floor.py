@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from pydantic import Field
-from tqdm import tqdm
 
 from siamese.base.blocks import blocks
 from siamese.base.dataset import Dataset, ImageRows
 from siamese.base.errors import InputError
 from siamese.base.params import Section
+from siamese.base.progress import progress_bar
 from siamese.images.fit import fit_image
 from siamese.measures.knn import class_ranking, nearest, nearest_in_parts
 from siamese.measures.manifest import read_manifest
@@ -107,15 +107,14 @@ def nearest_images(
     rows = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float64)
 
-    def read_parts(bar: tqdm) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def read_parts(bar: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for part in parts:
             images = ImageRows(gallery.images, gallery.rows[part])
             yield np.arange(part.start, part.stop), thumbnails(images)  # (g,), (g, D)
             bar.update()
 
-    hide = None if progress else True
     total = len(asked_parts) * len(parts)
-    with tqdm(total=total, desc="pixels", unit="block", disable=hide) as bar:
+    with progress_bar("pixels" if progress else None, "block", total=total) as bar:
         for asked_part in asked_parts:
             asked = thumbnails(ImageRows(queries.images, queries.rows[asked_part]))  # (q, D)
             rows[asked_part], distances[asked_part] = nearest_in_parts(read_parts(bar), asked, k)

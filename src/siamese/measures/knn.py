@@ -8,10 +8,10 @@ rule. `nearest` finds the candidates that `rank` needs.
 from collections.abc import Iterable
 
 import numpy as np
-from tqdm import tqdm
 
 from siamese.base.blocks import blocks
 from siamese.base.errors import InputError
+from siamese.base.progress import progress_bar
 
 # Candidates beyond k: with that many to spare, rounding seldom leaves it open which k are nearest.
 SPARE = 8
@@ -81,8 +81,8 @@ def nearest(
     rows = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float64)
     is_open = np.zeros(len(queries), dtype=bool)
-    hide = None if progress else True
-    with tqdm(total=len(queries), desc="neighbours", unit="query", disable=hide) as bar:
+    label = "neighbours" if progress else None
+    with progress_bar(label, "query", total=len(queries)) as bar:
         for chunk in blocks(len(queries), QUERIES_AT_ONCE):
             approximate, candidates = index.kneighbors(queries[chunk])  # (q, C)
             found, exact = _rank_rows(gallery, queries[chunk], candidates)
@@ -96,7 +96,8 @@ def nearest(
 
     # A collapsed network gives many equal queries: each of them is answered once.
     unique, which = np.unique(queries[is_open], axis=0, return_inverse=True)
-    answers = [_among_all(gallery, query, k) for query in tqdm(unique, "ties", disable=hide)]
+    bar = progress_bar("ties" if progress else None, "query", unique)
+    answers = [_among_all(gallery, query, k) for query in bar]
     for index_of, answer in zip(np.flatnonzero(is_open), which.ravel(), strict=True):
         rows[index_of], distances[index_of] = answers[answer]
     return rows, distances

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from tqdm import tqdm
 
 from siamese.base.blocks import blocks
 from siamese.base.params import Section
+from siamese.base.progress import progress_bar
 from siamese.network.siamese_network import SiameseNetwork
 
 # Images computed at once, unless told otherwise: so many, or fewer where they are large.
@@ -70,7 +70,7 @@ def embed_images(
     embeddings = np.empty((len(images), network.embedding_dim), dtype=np.float32)
     parts = list(blocks(len(images), batch_size or images_at_once(network.image_size)))
     try:
-        for part in tqdm(parts, desc=progress, unit="batch", disable=None if progress else True):
+        for part in progress_bar(progress, "batch", parts):
             chunk = images[part]
             if isinstance(chunk, np.ndarray):
                 chunk = torch.from_numpy(np.array(chunk))  # a copy: memory maps are read-only

@@ -8,10 +8,10 @@ from bisect import bisect_right
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from siamese.base.dataset import Dataset
 from siamese.base.errors import InputError
+from siamese.base.progress import progress_bar
 from siamese.pairs.decks import Decks, meet_within
 from siamese.pairs.params import PairsParams
 
@@ -49,9 +49,7 @@ def draw_training(dataset: Dataset, params: PairsParams, progress: bool = False)
             f" only {decks.n_classes} classes; lower it to at most that"
         )
     _refuse_a_class_without_pairs(decks)
-    epochs = tqdm(
-        range(params.epochs), desc="pairs", unit="epoch", disable=None if progress else True
-    )
+    epochs = progress_bar("pairs" if progress else None, "epoch", range(params.epochs))
     drawn = [_draw_epoch(decks, params, _generator(params, "train", epoch)) for epoch in epochs]
     table = pd.concat([_table(decks, epoch) for epoch in drawn], ignore_index=True)
     batches = params.batches_per_epoch
