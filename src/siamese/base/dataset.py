@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -32,6 +32,15 @@ class Classes:
 
     fine: tuple[str, ...]
     coarse: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `classes.json`."""
+        return {"fine": list(self.fine), "coarse": list(self.coarse)}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Read what `to_json` wrote; raises KeyError or TypeError where it did not."""
+        return cls(tuple(content["fine"]), tuple(content["coarse"]))
 
 
 @dataclass(frozen=True)
@@ -120,8 +129,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
 def save_tables(samples: "pd.DataFrame", classes: Classes, folder: Path) -> None:
     """Write all of a data set but its images."""
     samples.to_parquet(folder / "samples.parquet", index=False)
-    names = {"fine": list(classes.fine), "coarse": list(classes.coarse)}
-    write_json(folder / "classes.json", names)
+    write_json(folder / "classes.json", classes.to_json())
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -143,8 +151,7 @@ def load_dataset(folder: Path) -> Dataset:
         if missing := [name for name in COLUMNS if name not in samples]:
             raise ValueError(f"it lacks the columns {', '.join(missing)}")
     with reading(folder / "classes.json", "prepare") as file:
-        names = json.loads(file.read_text(encoding="utf-8"))
-        classes = Classes(tuple(names["fine"]), tuple(names["coarse"]))
+        classes = Classes.from_json(json.loads(file.read_text(encoding="utf-8")))
     if len(images) != len(samples):
         raise InputError(
             f"{folder}: {len(images)} images but {len(samples)} rows in samples.parquet;"

@@ -17,7 +17,8 @@ from siamese.network.embedding import EmbedParams
 from siamese.network.siamese_network import NetworkParams, check_image_size
 from siamese.pairs.pairs import PairsParams
 from siamese.preparation.splits import PrepareParams, check_novel
-from siamese.training.run import TrainParams, check_margin
+from siamese.training.objective import check_margin
+from siamese.training.train_params import TrainParams
 
 
 class Params(Section):
@@ -50,5 +51,5 @@ def check_params(file: Path = PARAMS_FILE) -> Params:
     params = read_sections(Params, file)
     check_novel(params.data.novel_classes, params.prepare.split_by)
     check_image_size(params.network.architecture, params.data.image_size)
-    check_margin(params.train.margin, params.network.normalize)
+    check_margin(params.train, params.network.normalize)
     return params
