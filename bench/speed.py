@@ -41,7 +41,9 @@ from siamese.network.compute import ComputeParams, autocast_dtype, start
 from siamese.network.siamese_network import NetworkParams, SiameseNetwork, build_network
 from siamese.pairs.params import PairsParams
 from siamese.training.augment import Changes, augment
-from siamese.training.trainer import Trainer, TrainParams
+from siamese.training.objective import OBJECTIVES, PairedBatch
+from siamese.training.train_params import TrainParams
+from siamese.training.trainer import Trainer
 from siamese.training.training_data import TrainingData
 
 PREPARED, PAIRS, RESULT = Path("data/prepared"), Path("data/pairs"), Path("bench/speed.json")
@@ -152,7 +154,8 @@ def measure_ours(params: Params, options: argparse.Namespace) -> dict[str, float
         network = build_network(
             params.network, data.images.size, data.channel_mean, data.channel_std
         )
-        return Trainer(data, network.to(device), params.train)
+        objective = OBJECTIVES[params.train.loss](params.train, data.n_classes, network)
+        return Trainer(data, network.to(device), objective, params.train)
 
     trainer, limit = new_trainer(), resident_step(new_trainer())
     contestants: dict[str, Callable[[int], Any]] = {
@@ -175,7 +178,8 @@ def resident_step(trainer: Trainer, compiled: bool = False) -> Callable[[], obje
     trainer.network.train()
     if compiled:
         trainer.network.compile()
-    return lambda: trainer.take_step(images, index, same)
+    batch = PairedBatch(data.labels[index], index, same)
+    return lambda: trainer.take_step(images, batch)
 
 
 class Prepared(CIFAR100):

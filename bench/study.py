@@ -44,8 +44,9 @@ from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import NetworkParams, build_network
 from siamese.pairs.drawing import draw_training
 from siamese.pairs.params import PairsParams
-from siamese.training.loss import balanced_mean, contrastive_loss
-from siamese.training.trainer import PairedBatch, Trainer, TrainParams
+from siamese.training.objective import Contrastive, Figures, Objective, PairedBatch, Pairs
+from siamese.training.train_params import TrainParams
+from siamese.training.trainer import Trainer
 from siamese.training.training_data import TrainingData
 
 BENCH, PREPARED, PAIRS = Path("bench"), Path("data/prepared"), Path("data/pairs")
@@ -112,15 +113,15 @@ def run() -> None:
     validation = read_manifest(PAIRS / "validation.parquet", dataset.samples, "validation")
     data = TrainingData.of(dataset, draw_training(dataset, pairs), validation, device)
     siamese = build_network(network, data.images.size, data.channel_mean, data.channel_std)
-    trainer = contestant.trainer(data, siamese.to(device), train)
-    forces = watch(trainer)
+    contestant.change_network(siamese)
+    siamese.to(device)
+    watched = Watched(contestant.objective(train, data.n_classes, siamese))
+    trainer = Trainer(data, siamese, watched, train)
     course = []
     for epoch in range(study.epochs):
         figures = trainer.train_epoch(epoch)
         assert figures is not None
-        pull, push = np.mean(forces, axis=0) if forces else (math.nan, math.nan)
-        course.append({"epoch": epoch + 1, **figures, "pull": pull, "push": push})
-        forces.clear()
+        course.append({"epoch": epoch + 1, **figures, **watched.mean_forces()})
         print(f"epoch {epoch + 1} of {study.epochs}: loss {figures['loss']:.4f}", flush=True)
 
     siamese.normalize = params.network.normalize  # cross-entropy trains without
@@ -154,38 +155,41 @@ def measure(
     return {name: round(float(np.mean(each)), 4) for name, each in right.items()}
 
 
-def watch(trainer: Trainer) -> list[tuple[float, float]]:
-    """Keep an eye on how hard like and unlike pairs of images move the embeddings.
+class Watched(Objective):
+    """An objective, and how hard like and unlike pairs of images move the embeddings.
 
-    Returns:
-        A list that grows by two figures every few batches: the lengths of the loss's gradient by
-        the embeddings of the batch, of the like pairs' term alone and of the unlike pairs' alone.
-        Of losses without such terms nothing is told.
+    Every few batches it measures the length of the loss's gradient by the embeddings, of the like
+    pairs' term alone and of the unlike pairs' alone, where the loss has such terms.
     """
-    forces: list[tuple[float, float]] = []
-    if type(trainer).loss_of is not Trainer.loss_of:
-        return forces
-    loss_of = trainer.loss_of
 
-    def force(batch: PairedBatch, kind: Tensor) -> float:
-        counted = batch.is_pair & kind
-        if trainer.params.mining == "batch":
-            counted &= batch.is_same | (batch.distance < trainer.params.margin)
-        params = trainer.params
-        losses = contrastive_loss(
-            batch.distance, batch.is_same, params.margin, params.power, params.like_weight
-        )
-        loss = balanced_mean(losses, batch.is_same, counted) / (1 + params.proxy_weight)
-        (gradient,) = torch.autograd.grad(loss, batch.embeddings, retain_graph=True)
-        return float(gradient.norm())
+    def __init__(self, objective: Objective) -> None:
+        super().__init__()
+        self.objective = objective
+        self.forces: list[tuple[float, float]] = []
+        self.batches = 0
 
-    def watched(batch: PairedBatch) -> Tensor:
-        if len(trainer.figures) % BATCHES_BETWEEN_LOOKS == 0:
-            forces.append((force(batch, batch.is_same), force(batch, ~batch.is_same)))
-        return loss_of(batch)
+    def forward(self, embeddings: Tensor, batch: PairedBatch) -> tuple[Tensor, Figures]:
+        """Return what the objective returns."""
+        if isinstance(self.objective, Contrastive) and self.batches % BATCHES_BETWEEN_LOOKS == 0:
+            pull, push = (force(self.objective, embeddings, batch, kind) for kind in (True, False))
+            self.forces.append((pull, push))
+        self.batches += 1
+        return self.objective(embeddings, batch)
 
-    trainer.loss_of = watched  # type: ignore[method-assign]
-    return forces
+    def mean_forces(self) -> dict[str, float]:
+        """Return the means since the last call, `pull` of like and `push` of unlike pairs."""
+        pull, push = np.mean(self.forces, axis=0) if self.forces else (math.nan, math.nan)
+        self.forces, self.batches = [], 0
+        return {"pull": pull, "push": push}
+
+
+def force(objective: Contrastive, embeddings: Tensor, batch: PairedBatch, kind: bool) -> float:
+    """Return the length of the gradient of one kind of pairs, by the embeddings."""
+    pairs = objective.form_pairs(embeddings, batch)
+    of_kind = Pairs(pairs.distance, pairs.same, pairs.counted & (pairs.same == kind))
+    loss = objective.mean_loss(of_kind, active_only=objective.params.mining == "batch")
+    (gradient,) = torch.autograd.grad(loss / (1 + objective.params.proxy_weight), embeddings)
+    return float(gradient.norm())
 
 
 def queue(options: argparse.Namespace) -> None:
@@ -257,7 +261,7 @@ def table() -> None:
 
 
 def markdown(runs: Sequence[dict[str, Any]]) -> str:
-    """Return one row a contestant: validation of one seed; mean and spread of several on test."""
+    """Return one row per contestant: validation of one seed; mean and spread of several on test."""
     lines = [
         "| | validation, k = 20 | k = 1 | area under the ROC | test, k = 20: mean (least - most) |",
         "|---|---|---|---|---|",

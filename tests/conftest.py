@@ -42,6 +42,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The digits pipeline, run once and committed. Tests must not change it: see `workspace`."""
+    pytest.importorskip("dvc")  # a GPU machine may lack it
     workspace = new_workspace(tmp_path_factory.mktemp("digits") / "repository")
     workspace.dvc("repro")
     workspace.commit("results")

@@ -15,9 +15,11 @@ from siamese.measures.verification import pair_distances
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import build_network
 from siamese.pairs.drawing import draw_fixed, draw_training
+from siamese.training.early_stopping import train_network
+from siamese.training.objective import OBJECTIVES
 from siamese.training.resume import ResumeFile
-from siamese.training.run import train_network
 from siamese.training.thresholds import calibrate
+from siamese.training.trainer import Trainer
 from siamese.training.training_data import TrainingData
 from tests.support.made_up_results import MadeUp, Repository
 from tests.support.workspace import Workspace
@@ -41,7 +43,9 @@ def measure(workspace: Workspace, folder: Path, margin: float, seed: int) -> dic
     validation = draw_fixed(dataset, "validation", pairs)
     data = TrainingData.of(dataset, draw_training(dataset, pairs), validation, CPU)
     network = build_network(network_params, data.images.size, data.channel_mean, data.channel_std)
-    train_network(data, network, train, ResumeFile(folder, f"{margin}-{seed}"))
+    objective = OBJECTIVES[train.loss](train, data.n_classes, network)
+    trainer = Trainer(data, network, objective, train)
+    train_network(trainer, ResumeFile(folder, f"{margin}-{seed}"))
 
     vectors = embed_images(network, data.validation_images)
     distances = pair_distances(vectors, *data.validation_pairs.T)

@@ -84,10 +84,10 @@ def test_a_signal_saves_says_how_to_go_on_and_ends_the_process(
     _, printed = process.communicate(timeout=60)
     assert process.returncode == -number, "as a shell or a scheduler expects of that signal"
     assert "stopped in epoch" in printed
-    assert "the same command goes on from there" in printed
+    assert "the same command continues from there" in printed
     assert "Traceback" not in printed
     assert len(resume_files(longer)) == 1
-    assert "Going on in epoch" in longer.run(sys.executable, "stages/train.py")
+    assert "Resuming in epoch" in longer.run(sys.executable, "stages/train.py")
     watched = pd.read_csv(longer.path / "logs/training.csv")
     assert watched["epoch"].tolist() == list(range(1, EPOCHS + 1)), "the log goes on, too"
     assert outputs(longer) == never_stopped
@@ -112,7 +112,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL, "killed in the middle of it"
         assert len(saved(longer)) == 1
-    assert "Going on in epoch" in longer.run(sys.executable, "stages/train.py")
+    assert "Resuming in epoch" in longer.run(sys.executable, "stages/train.py")
     assert outputs(longer) == never_stopped
     assert not resume_files(longer)
 
@@ -133,11 +133,11 @@ def test_several_processes_stop_at_one_batch_and_go_on_from_it(together: Workspa
     process.terminate()
     _, printed = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGTERM
-    assert printed.count("the same command goes on from there") == 1
+    assert printed.count("the same command continues from there") == 1
     assert "Traceback" not in printed
     assert len(resume_files(together)) == 1
     printed = together.run(sys.executable, "stages/train.py")
-    assert printed.count("Going on in epoch") == 1
+    assert printed.count("Resuming in epoch") == 1
     assert outputs(together) == never_stopped
     assert not resume_files(together)
 
@@ -155,4 +155,4 @@ def test_when_one_of_several_processes_dies_the_others_end_and_it_is_said(
     assert "one of the 2 processes failed (exit status -9)" in printed
     assert "Traceback" not in printed
     assert not any(rank.is_running() for rank in ranks)
-    assert "Going on in epoch" in together.run(sys.executable, "stages/train.py")
+    assert "Resuming in epoch" in together.run(sys.executable, "stages/train.py")

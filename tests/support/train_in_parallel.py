@@ -1,4 +1,4 @@
-"""Trains the tiny network of test_training.py for some batches; run by torchrun, or alone.
+"""Trains the tiny network of tiny_training.py for some batches; run by torchrun, or alone.
 
     torchrun ... train_in_parallel.py CHANGES MODE FILE    # rank 0 writes what came out
 
@@ -12,14 +12,10 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional
-
-if TYPE_CHECKING:
-    from siamese.training.trainer import PairedBatch
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
@@ -37,8 +33,7 @@ def frozen(layer: nn.BatchNorm2d) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def main() -> None:
     from siamese.training.parallel import joined, this_rank
-    from siamese.training.trainer import Trainer
-    from tests.training.test_training import load, new_network, params
+    from tests.support.tiny_training import load, new_network, new_trainer, params
 
     changes, learns, target = json.loads(sys.argv[1]), sys.argv[2] == "learns", Path(sys.argv[3])
     torch.set_num_threads(1)
@@ -51,18 +46,13 @@ def main() -> None:
             for layer in network.modules():
                 if isinstance(layer, nn.BatchNorm2d):
                     layer.forward = frozen(layer)  # type: ignore[assignment, method-assign]
-        trainer = Trainer(load(2), network, params(**changes), ranks)
-        gradients = []
-        take_step = trainer.take_step
-
-        def keep_gradient(*batch: torch.Tensor) -> "tuple[torch.Tensor, PairedBatch]":
-            outcome = take_step(*batch)
-            gradients.append(gradient_of(network, trainer.head))
-            return outcome
-
-        trainer.take_step = keep_gradient  # type: ignore[assignment, method-assign]
+        trainer = new_trainer(load(2), network, params(**changes), ranks)
+        gradients: list[torch.Tensor] = []
+        trainer.adamw.register_step_pre_hook(
+            lambda *_: gradients.append(gradient_of(network, trainer.objective))
+        )
         figures = [trainer.train_epoch(epoch) for epoch in range(2)]
-        state = {**network.state_dict(), **trainer.head.state_dict()}
+        state = {**network.state_dict(), **trainer.objective.state_dict()}
         copies = ranks.gather_rows(torch.cat([v.flatten() for v in state.values()])[None].numpy())
         validation = trainer.validate()
         if ranks.is_first:

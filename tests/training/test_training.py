@@ -1,119 +1,39 @@
 """Training on sets so small that everything about it can be checked."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from siamese.base.dataset import Classes, Dataset
 from siamese.base.errors import InputError
+from siamese.measures.verification import pair_distances
 from siamese.network.compute import ComputeParams, start
 from siamese.network.embedding import embed_images
-from siamese.network.siamese_network import NetworkParams, SiameseNetwork, build_network
+from siamese.network.siamese_network import SiameseNetwork
 from siamese.training import training_data
-from siamese.training.proxies import Proxies
-from siamese.training.resume import ResumeFile, fingerprint
-from siamese.training.run import EpochRecord, Trained, collapse_warning, train_network
-from siamese.training.trainer import Trainer, TrainParams
-from siamese.training.training_data import Images, TrainingData
+from siamese.training.early_stopping import EpochRecord, Trained, train_network
+from siamese.training.objective import Contrastive
+from siamese.training.resume import ResumeFile
+from siamese.training.training_data import Images
+from tests.support.tiny_training import (
+    CPU,
+    N_CLASSES,
+    data_of,
+    load,
+    new_network,
+    new_trainer,
+    pairs_of,
+    params,
+    tiny_dataset,
+    train,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-CPU = torch.device("cpu")
-N_CLASSES, PER_CLASS, SIZE, NOISE = 3, 12, 8, 60
-
-
-def params(**changes: Any) -> TrainParams:
-    values: dict[str, Any] = {
-        "margin": 1.0,
-        "power": 2,
-        "like_weight": 1.0,
-        "mining": "batch",
-        "proxy_weight": 0.0,
-        "learning_rate": 0.05,
-        "learning_rate_rest": 0.01,
-        "weight_decay": 0.0,
-        "warmup": 0.3,
-        "precision": "fp32",
-        "augment": {"flip": False, "crop": 0, "cutout": 0},
-        "monitor": "knn",
-        "monitor_k": 3,
-        "monitor_gallery": 100,
-        "patience": 100,
-        "min_delta": 0.0,
-        "processes": 1,
-        "seed": 0,
-    }
-    return TrainParams(**(values | changes))
-
-
-def tiny_dataset() -> Dataset:
-    """Classes that differ in colour, with some noise; a third of each class in every split."""
-    rng = np.random.default_rng(0)
-    n = N_CLASSES * PER_CLASS
-    fine = np.arange(n) % N_CLASSES
-    images = rng.integers(0, NOISE, (n, SIZE, SIZE, 3), dtype=np.uint8)
-    images[np.arange(n), ..., fine] += 100
-    split = np.array(["train", "validation", "test"])[(np.arange(n) // N_CLASSES) % 3]
-    samples = pd.DataFrame({"sample": np.arange(n), "split": split, "fine": fine, "coarse": pd.NA})
-    return Dataset(images, samples, Classes(("red", "green", "blue")))
-
-
-def pairs_of(dataset: Dataset, split: str, epochs: int, batches: int = 3) -> pd.DataFrame:
-    """Every like pair and as many unlike pairs of a split, the same in every batch."""
-    rows, fine = dataset.rows(split), dataset.fine()
-    all_pairs = [(a, b) for i, a in enumerate(rows) for b in rows[i + 1 :]]
-    like = [pair for pair in all_pairs if fine[pair[0]] == fine[pair[1]]]
-    unlike = [pair for pair in all_pairs if fine[pair[0]] != fine[pair[1]]]
-    table = pd.DataFrame(like + unlike[:: len(unlike) // len(like)][: len(like)])
-    table.columns = pd.Index(["left", "right"])
-    table["same"] = np.arange(len(table)) < len(like)
-    copies = [
-        table.assign(epoch=epoch, batch=batch)
-        for epoch in range(epochs)
-        for batch in range(batches)
-    ]
-    return pd.concat(copies, ignore_index=True)
-
-
-def load(epochs: int) -> TrainingData:
-    dataset = tiny_dataset()
-    return TrainingData.of(
-        dataset,
-        pairs_of(dataset, "train", epochs),
-        pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
-        CPU,
-    )
-
-
-def new_network(**changes: Any) -> SiameseNetwork:
-    values: dict[str, Any] = {
-        "architecture": "resnet9",
-        "width": 4,
-        "embedding_dim": 8,
-        "normalize": True,
-        "mirror": False,
-        "seed": 0,
-    }
-    return build_network(NetworkParams(**(values | changes)), SIZE, (0.5,) * 3, (0.25,) * 3)
-
-
-def train(
-    tmp_path: Path,
-    epochs: int,
-    network: SiameseNetwork | None = None,
-    on_epoch: Callable[[EpochRecord, float], None] = lambda record, speed: None,
-    **changes: Any,
-) -> tuple[SiameseNetwork, Trained]:
-    network = network or new_network()
-    resume = ResumeFile(tmp_path, fingerprint({"epochs": epochs, **changes}))
-    return network, train_network(load(epochs), network, params(**changes), resume, on_epoch)
 
 
 @pytest.mark.parametrize("mining", ["none", "batch"])
@@ -123,22 +43,32 @@ def test_pulls_same_together_and_pushes_different_apart_to_the_margin(
 ) -> None:
     _, trained = train(tmp_path, 25, mining=mining, proxy_weight=proxy_weight, margin=0.8)
     first, last = trained.history[0], trained.history[-1]
-    assert last.loss < 0.1 * first.loss
-    assert last.like_distance < 0.15
-    assert last.unlike_distance > 0.75
-    assert last.validation_knn == 1
+    assert last.figures["loss"] < 0.1 * first.figures["loss"]
+    assert last.figures["like_distance"] < 0.15
+    assert last.figures["unlike_distance"] > 0.75
+    assert last.figures["validation_knn"] == 1
 
 
-def test_labels_turned_round_put_the_classes_in_one_place(tmp_path: Path) -> None:
-    """With y = 1 for different classes they are pulled together, and what is alike pushed apart."""
+def test_supervised_contrastive_learns_too(tmp_path: Path) -> None:
+    _, trained = train(tmp_path, 25, loss="supervised_contrastive", monitor="loss")
+    first, last = trained.history[0].figures, trained.history[-1].figures
+    assert last["like_distance"] < 0.3 < 1 < last["unlike_distance"]
+    assert last["validation_loss"] < 0.9 * first["validation_loss"]
+    assert last["validation_knn"] == 1
+    assert "active_unlike" not in last, "it has no margin"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_labels_turned_round_separate_no_classes(tmp_path: Path, turned: bool) -> None:
+    """With y = 1 for different classes these are pulled together."""
     data = load(25)
-    turned = replace(data, same=~data.same, validation_same=~data.validation_same)
-    resume = ResumeFile(tmp_path, "turned")
-    trained = train_network(turned, new_network(), params(mining="none", margin=0.8), resume)
-    last = trained.history[-1]
-    # The record's like pairs are the ones called `same`, so here the ones of different classes.
-    assert last.like_distance < last.unlike_distance
-    assert last.validation_knn < 0.9
+    told = replace(data, same=data.same ^ turned, validation_same=data.validation_same ^ turned)
+    # By the loss a late epoch is the best, by k-NN one before much has been learned.
+    network, _ = train(tmp_path, told, mining="none", margin=0.8, monitor="loss")
+    embeddings = embed_images(network, data.validation_images)
+    distances = pair_distances(embeddings, *data.validation_pairs.T)
+    like, unlike = (distances[data.validation_same == kind].mean() for kind in (True, False))
+    assert (like < unlike / 4) != turned
 
 
 @pytest.mark.parametrize("mining", ["none", "batch"])
@@ -179,7 +109,8 @@ def test_figures_of_a_batch_equal_a_plain_loop(
     # Where all pairs of a kind are taken the unlike ones within the margin count alone.
     loss = expected_loss(like, unlike, all_count=mining == "none")
     if proxy_weight:
-        points = Proxies(N_CLASSES, 8, normalize=True, seed=0).points.detach().double().numpy()
+        objective = Contrastive(params(proxy_weight=1.0), N_CLASSES, network)
+        points = objective.proxies.detach().double().numpy()
         own: list[float] = []
         other: list[float] = []
         for position, embedding in zip(index, embeddings, strict=True):
@@ -188,16 +119,21 @@ def test_figures_of_a_batch_equal_a_plain_loop(
                 kind.append(math.dist(embedding, point / np.linalg.norm(point)))
         loss = (loss + proxy_weight * expected_loss(own, other, all_count=False)) / 3.5
 
-    resume = ResumeFile(tmp_path, mining)
-    changed = params(mining=mining, proxy_weight=proxy_weight, margin=margin, like_weight=weight)
-    record = train_network(data, network_like(network), changed, resume).history[0]
-    assert record.loss == pytest.approx(loss, rel=1e-4)
-    assert record.like_distance == pytest.approx(np.mean(like), rel=1e-4)
-    assert record.unlike_distance == pytest.approx(np.mean(unlike), rel=1e-4)
-    assert record.active_unlike == pytest.approx(np.mean(np.array(unlike) < margin), abs=1e-6)
+    changes: dict[str, Any] = {
+        "mining": mining,
+        "proxy_weight": proxy_weight,
+        "like_weight": weight,
+    }
+    _, trained = train(tmp_path, data, network_like(network), margin=margin, **changes)
+    record = trained.history[0]
+    assert record.figures["loss"] == pytest.approx(loss, rel=1e-4)
+    assert record.figures["like_distance"] == pytest.approx(np.mean(like), rel=1e-4)
+    assert record.figures["unlike_distance"] == pytest.approx(np.mean(unlike), rel=1e-4)
+    active = np.mean(np.array(unlike) < margin)
+    assert record.figures["active_unlike"] == pytest.approx(active, abs=1e-6)
     centre = embeddings.mean(axis=0)
     spread = math.sqrt(np.mean(((embeddings - centre) ** 2).sum(axis=1)))
-    assert record.spread == pytest.approx(spread, rel=1e-4)
+    assert record.figures["spread"] == pytest.approx(spread, rel=1e-4)
 
 
 def network_like(network: SiameseNetwork) -> SiameseNetwork:
@@ -256,7 +192,7 @@ def test_stops_when_patience_runs_out_and_restores_the_best_weights(tmp_path: Pa
 def test_the_best_epoch_is_the_one_of_the_monitored_figure(tmp_path: Path, monitor: str) -> None:
     _, trained = train(tmp_path, 6, monitor=monitor)
     scores = [
-        record.validation_knn if monitor == "knn" else -record.validation_loss
+        record.figures["validation_knn"] if monitor == "knn" else -record.figures["validation_loss"]
         for record in trained.history
     ]
     assert trained.best_epoch == 1 + int(np.argmax(scores))
@@ -264,9 +200,9 @@ def test_the_best_epoch_is_the_one_of_the_monitored_figure(tmp_path: Path, monit
 
 
 def test_a_larger_like_weight_pulls_like_pairs_closer(tmp_path: Path) -> None:
-    _, light = train(tmp_path, 4, like_weight=0.01)
-    _, heavy = train(tmp_path, 4, like_weight=2.0)
-    assert heavy.history[-1].like_distance < light.history[-1].like_distance
+    _, light = train(tmp_path / "light", 4, like_weight=0.01)
+    _, heavy = train(tmp_path / "heavy", 4, like_weight=2.0)
+    assert heavy.history[-1].figures["like_distance"] < light.history[-1].figures["like_distance"]
 
 
 def test_test_samples_are_never_loaded() -> None:
@@ -308,29 +244,8 @@ def test_half_precision_on_a_cpu_is_refused(tmp_path: Path) -> None:
 
 def test_bf16_learns_too(tmp_path: Path) -> None:
     _, trained = train(tmp_path, 20, precision="bf16", margin=0.8)
-    assert trained.history[-1].like_distance < 0.3 < trained.history[-1].unlike_distance
-
-
-def test_a_collapsed_embedding_is_warned_of_in_words() -> None:
-    healthy = EpochRecord(
-        epoch=3,
-        learning_rate=0.1,
-        loss=0.25,
-        like_distance=0.6,
-        unlike_distance=0.9,
-        active_unlike=1.0,
-        spread=0.7,
-        validation_loss=0.25,
-        validation_knn=0.01,
-    )
-    assert collapse_warning(healthy, 1.0) is None
-    for change in (
-        {"spread": 0.01, "like_distance": 0.011, "unlike_distance": 0.012},
-        {"like_distance": 0.89},
-    ):
-        warning = collapse_warning(EpochRecord(**(asdict(healthy) | change)), 1.0)
-        assert warning is not None
-        assert "collapsed. After epoch 3 unlike pairs are" in warning
+    last = trained.history[-1].figures
+    assert last["like_distance"] < 0.3 < last["unlike_distance"]
 
 
 @pytest.fixture
@@ -349,34 +264,22 @@ def test_trains_embeds_and_resumes_on_cuda(
 ) -> None:
     dataset = tiny_dataset()
     images = np.repeat(np.repeat(dataset.images, 2, axis=1), 2, axis=2)  # conv4 needs 16 pixels
-    data = TrainingData.of(
-        replace(dataset, images=images),
-        pairs_of(dataset, "train", 20),
-        pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
-        cuda,
-    )
-    values = {
-        "architecture": architecture,
-        "width": 4,
-        "embedding_dim": 8,
-        "normalize": True,
-        "mirror": False,
-    }
-    network_params = NetworkParams(**values, seed=0)  # type: ignore[arg-type]
+    data = data_of(replace(dataset, images=images), 20, cuda)
     changed = params(precision=precision, margin=0.8)
 
     def run(folder: Path, stop_after: int | None = None) -> tuple[SiameseNetwork, Trained]:
-        network = build_network(network_params, 16, (0.5,) * 3, (0.25,) * 3).to(cuda)
+        network = new_network(architecture=architecture, size=16).to(cuda)
 
         def stop(record: EpochRecord, speed: float) -> None:
             if record.epoch == stop_after:
                 raise KeyboardInterrupt
 
-        return network, train_network(data, network, changed, ResumeFile(folder, "run"), stop)
+        trainer = new_trainer(data, network, changed)
+        return network, train_network(trainer, ResumeFile(folder, "run"), stop)
 
     network, trained = run(tmp_path / "whole")
     last = trained.history[-1]
-    assert last.like_distance < 0.3 < last.unlike_distance
+    assert last.figures["like_distance"] < 0.3 < last.figures["unlike_distance"]
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "broken", stop_after=3)
     _, resumed = run(tmp_path / "broken")
@@ -391,14 +294,8 @@ def test_images_in_their_file_train_to_the_same_bits(tmp_path: Path) -> None:
     mapped = np.lib.format.open_memmap(tmp_path / "images.npy", mode="r")
     weights = []
     for images in (dataset.images, mapped):
-        data = TrainingData.of(
-            replace(dataset, images=images),
-            pairs_of(dataset, "train", 2),
-            pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
-            CPU,
-        )
-        network = new_network()
-        train_network(data, network, params(), ResumeFile(tmp_path, "run"))
+        data = data_of(replace(dataset, images=images), 2, CPU)
+        network, _ = train(tmp_path, data)
         (tmp_path / "run.pt").unlink()
         weights.append(network.state_dict())
     for name, value in weights[0].items():
@@ -425,15 +322,10 @@ def test_a_gpu_without_room_trains_from_host_memory_to_the_same_bits(
     weights = []
     for room in (2**40, 0):
         monkeypatch.setattr(training_data, "room_on", lambda device, room=room: room)
-        data = TrainingData.of(
-            dataset,
-            pairs_of(dataset, "train", 3),
-            pairs_of(dataset, "validation", 1, 1)[["left", "right", "same"]],
-            cuda,
-        )
+        data = data_of(dataset, 3, cuda)
         assert data.images.pixels.is_cuda == (room > 0)
         network = new_network().to(cuda)
-        trained = train_network(data, network, params(), ResumeFile(tmp_path, f"{room}"))
+        trained = train_network(new_trainer(data, network), ResumeFile(tmp_path, f"{room}"))
         weights.append((network.state_dict(), trained.history))
     for name, value in weights[0][0].items():
         assert torch.equal(value, weights[1][0][name]), name
@@ -447,17 +339,12 @@ def test_classes_that_training_has_not_are_judged_among_themselves(tmp_path: Pat
     is_red = samples["fine"] == 0
     samples.loc[is_red & (samples["split"] == "train"), "split"] = "unused"
     changed = replace(dataset, samples=samples)
-    data = TrainingData.of(
-        changed,
-        pairs_of(changed, "train", 1),
-        pairs_of(changed, "validation", 1, 1)[["left", "right", "same"]],
-        CPU,
-    )
+    data = data_of(changed, 1, CPU)
     assert data.n_classes == 2
     assert set(data.labels.tolist()) == {0, 1}
     assert set(data.validation_labels.tolist()) == {0, 1, 2}
     network = new_network()
-    found = Trainer(data, network, params()).validate()["validation_knn"]
+    found = new_trainer(data, network).validate()["validation_knn"]
     vectors = embed_images(network, data.validation_images, 10).astype(np.float64)
     right = 0
     for row, vector in enumerate(vectors):

@@ -19,7 +19,8 @@ from siamese.network.siamese_network import NetworkParams, check_image_size
 from siamese.pairs.params import PairsParams
 from siamese.preparation.splits import PrepareParams, check_novel
 from siamese.sources.registry import check_names
-from siamese.training.run import TrainParams, check_margin
+from siamese.training.objective import check_margin
+from siamese.training.train_params import TrainParams
 
 
 class Params(Section):
@@ -54,5 +55,5 @@ def check_params(file: Path = PARAMS_FILE) -> Params:
     check_names(params.data.name, params.data.archives)
     check_novel(params.data.novel_classes, params.prepare.split_by)
     check_image_size(params.network.architecture, params.data.image_size)
-    check_margin(params.train.margin, params.network.normalize)
+    check_margin(params.train, params.network.normalize)
     return params

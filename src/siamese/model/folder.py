@@ -78,8 +78,7 @@ def save_model(model: Model, folder: Path) -> None:
         "network": model.params.model_dump(),
     }
     write_json(folder / "network.json", description)
-    names = {"fine": list(model.classes.fine), "coarse": list(model.classes.coarse)}
-    write_json(folder / "classes.json", names)
+    write_json(folder / "classes.json", model.classes.to_json())
     write_json(folder / "verification.json", model.calibration.to_json())
 
 
@@ -103,8 +102,7 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
         params = NetworkParams(**description["network"])
         network = SiameseNetwork(params, description["image_size"])
         network.load_state_dict(load_file(weights))
-        names = _read(folder / "classes.json")
-        classes = Classes(tuple(names["fine"]), tuple(names["coarse"]))
+        classes = Classes.from_json(_read(folder / "classes.json"))
         calibration = Calibration.from_json(_read(folder / "verification.json"))
         fit = description.get("fit", "pad")  # older models had no choice
     except (KeyError, TypeError, RuntimeError, SafetensorError, ValidationError) as error:

@@ -10,7 +10,8 @@ from siamese.pictures.style import RIGHT, WRONG, plt, save_picture
 def draw_curve(history: pd.DataFrame, file: Path) -> None:
     """Draw how training went: distances of like and unlike pairs, and k-NN on validation.
 
-    Where no k-NN was measured on validation, the loss is drawn that was.
+    Figures that the objective does not have are left out. Where no k-NN was measured on validation,
+    the loss is drawn instead.
 
     Args:
         history: the content of `metrics/training.csv`.
@@ -18,9 +19,13 @@ def draw_curve(history: pd.DataFrame, file: Path) -> None:
     """
     figure, (distances, accuracy) = plt.subplots(1, 2, figsize=(9, 3.2))
     epochs = history["epoch"]
-    distances.plot(epochs, history["unlike_distance"], color=WRONG, label="unlike pairs")
-    distances.plot(epochs, history["like_distance"], color=RIGHT, label="like pairs")
-    distances.plot(epochs, history["spread"], color="grey", ls=":", label="spread")
+    for name, label, colour, line in (
+        ("unlike_distance", "unlike pairs", WRONG, "-"),
+        ("like_distance", "like pairs", RIGHT, "-"),
+        ("spread", "spread", "grey", ":"),
+    ):
+        if name in history:
+            distances.plot(epochs, history[name], color=colour, ls=line, label=label)
     distances.set_title("mean distance in training")
     distances.set_ylim(bottom=0)
     if "validation_knn" in history and history["validation_knn"].notna().any():
@@ -33,5 +38,6 @@ def draw_curve(history: pd.DataFrame, file: Path) -> None:
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    distances.legend()
+    if distances.lines:
+        distances.legend()
     save_picture(figure, file)

@@ -1,88 +1,40 @@
-"""One training run at work: its network, optimiser and schedule, epoch by epoch.
+"""One training run at work: its network, optimisers and schedule, epoch by epoch.
 
 An epoch walks through the batches that the `pairs` stage drew: look up the images, augment them,
-embed them in one pass, take the contrastive loss over their pairs, step.
+embed them in one pass, ask the objective for the loss of the batch, step.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm import tqdm
 
 from siamese.base.errors import InputError
-from siamese.base.params import Section
 from siamese.measures.knn import class_ranking, nearest, nearest_others
-from siamese.measures.verification import pair_distances
-from siamese.network.compute import Precision, autocast_dtype
+from siamese.network.compute import autocast_dtype
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import SiameseNetwork
-from siamese.training.augment import AugmentParams, Changes, augment
-from siamese.training.loss import balanced_mean, contrastive_loss, distance_matrix, distance_of
+from siamese.training.augment import Changes, augment
+from siamese.training.objective import Figures, Objective, PairedBatch
 from siamese.training.optimizer import make_optimizers
 from siamese.training.parallel import Ranks
-from siamese.training.proxies import Proxies
+from siamese.training.train_params import TrainParams
 from siamese.training.training_data import Images, TrainingData
 
-# What is measured of every batch, in this order; see `training.EpochRecord`.
-FIGURES = ("loss", "like_distance", "unlike_distance", "active_unlike", "spread")
 # Reading a figure makes a GPU wait for the host: there the loss is looked at this often.
 BATCHES_BETWEEN_CHECKS = {"cpu": 1, "cuda": 50}
 
 
-class TrainParams(Section):
-    """The `train` section of `params.yaml`, where each value is explained."""
-
-    margin: float = Field(gt=0)
-    power: Literal[1, 2]
-    like_weight: float = Field(gt=0)
-    mining: Literal["none", "batch"]
-    proxy_weight: float = Field(ge=0)
-    learning_rate: float = Field(gt=0)
-    learning_rate_rest: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    warmup: float = Field(gt=0, lt=1)
-    precision: Precision
-    augment: AugmentParams
-    monitor: Literal["knn", "loss"]
-    monitor_k: int = Field(ge=1)
-    monitor_gallery: int = Field(ge=1)
-    patience: int = Field(ge=1)
-    min_delta: float = Field(ge=0)
-    processes: int = Field(ge=1, le=4096)
-    seed: int = Field(ge=0, lt=2**32)
-
-
-@dataclass(frozen=True)
-class PairedBatch:
-    """The embeddings of a batch and the pairs among them: `S` is `[P]` or `[2P, 2P]`.
-
-    Attributes:
-        embeddings: float32 `[2P, D]`, all lefts of the drawn pairs and then all rights.
-        labels: int64 `[2P]`.
-        distance: float32 `S`, of each pair.
-        is_same: bool `S`.
-        is_pair: bool `S`: each pair once, and no image with itself.
-    """
-
-    embeddings: Tensor
-    labels: Tensor
-    distance: Tensor
-    is_same: Tensor
-    is_pair: Tensor
-
-
 class Trainer:
-    """Trains a network in place, epoch by epoch, and can be put down and taken up again.
+    """Trains a network in place, epoch by epoch; can be interrupted and resumed.
 
     Args:
         data: on the device to train on.
         network: untrained, on that device.
+        objective: what is minimised; its weights, if it has any, are trained too.
         params: see `params.yaml`.
         ranks: the processes that train together; each has all of `data`.
 
@@ -95,6 +47,7 @@ class Trainer:
         self,
         data: TrainingData,
         network: SiameseNetwork,
+        objective: Objective,
         params: TrainParams,
         ranks: Ranks | None = None,
     ) -> None:
@@ -103,9 +56,9 @@ class Trainer:
         self.device = data.labels.device
         self.precision = autocast_dtype(params.precision, self.device)
         self.wrapped = self.ranks.wrap(network)
-        self.head = self.make_head().to(self.device)
+        self.objective = objective.to(self.device)
         self.muon, self.adamw = make_optimizers(
-            nn.ModuleList([network, self.head]),
+            nn.ModuleList([network, objective]),
             params.learning_rate,
             params.learning_rate_rest,
             params.weight_decay,
@@ -128,23 +81,23 @@ class Trainer:
         )
         self.gallery = _sample_gallery(len(data.images), params.monitor_gallery, params.seed)
         self.part = self.ranks.part(2 * data.same.shape[2])
-        # Of the batches of an epoch that has begun: float32 (figures,) each, and the first's rate.
-        self.figures: list[Tensor] = []
+        # Of the batches of an epoch that has begun, and the learning rate of its first.
+        self.figures: list[Figures] = []
         self.learning_rate = 0.0
 
     def train_epoch(
         self, epoch: int, is_interrupted: Callable[[], object] = lambda: False
     ) -> dict[str, float] | None:
-        """Go through an epoch's batches; of one that was put down, through those left.
+        """Go through an epoch's batches; of an interrupted one, through those that are left.
 
         Args:
             epoch: its number, from 0.
-            is_interrupted: asked before each batch whether to put the epoch down here; of several
-                ranks each is asked, now and then, and one that says so is enough for all.
+            is_interrupted: asked before each batch whether to stop here; of several ranks each is
+                asked, now and then, and one that says so is enough for all.
 
         Returns:
-            The learning rate at its start and the means of `FIGURES` over its batches; None if it
-            was put down.
+            The learning rate at its start, and the means over its batches of the loss and of the
+            objective's figures; None if it was interrupted.
 
         Raises:
             InputError: the loss is no longer finite.
@@ -176,9 +129,11 @@ class Trainer:
                 is_last = batch + 1 == len(index)
                 if is_last or (batch + 1) % BATCHES_BETWEEN_CHECKS[self.device.type] == 0:
                     self._check_finite(epoch)
-        means = torch.stack(self.figures).mean(dim=0).tolist()
+        names = self.figures[0].keys()
+        values = torch.stack([torch.stack([*figures.values()]) for figures in self.figures])
         self.figures = []
-        return {"learning_rate": self.learning_rate, **dict(zip(FIGURES, means, strict=True))}
+        means = dict(zip(names, values.mean(dim=0).tolist(), strict=True))
+        return {"learning_rate": self.learning_rate, **means}
 
     def validate(self) -> dict[str, float]:
         """Measure the loss on the fixed validation pairs, and k-NN accuracy on the split.
@@ -189,10 +144,12 @@ class Trainer:
         to vote for its own than for others, and would be outvoted where it has few.
         """
         queries = self._embed(self.data.validation_images)
-        left, right = self.data.validation_pairs.T
-        distance = torch.from_numpy(pair_distances(queries, left, right))
-        same = torch.tensor(self.data.validation_same)
-        loss = balanced_mean(self._pair_losses(distance, same), same)
+        with torch.no_grad():
+            loss = self.objective.validation_loss(
+                torch.from_numpy(queries).to(self.device),
+                self.data.validation_batch(self.device),
+                self.data.same.shape[2],
+            )
         if self.data.validation_labels.max() < self.data.n_classes:
             gallery = self._embed(self.data.images.some(self.gallery))
             gallery_labels = self.data.labels[self.gallery].cpu().numpy()
@@ -202,24 +159,47 @@ class Trainer:
             rows = nearest_others(queries, np.arange(len(queries)), 1)
         predicted = class_ranking(gallery_labels[rows], top=1)[:, 0]
         return {
-            "validation_loss": float(loss),
+            "validation_loss": loss,
             "validation_knn": float(np.mean(predicted == self.data.validation_labels)),
         }
 
+    def ran_on(self) -> dict[str, str]:
+        """Return what decides the bits of the result beside data, parameters and code.
+
+        No host and no clock: it is written beside the figures.
+        """
+        return {
+            "device": self.device.type,
+            "precision": str(self.precision).removeprefix("torch."),
+            # Without the build: one for CUDA computes on a CPU what a build for CPUs does.
+            "torch": torch.__version__.partition("+")[0],
+        }
+
     def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to go on: plain values and tensors."""
+        """Return all that is needed to continue: plain values and tensors."""
         parts = {name: part.state_dict() for name, part in self._stateful().items()}
         return parts | {"figures": self.figures, "learning_rate": self.learning_rate}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a run where `state_dict` left it."""
+        """Continue a run where `state_dict` left it."""
         for name, part in self._stateful().items():
             part.load_state_dict(state[name])
-        self.figures = [figures.to(self.device) for figures in state["figures"]]
+        self.figures = [
+            {name: figure.to(self.device) for name, figure in figures.items()}
+            for figures in state["figures"]
+        ]
         self.learning_rate = state["learning_rate"]
 
     def _stateful(self) -> dict[str, Any]:
-        names = ("network", "head", "muon", "adamw", "muon_schedule", "adamw_schedule", "scaler")
+        names = (
+            "network",
+            "objective",
+            "muon",
+            "adamw",
+            "muon_schedule",
+            "adamw_schedule",
+            "scaler",
+        )
         return {name: getattr(self, name) for name in names}
 
     def _draw(self, epoch: int) -> tuple[Tensor, Tensor, Tensor, Changes]:
@@ -240,38 +220,25 @@ class Trainer:
         places = index.to(self.data.images.rows.device)
         return index.to(self.device), places, same.to(self.device), changes.to(self.device)
 
-    def make_head(self) -> nn.Module:
-        """Return what is trained with the network and dropped afterwards: proxies, or nothing."""
-        if not self.params.proxy_weight:
-            return nn.Module()
-        return Proxies(
-            self.data.n_classes,
-            self.network.embedding_dim,
-            self.network.normalize,
-            self.params.seed,
-        )
-
-    def take_step(self, images: Tensor, index: Tensor, same: Tensor) -> tuple[Tensor, PairedBatch]:
+    def take_step(self, images: Tensor, batch: PairedBatch) -> Figures:
         """Take one optimiser step on one batch.
 
         Args:
             images: uint8 `[2P / ranks, 3, H, W]`, this rank's part of them, augmented.
-            index: int64 `[2P]`, positions in `data.images`, of the whole batch.
-            same: bool `[P]`, likewise.
+            batch: the whole batch.
 
         Returns:
-            The loss before the step, a scalar on the device, and what it was taken over.
+            The loss before the step, and the objective's figures, on the device.
         """
         with torch.autocast(
             self.device.type, self.precision, enabled=self.precision != torch.float32
         ):
             (embeddings,) = self.wrapped(images)  # (2P / ranks, D)
-        batch = self.pairs_of(self.ranks.gather(embeddings), index, same)
-        loss = self.loss_of(batch)
+        loss, figures = self.objective(self.ranks.gather(embeddings), batch)
         self.network.zero_grad()
-        self.head.zero_grad()
+        self.objective.zero_grad()
         self.scaler.scale(loss * self.ranks.size).backward()
-        for parameter in self.head.parameters():
+        for parameter in self.objective.parameters():
             # Every rank has the gradient of the whole batch, multiplied for the network's sake.
             if parameter.grad is not None and self.ranks.size > 1:
                 parameter.grad /= self.ranks.size
@@ -280,82 +247,24 @@ class Trainer:
             self.scaler.step(optimizer)
         self.scaler.update()
         self.ranks.average_statistics(self.network)
-        return loss.detach(), batch
+        return {"loss": loss.detach(), **figures}
 
-    def pairs_of(self, embeddings: Tensor, index: Tensor, same: Tensor) -> PairedBatch:
-        """Form the pairs that `train.mining` asks for.
-
-        Args:
-            embeddings: float32 `[2P, D]`.
-            index: int64 `[2P]`, positions in `data.images`.
-            same: bool `[P]`, of the pairs as drawn.
-        """
-        labels = self.data.labels[index]
-        if self.params.mining == "none":
-            distance = distance_of(*embeddings.chunk(2))  # (P,)
-            return PairedBatch(embeddings, labels, distance, same, torch.ones_like(same))
-        distance = distance_matrix(embeddings, embeddings)  # (2P, 2P)
-        is_same = labels[:, None] == labels[None, :]
-        is_pair = (index[:, None] != index[None, :]).triu(diagonal=1)
-        return PairedBatch(embeddings, labels, distance, is_same, is_pair)
-
-    def loss_of(self, batch: PairedBatch) -> Tensor:
-        """Return the contrastive loss of a batch, a scalar.
-
-        With proxies it is the weighted mean of two: over pairs of images, and over pairs of an
-        image and a proxy.
-        """
-        if self.params.mining == "none":
-            losses = self._pair_losses(batch.distance, batch.is_same)
-            loss = balanced_mean(losses, batch.is_same)
-        else:
-            loss = self._active_loss(batch.distance, batch.is_same, batch.is_pair)
-        weight = self.params.proxy_weight
-        if not weight:
-            return loss
-        distance = self.head(batch.embeddings)  # (2P, classes)
-        is_own = functional.one_hot(batch.labels, distance.shape[1]).bool()
-        to_proxies = self._active_loss(distance, is_own, torch.ones_like(is_own))
-        return (loss + weight * to_proxies) / (1 + weight)
-
-    def _active_loss(self, distance: Tensor, is_same: Tensor, is_pair: Tensor) -> Tensor:
-        # Of the many unlike pairs those beyond the margin have nothing left to learn; counted,
-        # their zeros would drown the few that have.
-        counted = is_pair & (is_same | (distance < self.params.margin))
-        return balanced_mean(self._pair_losses(distance, is_same), is_same, counted)
-
-    def _train_batch(self, index: Tensor, places: Tensor, same: Tensor, changes: Changes) -> Tensor:
-        """Augment this rank's part of a batch, take a step, return `FIGURES`, left on the device.
+    def _train_batch(
+        self, index: Tensor, places: Tensor, same: Tensor, changes: Changes
+    ) -> Figures:
+        """Augment this rank's part of a batch, take a step, return what `take_step` returns.
 
         Args:
             index: int64 `[2P]`, of the whole batch.
             places: the same, where the images lie.
-            same: bool `[P]`, likewise.
+            same: bool `[P]`, of the whole batch.
             changes: what augmentation does to this rank's part of the images.
         """
         images = augment(self.data.images[places[self.part]], changes, self.params.augment)
-        loss, batch = self.take_step(images, index, same)
+        figures = self.take_step(images, PairedBatch(self.data.labels[index], index, same))
         self.muon_schedule.step()
         self.adamw_schedule.step()
-        return torch.stack([loss, *self._describe(batch)])
-
-    @torch.no_grad()
-    def _describe(self, batch: PairedBatch) -> list[Tensor]:
-        """Return all `FIGURES` but the loss."""
-        like, unlike = batch.is_same & batch.is_pair, ~batch.is_same & batch.is_pair
-        n_like, n_unlike = like.sum().clamp_min(1), unlike.sum().clamp_min(1)
-        centred = batch.embeddings - batch.embeddings.mean(0)
-        return [
-            batch.distance.where(like, 0).sum() / n_like,
-            batch.distance.where(unlike, 0).sum() / n_unlike,
-            (unlike & (batch.distance < self.params.margin)).sum() / n_unlike,
-            centred.square().sum(1).mean().sqrt(),
-        ]
-
-    def _pair_losses(self, distance: Tensor, same: Tensor) -> Tensor:
-        return contrastive_loss(
-            distance, same, self.params.margin, self.params.power, self.params.like_weight
-        )
+        return figures
 
     def _embed(self, images: Images) -> np.ndarray:
         """Embed n images, shared by the ranks: float32 `[n, D]`."""
@@ -365,7 +274,7 @@ class Trainer:
         return self.ranks.gather_rows(embed_images(self.network, part, batch_size, self.precision))
 
     def _check_finite(self, epoch: int) -> None:
-        losses = torch.stack(self.figures)[:, 0].cpu()
+        losses = torch.stack([figures["loss"] for figures in self.figures]).cpu()
         broken = (~losses.isfinite()).nonzero()
         if len(broken):
             batch = int(broken[0])

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from siamese.base.dataset import Classes, Dataset, channel_statistics, load_dataset
 from siamese.measures.manifest import read_manifest
+from siamese.training.objective import PairedBatch
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Images:
         images = self.pixels[self._rows(chosen)]
         if images.device == self.device:
             return images
-        # Pinned, the copy goes on while the GPU is still at the batch before.
+        # Pinned, the copy runs while the GPU is still at the batch before.
         return images.pin_memory().to(self.device, non_blocking=True)
 
     def some(self, chosen: Tensor | np.ndarray | slice) -> Self:
@@ -81,17 +82,18 @@ class TrainingData:
 
     Attributes:
         images: n of them, the training samples.
-        labels: int64 `[n]`, their classes numbered anew: 0…C-1 for the C classes that training has,
+        labels: int64 `[n]`, their classes renumbered: 0…C-1 for the C classes that training has,
             in label order. On the device.
         batches: int64 `[epochs, batches, pairs, 2]`, positions in `images`, in manifest order.
         same: bool `[epochs, batches, pairs]`.
         validation_images: v of them, the validation samples.
-        validation_labels: int64 `[v]`, numbered likewise; classes that training has not from C on.
+        validation_labels: int64 `[v]`, numbered the same way; from C on for classes that training
+            does not have.
         validation_pairs: int64 `[p, 2]`, positions in `validation_images`.
         validation_same: bool `[p]`.
         classes: the names of the labels.
         channel_mean: mean of each channel over the training samples, pixels in [0, 1].
-        channel_std: standard deviation of each channel, likewise.
+        channel_std: standard deviation of each channel, of the same.
     """
 
     images: Images
@@ -148,7 +150,7 @@ class TrainingData:
         epochs = int(train_pairs["epoch"].max()) + 1
         batches = int(train_pairs["batch"].max()) + 1
         ends = position[train_pairs[["left", "right"]].to_numpy()]
-        labels = _numbered_anew(dataset.fine(), train, validation)
+        labels = _renumbered(dataset.fine(), train, validation)
         mean, std = channel_statistics(dataset.images_of(train))
         return cls(
             images=Images.of(dataset.images, train, device),
@@ -163,6 +165,12 @@ class TrainingData:
             channel_mean=mean,
             channel_std=std,
         )
+
+    def validation_batch(self, device: torch.device) -> PairedBatch:
+        """Return all validation pairs as one batch; its `index` are positions of the images."""
+        index = self.validation_pairs.T.reshape(-1)
+        parts = (self.validation_labels[index], index, self.validation_same)
+        return PairedBatch(*(torch.tensor(part, device=device) for part in parts))
 
     @property
     def n_classes(self) -> int:
@@ -184,7 +192,7 @@ def _as_tensor(pixels: np.ndarray) -> Tensor:
         return torch.from_numpy(pixels)
 
 
-def _numbered_anew(fine: np.ndarray, train: np.ndarray, validation: np.ndarray) -> np.ndarray:
+def _renumbered(fine: np.ndarray, train: np.ndarray, validation: np.ndarray) -> np.ndarray:
     """Number the classes of training from 0, then those that only validation has; int64 `[N]`."""
     trained = np.unique(fine[train])
     others = np.setdiff1d(fine[validation], trained)

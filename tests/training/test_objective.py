@@ -1,14 +1,26 @@
-"""The loss against plain loops, values worked by hand, and finite differences."""
+"""Objectives against plain loops, values worked by hand, finite differences and another library."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from siamese.training.loss import balanced_mean, contrastive_loss, distance_matrix, distance_of
+from siamese.base.errors import InputError
+from siamese.measures.verification import pair_distances
+from siamese.training.distances import distance_matrix, distance_of
+from siamese.training.objective import (
+    OBJECTIVES,
+    Objective,
+    PairedBatch,
+    balanced_mean,
+    contrastive_loss,
+)
+from tests.support.tiny_training import new_network, params
 
 
 def points_on_circle(*degrees: float) -> torch.Tensor:
@@ -124,7 +136,7 @@ def test_coinciding_embeddings_give_no_nan(measure: str) -> None:
 
 def test_balanced_mean_is_the_plain_mean_of_a_balanced_batch() -> None:
     losses, same = torch.rand(10), torch.arange(10) < 5
-    torch.testing.assert_close(balanced_mean(losses, same), losses.mean())
+    torch.testing.assert_close(balanced_mean(losses, same, torch.ones_like(same)), losses.mean())
 
 
 @settings(max_examples=50)
@@ -147,8 +159,116 @@ def test_balanced_mean_equals_a_plain_loop(kinds: list[tuple[bool, bool]]) -> No
 @pytest.mark.parametrize("kind", [True, False])
 def test_a_batch_of_one_kind_of_pair_has_the_mean_of_that_kind(kind: bool) -> None:
     losses = torch.tensor([1.0, 3.0], requires_grad=True)
-    mean = balanced_mean(losses, torch.tensor([kind, kind]))
+    mean = balanced_mean(losses, torch.tensor([kind, kind]), torch.tensor([True, True]))
     mean.backward()
     assert mean.item() == pytest.approx(1.0)  # half of the mean 2: the other kind adds nothing
     assert losses.grad is not None
     assert losses.grad.tolist() == pytest.approx([0.25, 0.25])
+
+
+def objective(**changes: Any) -> Objective:
+    changed = params(**changes)
+    return OBJECTIVES[changed.loss](changed, 4, new_network())
+
+
+def drawn_batch(seed: int, n_images: int = 40) -> tuple[torch.Tensor, PairedBatch]:
+    """Embeddings of length 1 and pairs among few images, so that some occur more than once."""
+    generator = torch.Generator().manual_seed(seed)
+    index = torch.randint(0, n_images, (24,), generator=generator)
+    points = torch.randn(n_images, 5, generator=generator, dtype=torch.float64)[index]
+    labels = torch.randint(0, 4, (n_images,), generator=generator)[index]
+    left, right = labels.chunk(2)
+    return torch.nn.functional.normalize(points), PairedBatch(labels, index, left == right)
+
+
+def plain_supervised_contrastive(embeddings: np.ndarray, batch: PairedBatch, t: float) -> float:
+    """Equation 2 of the paper, as one would compute it on paper."""
+    labels, index = batch.labels.tolist(), batch.index.tolist()
+    losses = []
+    for i, anchor in enumerate(embeddings):
+        others = [j for j in range(len(labels)) if index[j] != index[i]]
+        like = [j for j in others if labels[j] == labels[i]]
+        if like:
+            total = sum(math.exp(anchor @ embeddings[j] / t) for j in others)
+            terms = [math.log(math.exp(anchor @ embeddings[j] / t) / total) for j in like]
+            losses.append(-sum(terms) / len(like))
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_supervised_contrastive_equals_a_plain_loop(seed: int) -> None:
+    embeddings, batch = drawn_batch(seed, n_images=12)
+    loss, _ = objective(loss="supervised_contrastive", temperature=0.2)(3 * embeddings, batch)
+    expected = plain_supervised_contrastive(embeddings.numpy(), batch, 0.2)
+    assert loss.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.1, 1.0])
+def test_supervised_contrastive_equals_another_library(temperature: float) -> None:
+    losses = pytest.importorskip("pytorch_metric_learning.losses")
+    embeddings, batch = drawn_batch(0)
+    batch = PairedBatch(batch.labels, torch.arange(24), batch.same)  # it takes rows for images
+    ours, theirs = embeddings.clone().requires_grad_(), embeddings.clone().requires_grad_()
+    loss, _ = objective(loss="supervised_contrastive", temperature=temperature)(ours, batch)
+    expected = losses.SupConLoss(temperature=temperature)(theirs, batch.labels)
+    loss.backward()
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("loss", OBJECTIVES)
+@pytest.mark.parametrize("mining", ["none", "batch"])
+def test_a_batch_of_one_image_or_of_different_classes_gives_no_nan(loss: str, mining: str) -> None:
+    one_image = PairedBatch(torch.zeros(4).long(), torch.zeros(4).long(), torch.tensor([True] * 2))
+    all_different = PairedBatch(torch.arange(4), torch.arange(4), torch.tensor([False] * 2))
+    for batch in (one_image, all_different):
+        embeddings = torch.ones(4, 8, requires_grad=True)
+        found, figures = objective(loss=loss, mining=mining, proxy_weight=1.0)(embeddings, batch)
+        found.backward()
+        assert embeddings.grad is not None
+        assert torch.isfinite(embeddings.grad).all()
+        assert all(torch.isfinite(value) for value in (found, *figures.values()))
+
+
+@pytest.mark.parametrize("loss", OBJECTIVES)
+def test_the_validation_loss_reads_no_drawn_pair_twice_and_changes_nothing(loss: str) -> None:
+    """Both objectives: the same pairs in other batches, or in another order, are the same loss."""
+    embeddings, pairs = drawn_batch(1)
+    found = objective(loss=loss).validation_loss(embeddings.float(), pairs_as_rows(pairs), 12)
+    if loss == "contrastive":
+        distance = pair_distances(
+            embeddings.float().numpy(), *torch.arange(24).reshape(2, -1).numpy()
+        )
+        plain = [plain_loss(d, s, 1.0) for d, s in zip(distance, pairs.same.tolist(), strict=True)]
+        by_kind = [np.mean([x for x, s in zip(plain, pairs.same, strict=True) if s == kind])
+                   for kind in (True, False)]  # fmt: skip
+        assert found == pytest.approx(np.mean(by_kind))
+    else:
+        whole, _ = objective(loss=loss)(embeddings.float(), pairs_as_rows(pairs))
+        assert found == pytest.approx(whole.item())
+
+
+def pairs_as_rows(pairs: PairedBatch) -> PairedBatch:
+    """The same pairs, of images that are the rows of the embeddings."""
+    return PairedBatch(pairs.labels, torch.arange(len(pairs.index)), pairs.same)
+
+
+def test_parts_of_a_batch_keep_lefts_and_rights_together() -> None:
+    batch = PairedBatch(torch.arange(10) + 100, torch.arange(10), torch.arange(5) % 2 == 0)
+    first, second, third = batch.parts(2)
+    assert first.index.tolist() == [0, 1, 5, 6]
+    assert second.labels.tolist() == [102, 103, 107, 108]
+    assert third.index.tolist() == [4, 9]
+    assert torch.cat([part.same for part in (first, second, third)]).equal(batch.same)
+
+
+def test_an_unknown_loss_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValidationError, match="no such loss; did you mean `contrastive`"):
+        params(loss="contrastiv")
+
+
+def test_the_margin_concerns_the_contrastive_loss_alone() -> None:
+    with pytest.raises(InputError, match=r"`train\.margin` is 2\.5"):
+        objective(margin=2.5)
+    objective(margin=2.5, loss="supervised_contrastive")

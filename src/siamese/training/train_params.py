@@ -1,0 +1,26 @@
+"""The `train` section of `params.yaml`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from siamese.network.compute import Precision
+from siamese.training.augment import AugmentParams
+from siamese.training.objective import ObjectiveParams
+
+
+class TrainParams(ObjectiveParams):
+    """The `train` section of `params.yaml`, where each value is explained."""
+
+    learning_rate: float = Field(gt=0)
+    learning_rate_rest: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup: float = Field(gt=0, lt=1)
+    precision: Precision
+    augment: AugmentParams
+    monitor: Literal["knn", "loss"]
+    monitor_k: int = Field(ge=1)
+    monitor_gallery: int = Field(ge=1)
+    patience: int = Field(ge=1)
+    min_delta: float = Field(ge=0)
+    processes: int = Field(ge=1, le=4096)

@@ -1,0 +1,58 @@
+"""What training says of an epoch, and writes in the end, whatever figures the objective has."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from siamese.training.early_stopping import EpochRecord, Trained
+from siamese.training.report import EpochReport, collapse_warning, write_figures
+
+HEALTHY = {
+    "learning_rate": 0.1,
+    "loss": 0.25,
+    "like_distance": 0.6,
+    "unlike_distance": 0.9,
+    "active_unlike": 1.0,
+    "spread": 0.7,
+    "validation_loss": 0.25,
+    "validation_knn": 0.01,
+}
+ALWAYS = ("learning_rate", "loss", "validation_loss", "validation_knn")
+FEWEST = {name: HEALTHY[name] for name in ALWAYS}
+
+
+def test_a_collapsed_embedding_is_warned_of_in_words() -> None:
+    assert collapse_warning(EpochRecord(3, HEALTHY), 1.0) is None
+    for change in (
+        {"spread": 0.01, "like_distance": 0.011, "unlike_distance": 0.012},
+        {"like_distance": 0.89},
+    ):
+        warning = collapse_warning(EpochRecord(3, HEALTHY | change), 1.0)
+        assert warning is not None
+        assert "collapsed. After epoch 3 unlike pairs are" in warning
+    assert collapse_warning(EpochRecord(3, FEWEST), 1.0) is None
+
+
+@pytest.mark.parametrize("figures", [HEALTHY, FEWEST])
+def test_files_have_the_figures_that_the_objective_has(
+    tmp_path: Path, figures: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = tuple(EpochRecord(epoch, figures) for epoch in (1, 2))
+    report = EpochReport(tmp_path / "log.csv", 1.0)
+    for record in (records[0], records[1], records[1]):  # the last twice, as a resumed run may
+        report(record, 1000.0)
+    write_figures(Trained(records, 2, False), {"device": "cpu"}, tmp_path, tmp_path / "curve.png")
+    written = pd.read_csv(tmp_path / "training.csv")
+    assert list(written.columns) == ["epoch", *figures]
+    assert written["epoch"].tolist() == [1, 2]
+    watched = pd.read_csv(tmp_path / "log.csv")
+    pd.testing.assert_frame_equal(watched.drop(columns="images_per_second"), written)
+    best = {"knn": 0.01, "loss": 0.25}
+    expected = {"epochs": 2, "best_epoch": 2, "validation": best}
+    assert json.loads((tmp_path / "training.json").read_text()) == expected
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+    printed = capsys.readouterr().out
+    assert "epoch   1  loss 0.2500" in printed
+    assert ("like 0.600" in printed) == ("like_distance" in figures)
