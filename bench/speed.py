@@ -6,7 +6,7 @@ At each width of the network asked for, three contestants with the same network,
 precision, memory format and threads:
 
 - trainer: `Trainer.train_epoch` as the `train` stage runs it, everything but validation included;
-- limit: forward, loss, backward and step, again and again on one batch that is already there;
+- limit: on a CPU its step, again and again on one batch; on a GPU what its kernels alone take;
 - peer: pytorch-metric-learning's ContrastiveLoss and MPerClassSampler over torchvision's CIFAR100,
   transforms and DataLoader, with AdamW, in a process without this project's settings.
 
@@ -40,8 +40,7 @@ from siamese.base.params import Section, read_sections
 from siamese.network.compute import ComputeParams, autocast_dtype, start
 from siamese.network.siamese_network import NetworkParams, SiameseNetwork, build_network
 from siamese.pairs.params import PairsParams
-from siamese.training.augment import Changes, augment
-from siamese.training.objective import OBJECTIVES, PairedBatch
+from siamese.training.objective import OBJECTIVES
 from siamese.training.train_params import TrainParams
 from siamese.training.trainer import Trainer
 from siamese.training.training_data import TrainingData
@@ -133,6 +132,9 @@ def table(rounds: list[dict[str, float]]) -> str:
             median, least, most = statistics.median(speeds), speeds[0], speeds[-1]
             peak = f"{memory:,.0f} MB" if memory else "as above"
             lines.append(f"| {name} | {median:,.0f} | {least:,.0f} - {most:,.0f} | {peak} |")
+    if "trainer_busy" in rounds[0]:
+        busy = statistics.median(figures["trainer_busy"] for figures in rounds)
+        lines.append(f"\ntrainer: kernels run {100 * busy:.0f} % of the time")
     for other in ("limit", "peer"):
         ratios = sorted(figures["trainer"] / figures[other] for figures in rounds)
         lines.append(
@@ -165,21 +167,35 @@ def measure_ours(params: Params, options: argparse.Namespace) -> dict[str, float
     if options.compile:
         compiled = resident_step(new_trainer(), compiled=True)
         contestants["limit_compiled"] = lambda _: [compiled() for _ in range(batches)]
-    return time_in_turns(contestants, data.batches[0].size, device)
+    n_images = data.batches[0].size
+    speeds = time_in_turns(contestants, n_images, device)
+    return speeds | kernels_alone(trainer, n_images)
 
 
 def resident_step(trainer: Trainer, compiled: bool = False) -> Callable[[], object]:
-    """Return a function that takes one step on the trainer's first batch, augmented beforehand."""
-    data, params, device = trainer.data, trainer.params, trainer.device
-    index = torch.from_numpy(data.batches[0, 0].T.reshape(-1)).to(device)  # (2P,)
-    same = torch.from_numpy(data.same[0, 0]).to(device)
-    changes = Changes.draw(len(index), params.augment, torch.Generator().manual_seed(0))
-    images = augment(data.images[index], changes.to(device), params.augment).clone()
+    """Return a function that takes a step on the trainer's first batch."""
+    batches = trainer.draw(0)
     trainer.network.train()
     if compiled:
         trainer.network.compile()
-    batch = PairedBatch(data.labels[index], index, same)
-    return lambda: trainer.take_step(images, batch)
+    return lambda: trainer.take_step(batches, 0)
+
+
+def kernels_alone(trainer: Trainer, n_images: int) -> dict[str, float]:
+    """Return how fast and how busy a GPU is: images/s if kernels alone took time, and their share.
+
+    Measured over one epoch; nothing on a CPU.
+    """
+    if trainer.device.type != "cuda":
+        return {}
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        trainer.train_epoch(0)
+        torch.cuda.synchronize()
+        seconds = time.perf_counter() - began
+    busy = sum(event.self_device_time_total for event in profile.key_averages()) / 1e6
+    return {"limit": round(n_images / busy, 1), "trainer_busy": round(busy / seconds, 3)}
 
 
 class Prepared(CIFAR100):

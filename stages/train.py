@@ -8,17 +8,15 @@ from pathlib import Path
 from siamese.base.data_params import DataParams
 from siamese.base.files import new_folder
 from siamese.base.params import Section, read_sections
-from siamese.measures.verification import pair_distances
 from siamese.model.folder import Model, save_model
 from siamese.network.compute import ComputeParams, check_devices, start
-from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import NetworkParams, build_network
 from siamese.training.early_stopping import train_network
 from siamese.training.objective import OBJECTIVES, check_margin
 from siamese.training.parallel import joined, run_together, started_by_torchrun, this_rank
 from siamese.training.report import EpochReport, write_figures
 from siamese.training.resume import ResumeFile, run_name
-from siamese.training.thresholds import calibrate
+from siamese.training.thresholds import calibrate_network
 from siamese.training.train_params import TrainParams
 from siamese.training.trainer import Trainer
 from siamese.training.training_data import TrainingData
@@ -65,16 +63,12 @@ def train(params: Params) -> None:
     if not ranks.is_first:
         return
 
-    validation = embed_images(network, data.validation_images)
-    distances = pair_distances(validation, *data.validation_pairs.T)
-    calibration = calibrate(distances, data.validation_same)
+    calibration = calibrate_network(network, data)
     model = Model(network.cpu(), params.network, data.classes, calibration, params.data.fit)
     with new_folder(MODEL) as folder:
         save_model(model, folder)
     write_figures(trained, trainer.ran_on(), METRICS, CURVE)
     resume.delete()
-    ending = "stopped early, " if trained.stopped_early else ""
-    print(f"train: {ending}best of {len(trained.history)} epochs: {trained.best_epoch}")
 
 
 if __name__ == "__main__":

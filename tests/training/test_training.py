@@ -1,7 +1,6 @@
 """Training on sets so small that everything about it can be checked."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import torch
 
 from siamese.base.errors import InputError
 from siamese.measures.verification import pair_distances
-from siamese.network.compute import ComputeParams, start
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import SiameseNetwork
 from siamese.training import training_data
@@ -246,15 +244,6 @@ def test_bf16_learns_too(tmp_path: Path) -> None:
     _, trained = train(tmp_path, 20, precision="bf16", margin=0.8)
     last = trained.history[-1].figures
     assert last["like_distance"] < 0.3 < last["unlike_distance"]
-
-
-@pytest.fixture
-def cuda() -> Iterator[torch.device]:
-    """A CUDA device as the stages use it, deterministic algorithms and all."""
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    yield start(ComputeParams(device="cuda", threads=2, deterministic=True))
-    torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "auto"])

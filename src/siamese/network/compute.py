@@ -88,7 +88,7 @@ def _choose_device(params: ComputeParams, local_rank: int) -> torch.device:
 def keep_freed_memory() -> None:
     """Let the process keep the memory that a step frees, for the next step to use.
 
-    By default glibc hands every large tensor back to the system and asks for it anew, cleared page
+    By default glibc returns every large tensor to the system and asks for it again, cleared page
     by page: on a CPU that costs a small network some 7 % of its speed. Elsewhere than on Linux with
     glibc this does nothing.
     """

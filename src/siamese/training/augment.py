@@ -1,10 +1,11 @@
 """Random flips, crops and cut-outs of whole batches on the device that holds the images.
 
 Drawing and applying are two steps. What happens to the images of an epoch is drawn at once, a few
-numbers an image, and moved to the device before its first batch; so a batch never waits for the
+numbers per image, and moved to the device before its first batch; so a batch never waits for the
 host, and where several processes share one, each applies its part of the same draw.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,7 +26,7 @@ class AugmentParams(Section):
 
 @dataclass(frozen=True)
 class Changes:
-    """What is to happen to each of `n` images; index it as a tensor to take some of them.
+    """What is to happen to each of n images; the first dimensions may be several.
 
     Attributes:
         mirrored: bool `[n]`, left to right.
@@ -45,13 +46,9 @@ class Changes:
         hole = torch.rand(count, 2, generator=generator)
         return cls(mirrored & params.flip, shift, hole)
 
-    def to(self, device: torch.device) -> Self:
-        """Return the same changes on another device."""
-        return type(self)(*(part.to(device) for part in vars(self).values()))
-
-    def __getitem__(self, rows: slice) -> Self:
-        """Return the changes of some of the images."""
-        return type(self)(*(part[rows] for part in vars(self).values()))
+    def each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """Return the same with each tensor changed: moved, or cut to some of the images."""
+        return type(self)(*map(change, vars(self).values()))
 
 
 def augment(images: Tensor, changes: Changes, params: AugmentParams) -> Tensor:

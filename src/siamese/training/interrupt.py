@@ -1,4 +1,4 @@
-"""Ctrl-C and a polite kill, heard where the work can be put down without losing any of it."""
+"""Ctrl-C and SIGTERM, acted on where the work can stop without losing any of it."""
 
 import signal
 import threading

@@ -140,13 +140,13 @@ def run_together(script: Path, arguments: Sequence[str], processes: int) -> None
 
     Raises:
         InputError: one of them failed, and has said why.
-        Interrupted: SIGINT or SIGTERM came, and was handed on to them.
+        Interrupted: SIGINT or SIGTERM came, and was passed on to them.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # It reports at length, with tracebacks of its own, what the processes have said themselves.
+    # It would report again, at length and with tracebacks, what the processes have said already.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,

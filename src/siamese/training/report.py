@@ -64,7 +64,7 @@ def collapse_warning(record: EpochRecord, scale: float) -> str | None:
 
 
 def write_figures(trained: Trained, ran_on: dict[str, str], metrics: Path, curve: Path) -> None:
-    """Write how training went.
+    """Write how training went, and say it in a line.
 
     Args:
         trained: its outcome.
@@ -85,6 +85,8 @@ def write_figures(trained: Trained, ran_on: dict[str, str], metrics: Path, curve
     write_json(metrics / "training.json", {**content, "validation": validation})
     # Separate from the figures, which `dvc metrics diff` and `dvc exp show` have columns for.
     write_json(metrics / "ran_on.json", ran_on)
+    ending = "stopped early, " if trained.stopped_early else ""
+    print(f"train: {ending}best of {len(trained.history)} epochs: {trained.best_epoch}")
 
 
 def _write_csv(rows: pd.DataFrame, target: Path) -> None:

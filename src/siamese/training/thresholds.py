@@ -2,10 +2,24 @@
 
 import numpy as np
 
-from siamese.measures.verification import operating_points
+from siamese.measures.verification import operating_points, pair_distances
 from siamese.model.calibration import Calibration, Curve
+from siamese.network.embedding import embed_images
+from siamese.network.siamese_network import SiameseNetwork
+from siamese.training.training_data import TrainingData
 
 CURVE_POINTS = 200
+
+
+def calibrate_network(network: SiameseNetwork, data: TrainingData) -> Calibration:
+    """Find the thresholds of a network on the validation pairs, embedded in float32.
+
+    Raises:
+        InputError: see `calibrate`.
+    """
+    embeddings = embed_images(network, data.validation_images)
+    distances = pair_distances(embeddings, *data.validation_pairs.T)
+    return calibrate(distances, data.validation_same)
 
 
 def calibrate(distances: np.ndarray, same: np.ndarray) -> Calibration:

@@ -18,8 +18,10 @@ from siamese.network.compute import autocast_dtype
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import SiameseNetwork
 from siamese.training.augment import Changes, augment
+from siamese.training.batches import Batches, rates_dtype
+from siamese.training.captured_step import CapturedStep
 from siamese.training.objective import Figures, Objective, PairedBatch
-from siamese.training.optimizer import make_optimizers
+from siamese.training.optimizer import make_optimizers, one_cycle
 from siamese.training.parallel import Ranks
 from siamese.training.train_params import TrainParams
 from siamese.training.training_data import Images, TrainingData
@@ -57,33 +59,31 @@ class Trainer:
         self.precision = autocast_dtype(params.precision, self.device)
         self.wrapped = self.ranks.wrap(network)
         self.objective = objective.to(self.device)
-        self.muon, self.adamw = make_optimizers(
-            nn.ModuleList([network, objective]),
-            params.learning_rate,
-            params.learning_rate_rest,
-            params.weight_decay,
-        )
+        trained = nn.ModuleList([network, objective])
+        self.parameters = [*trained.parameters()]
+        self.muon, self.adamw = make_optimizers(trained, params.weight_decay)
         steps = data.same.shape[0] * data.same.shape[1]
         check_warmup(params.warmup, steps)
-        self.muon_schedule, self.adamw_schedule = (
-            torch.optim.lr_scheduler.OneCycleLR(
-                optimizer,
-                max_lr=optimizer.param_groups[0]["lr"],
-                total_steps=steps,
-                pct_start=params.warmup,
-                cycle_momentum=False,
-            )
-            for optimizer in (self.muon, self.adamw)
-        )
+        rates = [
+            one_cycle(highest, steps, params.warmup)
+            for highest in (params.learning_rate, params.learning_rate_rest)
+        ]
+        self.rates = torch.tensor(rates, dtype=torch.float64).T.reshape(*data.same.shape[:2], 2)
         # Gradients of half-precision numbers would vanish; bf16 and fp32 need no scaling.
-        self.scaler = torch.amp.GradScaler(
-            self.device.type, enabled=self.precision == torch.float16
+        self.scaler = (
+            torch.amp.GradScaler(self.device.type) if self.precision == torch.float16 else None
         )
         self.gallery = _sample_gallery(len(data.images), params.monitor_gallery, params.seed)
         self.part = self.ranks.part(2 * data.same.shape[2])
-        # Of the batches of an epoch that has begun, and the learning rate of its first.
-        self.figures: list[Figures] = []
-        self.learning_rate = 0.0
+        # Of the batches of an epoch that has begun: the names, and float32 (figures,) of each.
+        self.names: tuple[str, ...] = ()
+        self.figures: list[Tensor] = []
+        self.take_step: Callable[[Batches, int], Figures] = lambda batches, number: self.step(
+            batches[number]
+        )
+        # Other ranks and the scaler need the host in a step, and so do images that lie there.
+        if data.images.pixels.is_cuda and self.ranks.size == 1 and self.scaler is None:
+            self.take_step = CapturedStep(self.step)
 
     def train_epoch(
         self, epoch: int, is_interrupted: Callable[[], object] = lambda: False
@@ -103,13 +103,11 @@ class Trainer:
             InputError: the loss is no longer finite.
         """
         self.network.train()
-        index, places, same, changes = self._draw(epoch)
-        done = len(self.figures)
-        if not done:
-            self.learning_rate = float(self.muon_schedule.get_last_lr()[0])
+        batches = self.draw(epoch)
+        done, n_images = len(self.figures), batches.index.shape[1]
         with tqdm(
-            total=index.numel(),
-            initial=done * index.shape[1],
+            total=batches.index.numel(),
+            initial=done * n_images,
             desc=f"epoch {epoch + 1}",
             unit="img",
             leave=False,
@@ -117,23 +115,20 @@ class Trainer:
         ) as bar:
             # Asking all ranks makes a GPU wait for the host: then, too, not before each batch.
             between = BATCHES_BETWEEN_CHECKS[self.device.type] if self.ranks.size > 1 else 1
-            for batch in range(done, len(index)):
+            for batch in range(done, len(batches)):
                 if batch % between == 0 and self.ranks.any(bool(is_interrupted()), self.device):
                     return None
-                first = batch * index.shape[1]
-                rows = slice(first + self.part.start, first + self.part.stop)
-                self.figures.append(
-                    self._train_batch(index[batch], places[batch], same[batch], changes[rows])
-                )
-                bar.update(index.shape[1])
-                is_last = batch + 1 == len(index)
+                figures = self.take_step(batches, batch)
+                self.names = tuple(figures)
+                self.figures.append(torch.stack([*figures.values()]))
+                bar.update(n_images)
+                is_last = batch + 1 == len(batches)
                 if is_last or (batch + 1) % BATCHES_BETWEEN_CHECKS[self.device.type] == 0:
                     self._check_finite(epoch)
-        names = self.figures[0].keys()
-        values = torch.stack([torch.stack([*figures.values()]) for figures in self.figures])
+        means = torch.stack(self.figures).mean(dim=0).tolist()
         self.figures = []
-        means = dict(zip(names, values.mean(dim=0).tolist(), strict=True))
-        return {"learning_rate": self.learning_rate, **means}
+        learning_rate = float(self.rates[epoch, 0, 0])
+        return {"learning_rate": learning_rate, **dict(zip(self.names, means, strict=True))}
 
     def validate(self) -> dict[str, float]:
         """Measure the loss on the fixed validation pairs, and k-NN accuracy on the split.
@@ -178,93 +173,75 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Return all that is needed to continue: plain values and tensors."""
         parts = {name: part.state_dict() for name, part in self._stateful().items()}
-        return parts | {"figures": self.figures, "learning_rate": self.learning_rate}
+        return parts | {"figures": self.figures}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue a run where `state_dict` left it."""
+        """Continue a run where `state_dict` left it; before the first step alone."""
         for name, part in self._stateful().items():
             part.load_state_dict(state[name])
-        self.figures = [
-            {name: figure.to(self.device) for name, figure in figures.items()}
-            for figures in state["figures"]
-        ]
-        self.learning_rate = state["learning_rate"]
+        self.figures = [figures.to(self.device) for figures in state["figures"]]
 
     def _stateful(self) -> dict[str, Any]:
-        names = (
-            "network",
-            "objective",
-            "muon",
-            "adamw",
-            "muon_schedule",
-            "adamw_schedule",
-            "scaler",
-        )
-        return {name: getattr(self, name) for name in names}
+        names = ("network", "objective", "muon", "adamw", "scaler")
+        return {name: part for name in names if (part := getattr(self, name)) is not None}
 
-    def _draw(self, epoch: int) -> tuple[Tensor, Tensor, Tensor, Changes]:
-        """Put an epoch's batches on the device, and what augmentation does to their images.
-
-        Returns:
-            int64 `[batches, 2P]`, positions of the images, all lefts of a batch and then all
-            rights; the same where the images lie; bool `[batches, P]`; changes of batches x 2P
-            images.
-        """
-        pairs = torch.from_numpy(self.data.batches[epoch])  # (batches, P, 2)
-        index = pairs.mT.reshape(len(pairs), -1)
-        # Seeded by the epoch, so that a run taken up again draws what it would have drawn.
+    def draw(self, epoch: int) -> Batches:
+        """Put what the steps of an epoch read on the device, so that none waits for the host."""
+        pairs = torch.from_numpy(self.data.batches[epoch])  # (n, P, 2)
+        index = pairs.mT.reshape(len(pairs), -1)  # (n, 2P)
+        # Seeded by the epoch, so that a resumed run draws what it would have drawn.
         generator = torch.Generator().manual_seed(self.params.seed * 100_003 + epoch)
         changes = Changes.draw(index.numel(), self.params.augment, generator)
-        same = torch.tensor(self.data.same[epoch])
-        # Not moved back from the device batch by batch, for which a GPU would have to be waited.
-        places = index.to(self.data.images.rows.device)
-        return index.to(self.device), places, same.to(self.device), changes.to(self.device)
+        return Batches(
+            index=index.to(self.device),
+            places=index[:, self.part].to(self.data.images.rows.device),
+            same=torch.tensor(self.data.same[epoch], device=self.device),
+            changes=changes.each(
+                lambda values: values.unflatten(0, index.shape)[:, self.part].to(self.device)
+            ),
+            rates=self.rates[epoch].to(self.device, rates_dtype(self.device)),
+        )
 
-    def take_step(self, images: Tensor, batch: PairedBatch) -> Figures:
-        """Take one optimiser step on one batch.
+    def step(self, batch: Batches) -> Figures:
+        """Take one optimiser step on one batch, without waiting for the device.
+
+        Images, augmentation, network, objective, gradients, both optimisers. It decides by shapes
+        and parameters alone, so that it can be recorded once and replayed.
 
         Args:
-            images: uint8 `[2P / ranks, 3, H, W]`, this rank's part of them, augmented.
-            batch: the whole batch.
+            batch: one, on the device.
 
         Returns:
             The loss before the step, and the objective's figures, on the device.
         """
+        images = augment(self.data.images[batch.places], batch.changes, self.params.augment)
         with torch.autocast(
             self.device.type, self.precision, enabled=self.precision != torch.float32
         ):
             (embeddings,) = self.wrapped(images)  # (2P / ranks, D)
-        loss, figures = self.objective(self.ranks.gather(embeddings), batch)
-        self.network.zero_grad()
-        self.objective.zero_grad()
-        self.scaler.scale(loss * self.ranks.size).backward()
-        for parameter in self.objective.parameters():
-            # Every rank has the gradient of the whole batch, multiplied for the network's sake.
-            if parameter.grad is not None and self.ranks.size > 1:
-                parameter.grad /= self.ranks.size
-        self.muon.take_gradients()
-        for optimizer in (self.muon, self.adamw):
-            self.scaler.step(optimizer)
-        self.scaler.update()
+        known = PairedBatch(self.data.labels[batch.index], batch.index, batch.same)
+        loss, figures = self.objective(self.ranks.gather(embeddings), known)
+        for parameter in self.parameters:
+            parameter.grad = None
+        self._find_gradients(loss)
+        for optimizer, rate in zip((self.muon, self.adamw), batch.rates, strict=True):
+            if self.scaler:
+                self.scaler.step(optimizer, rate)
+            else:
+                optimizer.step(rate)
+        if self.scaler:
+            self.scaler.update()
         self.ranks.average_statistics(self.network)
         return {"loss": loss.detach(), **figures}
 
-    def _train_batch(
-        self, index: Tensor, places: Tensor, same: Tensor, changes: Changes
-    ) -> Figures:
-        """Augment this rank's part of a batch, take a step, return what `take_step` returns.
-
-        Args:
-            index: int64 `[2P]`, of the whole batch.
-            places: the same, where the images lie.
-            same: bool `[P]`, of the whole batch.
-            changes: what augmentation does to this rank's part of the images.
-        """
-        images = augment(self.data.images[places[self.part]], changes, self.params.augment)
-        figures = self.take_step(images, PairedBatch(self.data.labels[index], index, same))
-        self.muon_schedule.step()
-        self.adamw_schedule.step()
-        return figures
+    def _find_gradients(self, loss: Tensor) -> None:
+        """Give the parameters the gradients of the whole batch's loss."""
+        (self.scaler.scale(loss) if self.scaler else loss).mul(self.ranks.size).backward()
+        if self.ranks.size > 1:
+            for parameter in self.objective.parameters():
+                # Every rank has that of the whole batch, multiplied for the network's sake.
+                if parameter.grad is not None:
+                    parameter.grad /= self.ranks.size
 
     def _embed(self, images: Images) -> np.ndarray:
         """Embed n images, shared by the ranks: float32 `[n, D]`."""
@@ -274,7 +251,7 @@ class Trainer:
         return self.ranks.gather_rows(embed_images(self.network, part, batch_size, self.precision))
 
     def _check_finite(self, epoch: int) -> None:
-        losses = torch.stack([figures["loss"] for figures in self.figures]).cpu()
+        losses = torch.stack(self.figures)[:, 0].cpu()
         broken = (~losses.isfinite()).nonzero()
         if len(broken):
             batch = int(broken[0])
