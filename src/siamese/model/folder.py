@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from siamese.base.data_params import Fit
 from siamese.base.dataset import Classes
-from siamese.base.errors import InputError
+from siamese.base.errors import InputError, no_such_file
 from siamese.base.files import write_json
 from siamese.model.calibration import Calibration
 from siamese.network.embedding import embed_images
@@ -91,7 +91,7 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
     folder = Path(folder)
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise InputError(f"{weights}: no such file; is {folder} a model folder?")
+        raise no_such_file(weights, f"is {folder} a model folder?")
     description = _read(folder / "network.json")
     if description.get("format") != FORMAT:
         raise InputError(
@@ -115,6 +115,6 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{file}: no such file; is {file.parent} a model folder?") from None
+        raise no_such_file(file, f"is {file.parent} a model folder?") from None
     except ValueError as error:
         raise InputError(f"{file}: cannot be read as JSON: {error}") from None

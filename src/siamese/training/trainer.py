@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from siamese.base.errors import InputError
+from siamese.base.progress import progress_bar
 from siamese.measures.knn import class_ranking, nearest, nearest_others
 from siamese.network.compute import autocast_dtype
 from siamese.network.embedding import embed_images
@@ -105,13 +105,12 @@ class Trainer:
         self.network.train()
         batches = self.draw(epoch)
         done, n_images = len(self.figures), batches.index.shape[1]
-        with tqdm(
+        with progress_bar(
+            f"epoch {epoch + 1}" if self.ranks.is_first else None,
+            "img",
             total=batches.index.numel(),
             initial=done * n_images,
-            desc=f"epoch {epoch + 1}",
-            unit="img",
             leave=False,
-            disable=None if self.ranks.is_first else True,
         ) as bar:
             # Asking all ranks makes a GPU wait for the host: then, too, not before each batch.
             between = BATCHES_BETWEEN_CHECKS[self.device.type] if self.ranks.size > 1 else 1
