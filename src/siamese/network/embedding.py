@@ -12,7 +12,7 @@ from siamese.base.params import Section
 from siamese.base.progress import progress_bar
 from siamese.network.siamese_network import SiameseNetwork
 
-# Images computed at once, unless told otherwise: so many, or fewer where they are large.
+# Images computed at once by default: this many, or fewer if they are large.
 MOST_AT_ONCE, PIXELS_AT_ONCE = 500, 500 * 32 * 32
 
 

@@ -40,7 +40,7 @@ class SiameseNetwork(nn.Module):
         params: the architecture and the embedding.
         image_size: height and width of the images, in pixels.
         channel_mean: mean of each channel over the training images, pixels in [0, 1].
-        channel_std: standard deviation of each channel, likewise.
+        channel_std: standard deviation of each channel, on the same scale.
 
     Raises:
         InputError: the images are too small for the architecture.

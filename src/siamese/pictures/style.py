@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib
 
-matplotlib.use("Agg")  # no screen is needed, nor touched where there is one
+matplotlib.use("Agg")  # draws without a screen
 
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure

@@ -57,7 +57,7 @@ def augment(images: Tensor, changes: Changes, params: AugmentParams) -> Tensor:
     Args:
         images: uint8 `[B, H, W, 3]`.
         changes: B of them, drawn with `params`, on the same device.
-        params: `flip` mirrors half of the images left to right; `crop` shifts by up to so many
+        params: `flip` mirrors half of the images left to right; `crop` shifts by up to this many
             pixels each way, into a border that mirrors the image; `cutout` greys a square of this
             side, centred anywhere (DeVries and Taylor, *Improved Regularization of CNNs with
             Cutout*, 2017).

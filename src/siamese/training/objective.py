@@ -62,7 +62,7 @@ class PairedBatch:
     same: Tensor
 
     def parts(self, n_pairs: int) -> list["PairedBatch"]:
-        """Cut it into batches of at most so many pairs."""
+        """Cut it into batches of at most `n_pairs` pairs."""
         index, labels = (
             ends.view(2, -1).split(n_pairs, dim=1) for ends in (self.index, self.labels)
         )

@@ -136,7 +136,7 @@ def started_by_torchrun() -> bool:
 
 
 def run_together(script: Path, arguments: Sequence[str], processes: int) -> None:
-    """Run a Python script so many times on this machine, as `torchrun` does, to its end.
+    """Run a script as several processes on this machine, as `torchrun` does, to its end.
 
     Raises:
         InputError: one of them failed, and has said why.

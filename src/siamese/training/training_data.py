@@ -1,4 +1,4 @@
-"""What training reads: images where there is room for them, pairs as positions among them.
+"""What training reads: images, on the GPU if they fit, and pairs as positions among them.
 
 A CPU reads the images from the memory-mapped file. A GPU holds the training images, if they take at
 most half of its free memory; if not, they stay in the file and each batch is moved. What is trained
