@@ -1,9 +1,7 @@
 """The table of figures: one row for each, and all that a reader needs in it."""
 
 import json
-import re
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,11 +79,3 @@ def test_the_queries_of_a_figure_by_hand() -> None:
     del table["novel"]
     with pytest.raises(KeyError, match="novel"):
         queries_about("seen", table)
-
-
-def test_no_reader_takes_names_of_figures_apart() -> None:
-    """What a name says stands in the table; a reader that parses it would not learn of a change."""
-    readers = ("cli/results.py", "comparison/revision_results.py", "comparison/comparison.py")
-    parsing = re.compile(r"_clean|alone_|\"auc\"|\"eer\"|removesuffix|removeprefix")
-    for reader in readers:
-        assert not parsing.search(Path(ROOT / "src/siamese" / reader).read_text()), reader
