@@ -341,8 +341,8 @@ def test_reading_starts_no_thread_and_the_command_imports_nothing_that_is_slow(
         "from siamese.comparison.runs import Run;"
         "from siamese.comparison.revisions import find_revisions;"
         "threads = psutil.Process().num_threads; before = threads();"
-        "results = Run.of(find_revisions('good', Path())[0]).results;"
-        "print(len(results.queries['sample']), threads() - before);"
+        "run = Run.of(find_revisions('good', Path())[0]);"
+        "print(len(run.queries['sample']), threads() - before);"
         "from siamese.cli.main import main; main(['compare', 'good', 'better']);"
         "print(sorted({'torch', 'dvc', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     )

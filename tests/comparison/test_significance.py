@@ -12,16 +12,16 @@ from sklearn.metrics import roc_auc_score
 
 from siamese.comparison.significance import (
     RESAMPLES,
+    Measure,
     Outcome,
-    Statistic,
     bootstrap_images,
     bootstrap_means,
     holm,
     mcnemar,
     welch,
 )
-from siamese.evaluation import pair_rates
-from siamese.evaluation.pair_rates import WeightedPairs
+from siamese.evaluation.figures import find_figure
+from siamese.evaluation.measurement import measurement
 from siamese.measures.verification import equal_error_rate, error_rates
 
 
@@ -104,18 +104,13 @@ def test_equal_input_gives_equal_output() -> None:
     assert bootstrap_means(base, head) == bootstrap_means(base, head)
 
 
-def verification_statistic(
-    positions: np.ndarray, distances: np.ndarray, same: np.ndarray, threshold: float
-) -> Statistic:
-    left, right = positions.T
-    pairs = WeightedPairs(distances, same, left, right, threshold)
-    measures = (pair_rates.area_under_roc, pair_rates.equal_error_rate, pair_rates.accuracy)
-
-    def statistic(weights: np.ndarray) -> list[float]:
-        rates = pairs.rates(weights)
-        return [np.nan if rates is None else measure(rates) for measure in measures]
-
-    return statistic
+def verification(
+    n_images: int, positions: np.ndarray, distances: np.ndarray, same: np.ndarray, threshold: float
+) -> Measure:
+    """Return what measures pairs, by the positions of their images, as `siamese compare` does."""
+    found = [find_figure(f"verification.{name}") for name in ("auc", "eer", "accuracy")]
+    figures, images = [figure for figure in found if figure], {"sample": np.arange(n_images)}
+    return measurement(figures, images, distances, same, positions, threshold)
 
 
 def some_pairs(seed: int, n_images: int = 40, n_pairs: int = 120) -> tuple[np.ndarray, ...]:
@@ -139,8 +134,8 @@ def test_figures_of_pairs_are_those_of_the_pairs_repeated(seed: int) -> None:
         equal_error_rate(repeated_distances, repeated_same),
         1 - (far + frr) / 2,
     ]
-    found = verification_statistic(positions, distances, same, 0.8)(counts.astype(float))
-    assert found == pytest.approx(expected)
+    found = verification(40, positions, distances, same, 0.8)(counts.astype(float))
+    assert list(found.values()) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.15, 0.2, 9.0])
@@ -152,34 +147,34 @@ def test_a_pair_at_the_threshold_is_accepted(threshold: float) -> None:
     same = np.array([True, True, False, False])
     accepted = distances <= threshold
     expected = (accepted[same].mean() + (~accepted[~same]).mean()) / 2
-    found = verification_statistic(positions, distances, same, threshold)(np.ones(6))
-    assert found[2] == expected
+    found = verification(6, positions, distances, same, threshold)(np.ones(6))
+    assert found["verification.accuracy"] == expected
 
 
 def test_the_bootstrap_over_images_sees_a_better_model_and_no_difference() -> None:
     positions, distances, same = some_pairs(3, n_images=200, n_pairs=800)
     better = np.where(same, 0.6 * distances, distances + 0.2)
-    worse, good = (verification_statistic(positions, d, same, 0.8) for d in (distances, better))
-    auc, eer, accuracy = bootstrap_images(worse, good, 200)
+    worse, good = (verification(200, positions, d, same, 0.8) for d in (distances, better))
+    auc, eer, accuracy = bootstrap_images(worse, good, 200).values()
     assert auc.difference > 0 > eer.difference
     assert auc.p == eer.p == 2 / (1 + RESAMPLES)
     assert auc.interval[0] < auc.difference < auc.interval[1]
     assert accuracy.difference > 0
-    for tested in bootstrap_images(worse, worse, 200):
+    for tested in bootstrap_images(worse, worse, 200).values():
         assert tested == Outcome(0.0, (0.0, 0.0), 1.0, "paired bootstrap")
 
 
 def test_both_sides_are_measured_on_the_same_images_though_on_other_pairs() -> None:
     drawn: dict[str, list[np.ndarray]] = {"base": [], "head": []}
 
-    def recorder(side: str) -> Statistic:
-        def measure(counts: np.ndarray) -> list[float]:
+    def recorder(side: str) -> Measure:
+        def measure(counts: np.ndarray) -> dict[str, float]:
             drawn[side].append(counts.copy())
-            return [0.0]
+            return {side: 0.0, "both": 0.0}
 
         return measure
 
-    bootstrap_images(recorder("base"), recorder("head"), 30)
+    assert set(bootstrap_images(recorder("base"), recorder("head"), 30)) == {"both"}
     assert np.array_equal(drawn["base"], drawn["head"])
     assert len(drawn["base"]) == RESAMPLES + 1
     assert all(counts.sum() == 30 for counts in drawn["base"])
@@ -205,8 +200,8 @@ def test_two_equally_good_models_are_rarely_called_different() -> None:
         sides = []
         for score in scores:
             effect = 0.3 * score[positions].sum(axis=1) + rng.normal(0, 0.5, 300)
-            sides.append(verification_statistic(positions, effect - same, same, -0.5))
-        alarms["auc"] += bootstrap_images(sides[0], sides[1], n)[0].p < 0.05
+            sides.append(verification(n, positions, effect - same, same, -0.5))
+        alarms["auc"] += bootstrap_images(*sides, n)["verification.auc"].p < 0.05
     # 200 (50) cases at 5 %: above 20 (8) would come once in a thousand (in a hundred) cases.
     assert alarms["mcnemar"] <= 20
     assert alarms["means"] <= 20

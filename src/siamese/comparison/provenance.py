@@ -17,7 +17,6 @@ from typing import Any
 import yaml
 
 from siamese.base.errors import InputError
-from siamese.comparison.revision_results import flatten
 from siamese.comparison.revisions import Revision, find_revision
 
 LOCK = "dvc.lock"
@@ -98,6 +97,16 @@ def _read_stage(stage: dict[str, Any]) -> Stage:
         inputs={path: md5 for path, md5 in hashes.items() if not f"{path}/".startswith(CODE)},
         outputs={item["path"]: str(item.get("md5")) for item in stage.get("outs", [])},
     )
+
+
+def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, its keys joined by dots."""
+    if not isinstance(content, dict):
+        return {prefix: content}
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
 
 
 def differences(base: dict[str, Stage], head: dict[str, Stage]) -> list[StageChanges]:

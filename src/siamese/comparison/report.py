@@ -18,7 +18,7 @@ from siamese.comparison.conclusions import METHOD, conclusions
 from siamese.comparison.provenance import all_params
 from siamese.comparison.revisions import Revision, prefix_of
 from siamese.comparison.runs import Run
-from siamese.comparison.text_formats import HEADINGS, as_markdown, header, row, side
+from siamese.comparison.text_formats import HEADER, HEADINGS, as_markdown, row, side
 
 TRAINING = "metrics/training.csv"
 SIDES = ("base", "head")
@@ -82,7 +82,7 @@ def as_html(comparison: Comparison) -> str:
         conclusions=conclusions(comparison),
         heading=HEADINGS[comparison.claim],
         method=METHOD[comparison.claim],
-        header=header(),
+        header=HEADER,
         rows=rows,
         changes=as_lines([section for section in sections if not section.is_long]),
         long_changes=[section for section in sections if section.is_long],
@@ -111,7 +111,7 @@ def training_curves(comparison: Comparison) -> bytes | None:
         (name, pd.read_csv(io.BytesIO(content)))
         for name, runs in zip(SIDES, (comparison.base, comparison.head), strict=True)
         for run in runs
-        if (content := run.results.revision.read_all([TRAINING])[TRAINING])
+        if (content := run.revision.read_all([TRAINING])[TRAINING])
     ]
     if not histories:
         return None
@@ -142,7 +142,7 @@ def pictures_of(run: Run) -> dict[str, bytes]:
     Returns:
         Content by file name; empty if they have not been pulled.
     """
-    revision = run.results.revision
+    revision = run.revision
     outputs = [path for stage in run.stages.values() for path in stage.outputs]
     if revision.commit:
         return _stored_pictures(revision, outputs)

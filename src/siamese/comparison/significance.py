@@ -21,7 +21,9 @@ _VALUES_AT_ONCE = 2_000_000  # of resampled values: bounds memory
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.floating]
-Statistic = Callable[[NDArray[np.float64]], Sequence[float]]
+# Gives figures by name, when told how often each test image was drawn, float64 `[N]`; not a number
+# where a draw leaves nothing to measure.
+Measure = Callable[[NDArray[np.float64]], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,8 @@ def bootstrap_means(base: Floats, head: Floats) -> Outcome:
 
 
 def bootstrap_images(
-    base: Statistic,
-    head: Statistic,
-    n_images: int,
-    progress: Callable[[], object] = lambda: None,
-) -> list[Outcome]:
+    base: Measure, head: Measure, n_images: int, progress: Callable[[], object] = lambda: None
+) -> dict[str, Outcome]:
     """Compare figures of pairs of images by the paired bootstrap over the images.
 
     It is images that are drawn, not pairs, which are not independent; see
@@ -97,25 +96,30 @@ def bootstrap_images(
     of the same images. A draw that leaves a side without like or without unlike pairs is left out.
 
     Args:
-        base: gives the base model's figures `[F]`, when told how often each image was drawn,
-            float64 `[N]`; not a number where a draw leaves nothing to measure.
-        head: the same of the head model.
+        base: measures the base model.
+        head: measures the head model.
         n_images: N.
         progress: called after each resample.
 
     Returns:
-        One result per figure.
+        An outcome for each figure that both sides have.
     """
-    once = np.ones(n_images)
-    measured = np.subtract(head(once), base(once))  # (F,)
-    resampled = np.empty((RESAMPLES, len(measured)))
-    for row, drawn in zip(resampled, draws(n_images, RESAMPLES, SEED), strict=True):
-        row[:] = np.subtract(head(drawn), base(drawn))
+
+    def gaps(weights: NDArray[np.float64]) -> dict[str, float]:
+        ours, theirs = base(weights), head(weights)
+        return {name: theirs[name] - ours[name] for name in ours if name in theirs}
+
+    measured = gaps(np.ones(n_images))
+    resampled: dict[str, list[float]] = {name: [] for name in measured}
+    for drawn in draws(n_images, RESAMPLES, SEED):
+        for name, gap in gaps(drawn).items():
+            resampled[name].append(gap)
         progress()
-    return [
-        _bootstrapped(float(difference), values[np.isfinite(values)], "paired bootstrap")
-        for difference, values in zip(measured, resampled.T, strict=True)
-    ]
+    return {
+        name: _bootstrapped(gap, values[np.isfinite(values)], "paired bootstrap")
+        for name, gap in measured.items()
+        for values in [np.array(resampled[name])]
+    }
 
 
 def welch(base: Sequence[float], head: Sequence[float]) -> Outcome:

@@ -2,8 +2,8 @@
 
 The test images are drawn again with replacement, as many as there are, and every figure is measured
 again (Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, the percentile interval). A
-draw is given as weights: how often each image was drawn. What the interval does not hold is the
-chance of training, another seed: that takes several runs.
+draw is given as weights: how often each image was drawn. The interval does not hold the chance of
+training, another seed: that takes several runs.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def estimate(
     Args:
         measure: returns the values of a draw, by name, for weights float64 `[n_images]`; not a
             number where a draw leaves nothing to measure, which is left out.
-        n_images: how many images are drawn from.
+        n_images: how many images are drawn from, and how many each draw has.
         resamples: how many draws.
         seed: of the draws.
     """
@@ -51,13 +51,7 @@ def estimate(
 
 
 def draws(n_images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each image is drawn, float64 `[n_images]`, for one draw after the other.
-
-    Args:
-        n_images: how many images are drawn from, and how many are drawn, with replacement.
-        resamples: how many draws.
-        seed: of the draws.
-    """
+    """Yield how often each image is drawn, float64 `[n_images]`, for one draw after the other."""
     rng = np.random.default_rng(seed)
     for _ in range(resamples):
         images = rng.integers(n_images, size=n_images)

@@ -5,15 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-CLASS_COLUMNS = ("class", "accuracy", "queries", "confused_with", "confused")
-
 
 def confusion_counts(actual: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
-    """Count queries by their class and the predicted one.
-
-    Args:
-        actual: labels, int64 `[Q]`.
-        predicted: labels, int64 `[Q]`.
+    """Count queries by their class and the predicted one, labels int64 `[Q]` each.
 
     Returns:
         `actual`, `predicted` and `queries` (int64), in label order, without the pairs of classes
@@ -42,18 +36,19 @@ def class_table(counts: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     # The sort is stable, so that of equals the first label stays first.
     wrong = counts[~is_right].sort_values("queries", ascending=False, kind="stable")
     most = wrong.drop_duplicates("actual").set_index("actual")
-    taken_for = dict(zip(most.index.tolist(), most["predicted"].tolist(), strict=True))
+    taken_for = most["predicted"].to_dict()
     shares = zip(right.tolist(), totals.tolist(), strict=True)
-    columns = {
-        "class": [names[label] for label in labels],
-        "accuracy": [round(n_right / total, 4) for n_right, total in shares],
-        "queries": totals.tolist(),
-        "confused_with": [
-            names[taken_for[label]] if label in taken_for else "" for label in labels
-        ],
-        "confused": most["queries"].reindex(labels, fill_value=0).tolist(),
-    }
-    return pd.DataFrame(columns, columns=list(CLASS_COLUMNS))
+    return pd.DataFrame(
+        {
+            "class": [names[label] for label in labels],
+            "accuracy": [round(n_right / total, 4) for n_right, total in shares],
+            "queries": totals.tolist(),
+            "confused_with": [
+                names[taken_for[label]] if label in taken_for else "" for label in labels
+            ],
+            "confused": most["queries"].reindex(labels, fill_value=0).tolist(),
+        }
+    )
 
 
 def confused_pairs(counts: pd.DataFrame, names: Sequence[str], top: int) -> list[dict]:
