@@ -31,11 +31,11 @@ def searches(draw: st.DrawFn) -> tuple[list[int], list[list[int]], list[int]]:
 
 def answers(gallery: list[int], rows: list[list[int]], queries: list[int]) -> Answers:
     """The answers of a gallery with these labels; nothing here looks at the vectors."""
-    parts = [
+    asked, asking = (
         Embeddings(np.arange(len(labels)), np.array(labels), None, np.empty((len(labels), 0)))
         for labels in (gallery, queries)
-    ]
-    return Answers(*parts, np.array(rows), params())
+    )
+    return Answers(asked, asking, np.array(rows), params())
 
 
 @given(searches())

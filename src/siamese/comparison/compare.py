@@ -127,19 +127,14 @@ def compare(
     """
     sides = [[Run.of(revision) for revision in side] for side in (base, head)]
     several = max(map(len, sides)) > 1
-    first, other = sides[0][0], sides[1][0]
+    (first, *_), (other, *_) = sides
     if several:
         for side in sides:
             check_one_setting(side)
-    for run in (*sides[0], *sides[1]):
+    runs = [run for side in sides for run in side]
+    for run in runs:
         check_same_queries(first, run)
     metrics = compare_settings(*sides) if several else compare_models(first, other, progress)
-    found_stale = {
-        str(run): changed
-        for side in sides
-        for run in side
-        if (changed := stale(run.revision, run.stages))
-    }
     return Comparison(
         claim="setting" if several else "models",
         base=tuple(sides[0]),
@@ -147,7 +142,7 @@ def compare(
         changes=differences(first.stages, other.stages),
         code=changed_code((first.revision, first.stages), (other.revision, other.stages)),
         ran_on=changes_between(first.ran_on, other.ran_on),
-        stale=found_stale,
+        stale={str(run): changed for run in runs if (changed := stale(run.revision, run.stages))},
         metrics=metrics,
     )
 
@@ -165,11 +160,9 @@ def compare_models(
     """
     for run in (base, head):
         run.check_consistent()
-    names = _names([base.metrics, head.metrics])
-    shared = [name for name in names if name in base.metrics and name in head.metrics]
     tested: dict[str, Outcome] = {}
     of_pairs = []
-    for name in shared:
+    for name in [name for name in base.metrics if name in head.metrics]:
         figure = find_figure(name)
         # Only over the same queries is a difference the models'.
         if figure is None or not np.array_equal(base.chosen_by(figure), head.chosen_by(figure)):
@@ -185,7 +178,7 @@ def compare_models(
         n_images = len(base.queries["sample"])
         measures = _verification(base, of_pairs), _verification(head, of_pairs)
         tested |= bootstrap_images(*measures, n_images, progress)
-    return _corrected(names, [base.metrics], [head.metrics], tested)
+    return _corrected([base], [head], tested)
 
 
 def compare_settings(base: Sequence[Run], head: Sequence[Run]) -> list[Compared]:
@@ -201,14 +194,12 @@ def compare_settings(base: Sequence[Run], head: Sequence[Run]) -> list[Compared]
                 " setting takes at least two runs of it, better five; `make seeds` makes runs,"
                 " `--seeds` finds those that exist"
             )
-    sides = [[run.metrics for run in side] for side in (base, head)]
-    names = _names([*sides[0], *sides[1]])
     tested: dict[str, Outcome] = {}
-    for name in names:
-        values = [[metrics[name] for metrics in side if name in metrics] for side in sides]
+    for name in _names([*base, *head]):
+        values = [_values(side, name) for side in (base, head)]
         if min(map(len, values)) > 1:
             tested[name] = welch(*values)
-    return _corrected(names, sides[0], sides[1], tested)
+    return _corrected(base, head, tested)
 
 
 def _verification(run: Run, figures: Sequence[Figure]) -> Measure:
@@ -225,22 +216,21 @@ def _verification(run: Run, figures: Sequence[Figure]) -> Measure:
 
 
 def _corrected(
-    names: Sequence[str],
-    base: Sequence[dict[str, float]],
-    head: Sequence[dict[str, float]],
-    tested: dict[str, Outcome],
+    base: Sequence[Run], head: Sequence[Run], tested: dict[str, Outcome]
 ) -> list[Compared]:
     """Join values and tests, p-values corrected for the number of tests."""
     p_values = dict(zip(tested, holm([test.p for test in tested.values()]), strict=True))
-
-    def values(side: Sequence[dict[str, float]], name: str) -> tuple[float, ...]:
-        return tuple(metrics[name] for metrics in side if name in metrics)
-
     return [
-        Compared(name, values(base, name), values(head, name), tested.get(name), p_values.get(name))
-        for name in names
+        Compared(
+            name, _values(base, name), _values(head, name), tested.get(name), p_values.get(name)
+        )
+        for name in _names([*base, *head])
     ]
 
 
-def _names(all_metrics: Sequence[dict[str, float]]) -> list[str]:
-    return list(dict.fromkeys(name for metrics in all_metrics for name in metrics))
+def _names(runs: Sequence[Run]) -> list[str]:
+    return list(dict.fromkeys(name for run in runs for name in run.metrics))
+
+
+def _values(side: Sequence[Run], name: str) -> tuple[float, ...]:
+    return tuple(run.metrics[name] for run in side if name in run.metrics)

@@ -22,6 +22,7 @@ from siamese.comparison.revisions import Revision, find_revision
 LOCK = "dvc.lock"
 PARAMS = "params.yaml"
 CODE = ("src/", "stages/")
+KINDS = ("params", "code", "inputs", "outputs")  # of what a stage was run with
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class StageChanges:
     @property
     def is_unexplained(self) -> bool:
         """Whether equal parameters, code and inputs gave other outputs."""
-        return bool(self.outputs) and not (self.params or self.code or self.inputs)
+        return bool(self.outputs) and not (self.is_cause or self.inputs)
 
 
 def read_lock(revision: Revision) -> dict[str, Stage]:
@@ -79,23 +80,30 @@ def read_lock(revision: Revision) -> dict[str, Stage]:
     """
     text = revision.read(LOCK)
     try:
-        # The parser in C is ten times as fast, where PyYAML was built with it.
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        return {name: _read_stage(stage) for name, stage in content["stages"].items()}
+        stages = _parsed(text)["stages"]
+        return {name: _read_stage(stage) for name, stage in stages.items()}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{revision}: {LOCK} cannot be read ({error!r})") from None
 
 
+def _parsed(text: bytes) -> Any:
+    # The parser in C is ten times as fast, where PyYAML was built with it.
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def _read_stage(stage: dict[str, Any]) -> Stage:
-    hashes = {item["path"]: str(item.get("md5")) for item in stage.get("deps", [])}
+    deps, outputs = (
+        {item["path"]: str(item.get("md5")) for item in stage.get(kind, [])}
+        for kind in ("deps", "outs")
+    )
     params: dict[str, Any] = {}
     for of_file in stage.get("params", {}).values():
         params |= flatten(of_file)
     return Stage(
         params=params,
-        code={path: md5 for path, md5 in hashes.items() if f"{path}/".startswith(CODE)},
-        inputs={path: md5 for path, md5 in hashes.items() if not f"{path}/".startswith(CODE)},
-        outputs={item["path"]: str(item.get("md5")) for item in stage.get("outs", [])},
+        code={path: md5 for path, md5 in deps.items() if f"{path}/".startswith(CODE)},
+        inputs={path: md5 for path, md5 in deps.items() if not f"{path}/".startswith(CODE)},
+        outputs=outputs,
     )
 
 
@@ -113,14 +121,10 @@ def differences(base: dict[str, Stage], head: dict[str, Stage]) -> list[StageCha
     """Return the stages in which anything differs, in the pipeline's order."""
     empty = Stage({}, {}, {}, {})
     found = []
-    for name in [*base, *(name for name in head if name not in base)]:
-        one, other = base.get(name, empty), head.get(name, empty)
+    for name in dict.fromkeys([*base, *head]):
+        sides = vars(base.get(name, empty)), vars(head.get(name, empty))
         changes = StageChanges(
-            name,
-            changes_between(one.params, other.params),
-            changes_between(one.code, other.code),
-            changes_between(one.inputs, other.inputs),
-            changes_between(one.outputs, other.outputs),
+            name, **{kind: changes_between(*(side[kind] for side in sides)) for kind in KINDS}
         )
         if changes.is_cause or changes.inputs or changes.outputs:
             found.append(changes)
@@ -201,9 +205,11 @@ def changed_code(
                 unknown.add(path)
         sides.append(side)
     found = [change for change in changed if change.name in unknown]
-    for change in changes_between(*sides):
-        if not any(change.name.startswith(f"{folder}/") for folder in unknown):
-            found.append(change)
+    found += [
+        change
+        for change in changes_between(*sides)
+        if not any(change.name.startswith(f"{folder}/") for folder in unknown)
+    ]
     return sorted(found, key=lambda change: change.name)
 
 
@@ -215,7 +221,7 @@ def stale(revision: Revision, stages: dict[str, Stage]) -> list[str]:
     was.
     """
     text = revision.read_all([PARAMS])[PARAMS] or b"{}"
-    present = flatten(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    present = flatten(_parsed(text))
     found = [
         f"{name} (made with {value}, now {present.get(name)})"
         for name, value in all_params(stages).items()

@@ -35,6 +35,8 @@ Columns = dict[str, np.ndarray]
 class Run:
     """One run of the pipeline; each file of results is read when it is needed.
 
+    Whatever reads one raises an InputError if it is not there, or holds something else.
+
     Attributes:
         revision: where its results stand.
         stages: what `dvc.lock` says they were made from.
@@ -45,11 +47,7 @@ class Run:
 
     @classmethod
     def of(cls, revision: Revision) -> "Run":
-        """Read what the results of a revision were made from.
-
-        Raises:
-            InputError: the revision has no results.
-        """
+        """Read what the results of a revision were made from."""
         return cls(revision, read_lock(revision))
 
     def __str__(self) -> str:
@@ -58,11 +56,7 @@ class Run:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """The figures of `metrics/evaluation.json`, by dotted name.
-
-        Raises:
-            InputError: the file is not there, or holds something else.
-        """
+        """The figures of `metrics/evaluation.json`, by dotted name."""
         flat = flatten(self._json(EVALUATION))
         if not flat or not all(isinstance(value, int | float) for value in flat.values()):
             raise InputError(f"{self}: {EVALUATION} is expected to hold numbers by name")
@@ -70,29 +64,17 @@ class Run:
 
     @cached_property
     def queries(self) -> Columns:
-        """The columns of `metrics/per_query.parquet`.
-
-        Raises:
-            InputError: the file is not there, or is no such table.
-        """
+        """The columns of `metrics/per_query.parquet`."""
         return self._table(PER_QUERY, {"sample", "fine", "near_duplicate"})
 
     @cached_property
     def pairs(self) -> Columns:
-        """The columns of `metrics/per_pair.parquet`.
-
-        Raises:
-            InputError: the file is not there, or is no such table.
-        """
+        """The columns of `metrics/per_pair.parquet`."""
         return self._table(PER_PAIR, {"left", "right", "same", "distance"})
 
     @cached_property
     def threshold(self) -> float:
-        """The distance, calibrated on validation, up to which a pair is accepted.
-
-        Raises:
-            InputError: `metrics/details.json` is not there, or lacks it.
-        """
+        """The distance, calibrated on validation, up to which a pair is accepted."""
         try:
             return float(self._json(DETAILS)["verification"]["threshold"])
         except (KeyError, TypeError, ValueError):
@@ -196,12 +178,11 @@ def check_one_setting(runs: Sequence[Run]) -> None:
     Raises:
         InputError: naming two runs, and what differs or does not.
     """
-    first = runs[0]
     for position, run in enumerate(runs):
-        others = changes_between(setting_of(first.stages), setting_of(run.stages))
+        others = changes_between(setting_of(runs[0].stages), setting_of(run.stages))
         if others:
             raise InputError(
-                f"{first} and {run} are not runs of one setting: they differ in"
+                f"{runs[0]} and {run} are not runs of one setting: they differ in"
                 f" {names_of(others)}; expected seeds alone"
             )
         for earlier in runs[:position]:
@@ -220,8 +201,7 @@ def check_same_queries(base: Run, head: Run) -> None:
         InputError: naming both revisions and the file.
     """
     ours, theirs = base.queries, head.queries
-    same = all(np.array_equal(ours[name], theirs[name]) for name in ("sample", "fine"))
-    if not same:
+    if not all(np.array_equal(ours[name], theirs[name]) for name in ("sample", "fine")):
         raise InputError(
             f"{PER_QUERY} of {base} is about {len(ours['sample']):,} queries, that of"
             f" {head} about {len(theirs['sample']):,}, and they are not the same samples"

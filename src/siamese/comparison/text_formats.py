@@ -9,6 +9,7 @@ import numpy as np
 from siamese.comparison.change_sections import WIDTH, as_lines, change_sections
 from siamese.comparison.compare import Compared, Comparison
 from siamese.comparison.conclusions import METHOD, conclusions
+from siamese.comparison.provenance import KINDS
 from siamese.comparison.runs import Run
 
 # Of the columns; the first and the last speak for themselves.
@@ -72,10 +73,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "changes": [
             {
                 "stage": changes.stage,
-                **{
-                    kind: [vars(change) for change in getattr(changes, kind)]
-                    for kind in ("params", "code", "inputs", "outputs")
-                },
+                **{kind: [vars(one) for one in getattr(changes, kind)] for kind in KINDS},
             }
             for changes in comparison.changes
         ],
