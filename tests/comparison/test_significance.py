@@ -11,7 +11,6 @@ from scipy import stats
 
 from siamese.comparison.significance import (
     RESAMPLES,
-    Measure,
     Outcome,
     bootstrap_images,
     bootstrap_means,
@@ -19,6 +18,7 @@ from siamese.comparison.significance import (
     mcnemar,
     welch,
 )
+from siamese.evaluation.bootstrap import Measure
 from siamese.evaluation.figures import find_figure
 from siamese.evaluation.measurement import measurement
 

@@ -7,7 +7,7 @@ Two things may be claimed, and they need different evidence:
   several runs per side, and the difference is compared with their spread.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +27,6 @@ from siamese.comparison.revisions import Revision
 from siamese.comparison.runs import PER_PAIR, PER_QUERY, Run, check_one_setting, check_same_queries
 from siamese.comparison.significance import (
     LEVEL,
-    Measure,
     Outcome,
     bootstrap_images,
     bootstrap_means,
@@ -35,6 +34,7 @@ from siamese.comparison.significance import (
     mcnemar,
     welch,
 )
+from siamese.evaluation.bootstrap import Measure
 from siamese.evaluation.figures import Figure, OfTestPairs, find_figure
 from siamese.evaluation.measurement import measurement
 
@@ -112,14 +112,12 @@ class Comparison:
 def compare(
     base: Sequence[Revision],
     head: Sequence[Revision],
-    progress: Callable[[], object] = lambda: None,
 ) -> Comparison:
     """Compare two runs query by query, or two settings by several runs of each.
 
     Args:
         base: one revision, or several of one setting.
         head: the same.
-        progress: called after each resample of the verification pairs.
 
     Raises:
         InputError: a revision has no results; the two were measured on other queries; one side has
@@ -134,7 +132,7 @@ def compare(
     runs = [run for side in sides for run in side]
     for run in runs:
         check_same_queries(first, run)
-    metrics = compare_settings(*sides) if several else compare_models(first, other, progress)
+    metrics = compare_settings(*sides) if several else compare_models(first, other)
     return Comparison(
         claim="setting" if several else "models",
         base=tuple(sides[0]),
@@ -147,9 +145,7 @@ def compare(
     )
 
 
-def compare_models(
-    base: Run, head: Run, progress: Callable[[], object] = lambda: None
-) -> list[Compared]:
+def compare_models(base: Run, head: Run) -> list[Compared]:
     """Test each metric over the queries that both models answered.
 
     Right-or-wrong figures by McNemar's exact test, others by the paired bootstrap over the queries,
@@ -177,7 +173,7 @@ def compare_models(
     if of_pairs:
         n_images = len(base.queries["sample"])
         measures = _verification(base, of_pairs), _verification(head, of_pairs)
-        tested |= bootstrap_images(*measures, n_images, progress)
+        tested |= bootstrap_images(*measures, n_images)
     return _corrected([base], [head], tested)
 
 

@@ -25,11 +25,8 @@ RUN_SEEDS = ("network.seed", "pairs.seed", "train.seed")
 def experiment_table(root: Path, all_commits: bool = False) -> str:
     """Lay experiments out in at most 120 columns, each below the commit that it began at.
 
-    A figure that none of them has is left out.
-
-    Args:
-        root: the project's folder.
-        all_commits: not only those that began at HEAD.
+    A figure that none of them has is left out; so are, unless `all_commits`, experiments that
+    began at another commit than HEAD.
 
     Raises:
         InputError: there is no Git repository, or no experiment.

@@ -180,13 +180,9 @@ def seeds_of(stages: dict[str, Stage]) -> dict[str, Any]:
 def changed_code(
     base: tuple[Revision, dict[str, Stage]], head: tuple[Revision, dict[str, Stage]]
 ) -> list[Change]:
-    """Return the files of code that differ between two runs, each once, by path.
+    """Return the files of code that differ between two revisions' runs, each once, by path.
 
     A folder stands for its files if one of the revisions no longer has it as it was in the run.
-
-    Args:
-        base: a revision and its lock.
-        head: the other revision and its lock.
     """
     recorded = [all_code(stages) for _, stages in (base, head)]
     changed = changes_between(*recorded)
@@ -195,14 +191,13 @@ def changed_code(
     unknown = set()
     for (revision, _), then in zip((base, head), recorded, strict=True):
         now = revision.md5s(names)
-        side = {}
+        side: dict[str, str] = {}
         for path in filter(then.__contains__, names):
-            if not is_folder(then[path]):
-                side[path] = then[path]
-            elif dvc_hash(path, now) == then[path]:
-                side |= _inside(path, now)
-            else:
+            files = _files(path, then[path], now)
+            if files is None:
                 unknown.add(path)
+            else:
+                side |= files
         sides.append(side)
     found = [change for change in changed if change.name in unknown]
     found += [
@@ -239,28 +234,28 @@ def stale(revision: Revision, stages: dict[str, Stage]) -> list[str]:
         return found + changed
     before = find_revision("HEAD", revision.root).md5s(changed)
     for path in changed:
-        if is_folder(recorded[path]) and dvc_hash(path, before) == recorded[path]:
-            differing = changes_between(_inside(path, before), _inside(path, now))
-            found += [change.name for change in differing]
-        else:
+        if (files := _files(path, recorded[path], before)) is None:
             found.append(path)
+        else:
+            found += [change.name for change in changes_between(files, _inside(path, now))]
     return found
 
 
-def is_folder(md5: str) -> bool:
-    """Whether a hash in dvc.lock is that of a folder."""
-    return md5.endswith(".dir")
+def _files(path: str, recorded: str, md5s: dict[str, str]) -> dict[str, str] | None:
+    """Return the MD5 of each file that a hash in dvc.lock stands for.
+
+    None if that is a folder's, and the files in `md5s` are no longer those it was taken of.
+    """
+    if not recorded.endswith(".dir"):
+        return {path: recorded}
+    return _inside(path, md5s) if dvc_hash(path, md5s) == recorded else None
 
 
 def dvc_hash(path: str, md5s: dict[str, str]) -> str | None:
     """Return the hash that dvc.lock has of a file or folder with these files; None without any.
 
     A folder's is the MD5 of DVC's list of its files. DVC has no public function that gives it
-    without writing to its cache.
-
-    Args:
-        path: of the file or folder.
-        md5s: MD5 of each file by its path, as `Revision.md5s` returns them.
+    without writing to its cache. `md5s` are by path, as `Revision.md5s` returns them.
     """
     if path in md5s:
         return md5s[path]

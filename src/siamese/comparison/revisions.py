@@ -128,9 +128,7 @@ def find_revision(name: str, root: Path) -> Revision:
 def find_revisions(names: str, root: Path) -> list[Revision]:
     """Find what comma-separated names stand for; a name may be a pattern of experiments' names.
 
-    Args:
-        names: for example `main`, `m01-1,m01-2` or `m01-*`.
-        root: the project's folder.
+    Examples are `main`, `m01-1,m01-2` and `m01-*`.
 
     Raises:
         InputError: a name stands for nothing, or the same one is given twice.

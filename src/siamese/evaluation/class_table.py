@@ -18,11 +18,7 @@ def confusion_counts(actual: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
 
 
 def class_table(counts: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Tabulate how well each class is recognised.
-
-    Args:
-        counts: what `confusion_counts` returned.
-        names: of the classes, in label order.
+    """Tabulate how well each class is recognised, from `confusion_counts` and the classes' names.
 
     Returns:
         One row per class that has queries, in label order: `class`, `accuracy` (four decimals),
@@ -54,15 +50,11 @@ def class_table(counts: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 def confused_pairs(counts: pd.DataFrame, names: Sequence[str], top: int) -> list[dict]:
     """List the pairs of classes that are most often taken for one another, in either direction.
 
-    Args:
-        counts: what `confusion_counts` returned.
-        names: of the classes, in label order.
-        top: how many pairs at most.
-
     Returns:
-        `{"classes": [one, other], "queries": n}`, most first, of equals in label order.
+        At most `top` of `{"classes": [one, other], "queries": n}`, most first, of equals in label
+        order.
     """
-    labels = counts[["actual", "predicted"]].to_numpy()
+    labels = counts[["actual", "predicted"]]
     pairs = counts.assign(one=labels.min(axis=1), other=labels.max(axis=1))
     pairs = pairs[pairs["one"] < pairs["other"]]
     both = pairs.groupby(["one", "other"])["queries"].sum().reset_index()

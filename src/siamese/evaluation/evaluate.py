@@ -113,10 +113,10 @@ def evaluate(
     estimates = estimate(measure, len(queries.samples), params.resamples, params.seed)
     values = {name: one.value for name, one in estimates.items()}
     for figure in figures:
-        if isinstance(figure.source, OfAllPairs):
-            value = figure.source.measure(all_pairs)
-            if value is not None:
-                values[figure.name] = round_figure(value)
+        if isinstance(figure.source, OfAllPairs) and (
+            (value := figure.source.measure(all_pairs)) is not None
+        ):
+            values[figure.name] = round_figure(value)
 
     details: dict[str, Any] = {
         "intervals": {name: [one.low, one.high] for name, one in estimates.items()},

@@ -1,10 +1,11 @@
 """Figures of queries and test pairs, measured again for every draw of test images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from siamese.evaluation.bootstrap import Measure
 from siamese.evaluation.figures import About, Figure, MeanOf, OfTestPairs, queries_about
 from siamese.evaluation.pair_rates import WeightedPairs
 
@@ -16,7 +17,7 @@ def measurement(
     same: np.ndarray,
     members: np.ndarray,
     threshold: float,
-) -> Callable[[np.ndarray], dict[str, float]]:
+) -> Measure:
     """Return what measures figures on a draw of the test images.
 
     Args:
@@ -26,10 +27,6 @@ def measurement(
         same: bool `[P]`.
         members: rows of `per_query`, int64 `[P, 2]`: the two images of each pair.
         threshold: the calibrated one.
-
-    Returns:
-        A function from weights, float64 `[Q]`, to the value of each figure by name, not a number
-        where the draw leaves nothing to measure.
     """
     is_about: dict[About, np.ndarray] = {
         about: queries_about(about, per_query)

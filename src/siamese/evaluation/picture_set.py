@@ -32,13 +32,7 @@ def draw_evaluation(
 ) -> None:
     """Draw `confusion.png`, `neighbours.png`, `mistakes.png` and `verification.png`.
 
-    Args:
-        evaluation: of these embeddings.
-        gallery: the labelled embeddings.
-        queries: the test images.
-        dataset: where the images and the names of their classes are from.
-        params: the `evaluate` section: how many test images, and the seed that picks them.
-        folder: an existing one.
+    The `evaluate` section says how many test images are shown, and the seed that picks them.
     """
     rng = np.random.default_rng(params.seed)
     n_rows = min(params.sheet_queries, len(queries.samples))
@@ -51,14 +45,11 @@ def draw_evaluation(
 
 
 def hardest_pairs(per_pair: pd.DataFrame, n: int) -> np.ndarray:
-    """Return the like pairs that are farthest apart, and the unlike ones that are nearest.
-
-    Args:
-        per_pair: one row per test pair, both kinds: `same`, `distance`.
-        n: how many of each kind; as many as there are of both, if those are fewer.
+    """Return the n like pairs that are farthest apart, and the n unlike ones that are nearest.
 
     Returns:
-        Rows of `per_pair`, int64 `[2, n]`: like pairs, unlike pairs, the hardest first.
+        Rows of `per_pair`, int64 `[2, n]`: like pairs, unlike pairs, the hardest first. Where there
+        are fewer than n of a kind, that many of both.
     """
     distance, same = per_pair["distance"].to_numpy(), per_pair["same"].to_numpy()
     like, unlike = np.flatnonzero(same), np.flatnonzero(~same)

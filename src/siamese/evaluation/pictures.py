@@ -21,13 +21,7 @@ def draw_confusion(
 ) -> None:
     """Draw which classes are taken for which; more than 60 without their names and numbers.
 
-    Of more than 1,000 nothing could be seen: a sentence is drawn instead.
-
-    Args:
-        actual: int64 `[Q]`, labels.
-        predicted: int64 `[Q]`.
-        names: of the labels, in order.
-        file: PNG to write.
+    Of more than 1,000 nothing could be seen: a sentence is drawn instead. Labels are int64 `[Q]`.
     """
     if len(names) > MOST_DRAWN:
         draw_sentence(f"{len(names):,} classes are too many to draw: see metrics/classes.csv", file)
@@ -67,7 +61,7 @@ def draw_rows(
         names: of their classes, str `[Q, 1 + K]`.
         headline: above all rows.
         file: PNG to write.
-        row_labels: what to write beside each row; nothing if there are none.
+        row_labels: beside each row, `Q` of them or none.
     """
     n_rows, n_columns = names.shape
     picture, grid = plt.subplots(
@@ -131,10 +125,7 @@ def draw_sentence(sentence: str, file: Path) -> None:
 def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) -> None:
     """Draw the ROC, false accepts on a logarithmic scale, and the distances of both kinds of pairs.
 
-    Args:
-        roc: `far` and `tar`, as in `metrics/roc.csv`.
-        distances: `distance`, `like` and `unlike`, as in `metrics/distances.csv`.
-        file: PNG to write.
+    The tables are those of `metrics/roc.csv` and `metrics/distances.csv`.
     """
     picture, (rates, histogram) = plt.subplots(1, 2, figsize=(9, 3.4))
     accepted = roc[roc["far"] > 0]

@@ -20,13 +20,7 @@ CONFUSED = 10  # pairs of classes listed
 
 
 def save_evaluation(evaluation: Evaluation, class_names: Sequence[str], folder: Path) -> None:
-    """Write all that `stages/evaluate.py` leaves in `metrics/`.
-
-    Args:
-        evaluation: of the test split.
-        class_names: in label order.
-        folder: for `evaluation.json`, `details.json`, two Parquet tables and four CSV files.
-    """
+    """Write all that `stages/evaluate.py` leaves in `metrics/`; class names in label order."""
     details = evaluation.details
     accuracy_by_k = pd.DataFrame(columns=["k", "top1"])
     actual = predicted = np.zeros(0, dtype=np.int64)
@@ -55,12 +49,9 @@ def save_evaluation(evaluation: Evaluation, class_names: Sequence[str], folder: 
 
 
 def save_per_query(table: pd.DataFrame, file: Path) -> None:
-    """Write `metrics/per_query.parquet`, floats as float32, labels as int16 if they fit.
+    """Write `metrics/per_query.parquet`: one row per query, ascending by `sample`.
 
-    Args:
-        table: one row per query, ascending by `sample`: bool and float columns, and the labels
-            `predicted` and `fine`.
-        file: Parquet file to write.
+    Outcomes are bool or float32, the labels `predicted` and `fine` int16 if they fit.
     """
     labels = table[[name for name in ("predicted", "fine") if name in table]]
     label = pa.int16() if labels.to_numpy().max(initial=0) < 2**15 else pa.int32()
@@ -76,12 +67,10 @@ def save_per_query(table: pd.DataFrame, file: Path) -> None:
 
 
 def save_per_pair(table: pd.DataFrame, file: Path) -> None:
-    """Write `metrics/per_pair.parquet`.
+    """Write `metrics/per_pair.parquet`: one row per test pair, in the order of the manifest.
 
-    Args:
-        table: one row per test pair, in the order of its manifest: `left`, `right` (samples),
-            `same` (bool) and `distance`, which is rounded to four decimals: more do not compress.
-        file: Parquet file to write.
+    `left` and `right` are samples, int32, `same` is bool, and `distance`, float32, is rounded to
+    four decimals: more do not compress.
     """
     distance = table["distance"].to_numpy(np.float32).round(4)
     arrays = {
