@@ -109,10 +109,7 @@ class Comparison:
         return [compared for compared in self.metrics if compared.differs]
 
 
-def compare(
-    base: Sequence[Revision],
-    head: Sequence[Revision],
-) -> Comparison:
+def compare(base: Sequence[Revision], head: Sequence[Revision]) -> Comparison:
     """Compare two runs query by query, or two settings by several runs of each.
 
     Args:
