@@ -86,7 +86,7 @@ def test_a_new_figure_is_a_function_and_a_row(
         Figure("knn.sure", "a vote of two", vote),
         Figure("retrieval.sure", "the vote once more", MeanOf("k2_sure"), is_detail=True),
         Figure("verification.far", "false accepts", OfTestPairs(lambda one: one.far_at_threshold)),
-        Figure("verification.like", "like", OfAllPairs(lambda one: one.like[0]), is_detail=True),
+        Figure("verification.n", "like at 0", OfAllPairs(lambda one: one.like[0]), is_detail=True),
     )
     monkeypatch.setattr(figures, "FIGURES", (*FIGURES, *new))
     found = MadeUpSplit().evaluate()
