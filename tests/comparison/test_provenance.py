@@ -8,11 +8,10 @@ from dvc.repo import Repo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese.comparison.change_sections import LONG, change_sections
 from siamese.comparison.provenance import dvc_hash, read_lock, stale
 from siamese.comparison.revisions import find_revision
 from siamese.comparison.text_formats import as_text
-from tests.support.made_up_results import MadeUp, Repository, md5
+from tests.support.made_up_results import MadeUp, Repository, folder_md5, md5
 from tests.support.workspace import Workspace
 
 MODULE = "src/siamese/training/augment.py"
@@ -103,18 +102,6 @@ def test_equal_inputs_with_another_outcome_are_pointed_out(repository: Repositor
     assert "ran on    device cpu -> cuda" in text
 
 
-def test_only_many_files_are_long(repository: Repository) -> None:
-    for number in range(LONG + 1):
-        file = repository.root / f"src/siamese/training/file_{number}.py"
-        file.write_text("new\n")
-        if number == 0:
-            repository.commit(MadeUp(0.7, luck=1), "few")
-    repository.commit(MadeUp(0.7, luck=1), "many")
-    for head, expected in (("few", []), ("many", ["code"])):
-        sections = change_sections(repository.compare("good", head))
-        assert [section.title for section in sections if section.is_long] == expected
-
-
 # DVC's hash of a folder.
 
 
@@ -127,16 +114,9 @@ def test_only_many_files_are_long(repository: Repository) -> None:
     )
 )
 def test_the_hash_of_a_folder_is_dvcs(contents: dict[str, bytes]) -> None:
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-
-    tree = Tree()
-    for name, content in contents.items():
-        tree.add(tuple(name.split("/")), None, HashInfo("md5", md5(content)))
-    tree.digest()
     files = {f"folder/{name}": md5(content) for name, content in contents.items()}
     others = {"folder-2/a": md5(b""), "folde": md5(b"")}
-    assert dvc_hash("folder", files | others) == tree.hash_info.value
+    assert dvc_hash("folder", files | others) == folder_md5(contents)
     assert dvc_hash("nowhere", files) is None
 
 

@@ -1,4 +1,4 @@
-"""The statistics of `compare` against answers by hand, by a loop, by scikit-learn and by SciPy."""
+"""The statistics of `compare` against answers by hand, by a loop and by SciPy."""
 
 import math
 from itertools import pairwise
@@ -8,21 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import roc_auc_score
 
 from siamese.comparison.significance import (
     RESAMPLES,
     Outcome,
-    Statistic,
     bootstrap_images,
     bootstrap_means,
     holm,
     mcnemar,
     welch,
 )
-from siamese.evaluation import pair_rates
-from siamese.evaluation.pair_rates import WeightedPairs
-from siamese.measures.verification import equal_error_rate, error_rates
+from siamese.evaluation.bootstrap import Measure
+from siamese.evaluation.figures import find_figure
+from siamese.evaluation.measurement import measurement
 
 
 def answers(won: int, lost: int, both: int = 3, neither: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +35,8 @@ def test_mcnemar_by_hand() -> None:
     tested = mcnemar(*answers(won=6, lost=0))
     assert tested.p == pytest.approx(2 / 64)
     assert tested.difference == pytest.approx(6 / 13)
+    # One toss shows nothing.
+    assert mcnemar(*answers(won=1, lost=0, both=0, neither=0)).p == 1.0
     # One of five: (1 + 5) / 2**5 on either side.
     assert mcnemar(*answers(won=1, lost=4)).p == pytest.approx(2 * 6 / 32)
 
@@ -90,7 +90,9 @@ def test_intervals_are_those_of_the_normal_distribution_where_there_are_many_que
 def test_a_small_p_goes_with_an_interval_that_leaves_zero_out() -> None:
     rng = np.random.default_rng(6)
     base = rng.random(300)
-    clear = bootstrap_means(base, base + rng.normal(0.1, 0.2, 300))
+    better = base + rng.normal(0.1, 0.2, 300)
+    clear = bootstrap_means(base, better)
+    assert clear == bootstrap_means(base, better), "equal input, equal output"
     assert clear.p == 2 / (1 + RESAMPLES)
     assert clear.interval[0] > 0
     unclear = bootstrap_means(base, base + rng.normal(0.0, 0.2, 300))
@@ -98,88 +100,41 @@ def test_a_small_p_goes_with_an_interval_that_leaves_zero_out() -> None:
     assert unclear.interval[0] < 0 < unclear.interval[1]
 
 
-def test_equal_input_gives_equal_output() -> None:
-    rng = np.random.default_rng(7)
-    base, head = rng.random((2, 50))
-    assert bootstrap_means(base, head) == bootstrap_means(base, head)
-
-
-def verification_statistic(
-    positions: np.ndarray, distances: np.ndarray, same: np.ndarray, threshold: float
-) -> Statistic:
-    left, right = positions.T
-    pairs = WeightedPairs(distances, same, left, right, threshold)
-    measures = (pair_rates.area_under_roc, pair_rates.equal_error_rate, pair_rates.accuracy)
-
-    def statistic(weights: np.ndarray) -> list[float]:
-        rates = pairs.rates(weights)
-        return [np.nan if rates is None else measure(rates) for measure in measures]
-
-    return statistic
-
-
-def some_pairs(seed: int, n_images: int = 40, n_pairs: int = 120) -> tuple[np.ndarray, ...]:
-    rng = np.random.default_rng(seed)
-    positions = rng.integers(n_images, size=(n_pairs, 2))
-    same = rng.random(n_pairs) < 0.4
-    # One decimal: many pairs at the same distance.
-    distances = np.abs(rng.normal(np.where(same, 0.5, 1.0), 0.4)).round(1)
-    return positions, distances, same
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_figures_of_pairs_are_those_of_the_pairs_repeated(seed: int) -> None:
-    positions, distances, same = some_pairs(seed)
-    counts = np.random.default_rng([seed, 1]).multinomial(40, np.full(40, 1 / 40))
-    times = [counts[left] * counts[right] for left, right in positions]
-    repeated_distances, repeated_same = np.repeat(distances, times), np.repeat(same, times)
-    far, frr = error_rates(repeated_distances, repeated_same, 0.8)
-    expected = [
-        roc_auc_score(repeated_same, -repeated_distances),
-        equal_error_rate(repeated_distances, repeated_same),
-        1 - (far + frr) / 2,
-    ]
-    found = verification_statistic(positions, distances, same, 0.8)(counts.astype(float))
-    assert found == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("threshold", [0.0, 0.15, 0.2, 9.0])
-def test_a_pair_at_the_threshold_is_accepted(threshold: float) -> None:
-    positions, distances = (
-        np.array([[0, 1], [2, 3], [4, 5], [0, 5]]),
-        np.array([0.1, 0.2, 0.2, 0.4]),
-    )
-    same = np.array([True, True, False, False])
-    accepted = distances <= threshold
-    expected = (accepted[same].mean() + (~accepted[~same]).mean()) / 2
-    found = verification_statistic(positions, distances, same, threshold)(np.ones(6))
-    assert found[2] == expected
+def verification(
+    n_images: int, positions: np.ndarray, distances: np.ndarray, same: np.ndarray, threshold: float
+) -> Measure:
+    """Return what measures pairs, by the positions of their images, as `siamese compare` does."""
+    found = [find_figure(f"verification.{name}") for name in ("auc", "eer", "accuracy")]
+    figures, images = [figure for figure in found if figure], {"sample": np.arange(n_images)}
+    return measurement(figures, images, distances, same, positions, threshold)
 
 
 def test_the_bootstrap_over_images_sees_a_better_model_and_no_difference() -> None:
-    positions, distances, same = some_pairs(3, n_images=200, n_pairs=800)
+    rng = np.random.default_rng(3)
+    positions, same = rng.integers(200, size=(800, 2)), rng.random(800) < 0.4
+    distances = np.abs(rng.normal(np.where(same, 0.5, 1.0), 0.4))
     better = np.where(same, 0.6 * distances, distances + 0.2)
-    worse, good = (verification_statistic(positions, d, same, 0.8) for d in (distances, better))
-    auc, eer, accuracy = bootstrap_images(worse, good, 200)
+    worse, good = (verification(200, positions, d, same, 0.8) for d in (distances, better))
+    auc, eer, accuracy = bootstrap_images(worse, good, 200).values()
     assert auc.difference > 0 > eer.difference
     assert auc.p == eer.p == 2 / (1 + RESAMPLES)
     assert auc.interval[0] < auc.difference < auc.interval[1]
     assert accuracy.difference > 0
-    for tested in bootstrap_images(worse, worse, 200):
+    for tested in bootstrap_images(worse, worse, 200).values():
         assert tested == Outcome(0.0, (0.0, 0.0), 1.0, "paired bootstrap")
 
 
 def test_both_sides_are_measured_on_the_same_images_though_on_other_pairs() -> None:
     drawn: dict[str, list[np.ndarray]] = {"base": [], "head": []}
 
-    def recorder(side: str) -> Statistic:
-        def measure(counts: np.ndarray) -> list[float]:
+    def recorder(side: str) -> Measure:
+        def measure(counts: np.ndarray) -> dict[str, float]:
             drawn[side].append(counts.copy())
-            return [0.0]
+            return {side: 0.0, "both": 0.0}
 
         return measure
 
-    bootstrap_images(recorder("base"), recorder("head"), 30)
+    assert set(bootstrap_images(recorder("base"), recorder("head"), 30)) == {"both"}
     assert np.array_equal(drawn["base"], drawn["head"])
     assert len(drawn["base"]) == RESAMPLES + 1
     assert all(counts.sum() == 30 for counts in drawn["base"])
@@ -205,8 +160,8 @@ def test_two_equally_good_models_are_rarely_called_different() -> None:
         sides = []
         for score in scores:
             effect = 0.3 * score[positions].sum(axis=1) + rng.normal(0, 0.5, 300)
-            sides.append(verification_statistic(positions, effect - same, same, -0.5))
-        alarms["auc"] += bootstrap_images(sides[0], sides[1], n)[0].p < 0.05
+            sides.append(verification(n, positions, effect - same, same, -0.5))
+        alarms["auc"] += bootstrap_images(sides[0], sides[1], n)["verification.auc"].p < 0.05
     # 200 (50) cases at 5 %: above 20 (8) would come once in a thousand (in a hundred) cases.
     assert alarms["mcnemar"] <= 20
     assert alarms["means"] <= 20
@@ -244,9 +199,3 @@ def test_holm_lies_between_no_correction_and_bonferroni(p_values: list[float]) -
         assert p <= found <= min(1.0, len(p_values) * p) + 1e-12
     order = np.argsort(p_values, kind="stable")
     assert all(corrected[a] <= corrected[b] for a, b in pairwise(order))
-
-
-def test_one_query_is_answered_and_shows_nothing() -> None:
-    outcome = mcnemar(np.array([False]), np.array([True]))
-    assert outcome.difference == 1.0
-    assert outcome.p == 1.0

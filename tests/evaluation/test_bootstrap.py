@@ -47,13 +47,6 @@ def test_a_draw_is_as_many_images_as_there_are_with_replacement() -> None:
         assert weights.tolist() == [images.count(image) for image in range(30)]
 
 
-def test_equal_seeds_give_equal_intervals_and_other_seeds_others() -> None:
-    measure = mean_of(np.random.default_rng(0).random(200))
-    first, again, other = (estimate(measure, 200, 100, seed) for seed in (1, 1, 2))
-    assert first == again
-    assert first != other
-
-
 def test_a_draw_with_nothing_to_measure_is_left_out() -> None:
     def measure(weights: np.ndarray) -> dict[str, float]:
         # Of three images one counts; a draw without it has nothing to measure.

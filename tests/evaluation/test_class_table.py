@@ -5,12 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, recall_score
 
-from siamese.evaluation.class_table import (
-    CLASS_COLUMNS,
-    class_table,
-    confused_pairs,
-    confusion_counts,
-)
+from siamese.evaluation.class_table import class_table, confused_pairs, confusion_counts
 
 NAMES = ["ant", "bee", "cat", "dog"]
 # Two of four ants are bees, one is a cat; one bee is an ant; the cat is right; no dog was asked.
@@ -43,13 +38,6 @@ def test_the_table_by_hand() -> None:
         "confused_with": ["bee", "ant", ""],
         "confused": [2, 1, 0],
     }
-
-
-def test_without_a_query_the_table_has_its_columns_all_the_same() -> None:
-    nobody = np.zeros(0, dtype=np.int64)
-    table = class_table(confusion_counts(nobody, nobody), NAMES)
-    assert tuple(table) == CLASS_COLUMNS
-    assert not len(table)
 
 
 def test_a_pair_is_counted_in_both_directions_and_the_most_come_first() -> None:

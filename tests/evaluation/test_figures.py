@@ -2,19 +2,30 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from siamese.base.files import write_json
+from siamese.cli.results import results_table
+from siamese.comparison.compare import compare_models
+from siamese.comparison.revisions import Revision
+from siamese.comparison.runs import Run
+from siamese.evaluation import figures
 from siamese.evaluation.figures import (
     FIGURES,
     MAIN,
     TOPICS,
+    Figure,
     MeanOf,
+    OfAllPairs,
+    OfTestPairs,
     figures_for,
     find_figure,
     queries_about,
 )
+from siamese.evaluation.result_files import save_evaluation
 from tests.support.made_up_embeddings import NOVEL, MadeUpSplit, params
 from tests.support.workspace import ROOT
 
@@ -64,6 +75,33 @@ def test_a_test_split_with_everything_has_every_figure_that_is_asked_for() -> No
     wanted = figures_for(params())
     assert len({figure.name for figure in wanted}) == len(wanted) == 25
     assert set(names) == {figure.name for figure in wanted if not figure.is_detail}
+
+
+def test_a_new_figure_is_a_function_and_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is computed, written, given an interval, shown and compared."""
+    vote = MeanOf("k2_sure", lambda answers: answers.elected(2) == answers.queries.fine)
+    new = (
+        Figure("knn.sure", "a vote of two", vote),
+        Figure("retrieval.sure", "the vote once more", MeanOf("k2_sure"), is_detail=True),
+        Figure("verification.far", "false accepts", OfTestPairs(lambda one: one.far_at_threshold)),
+        Figure("verification.n", "like at 0", OfAllPairs(lambda one: one.like[0]), is_detail=True),
+    )
+    monkeypatch.setattr(figures, "FIGURES", (*FIGURES, *new))
+    found = MadeUpSplit().evaluate()
+    assert found.metrics["knn"]["sure"] == pytest.approx(found.per_query["k2_sure"].mean())
+    assert {figure.name for figure in new[:3]} <= set(found.details["intervals"])
+    save_evaluation(found, list("abcdef"), tmp_path / "metrics")
+    floors = {"pixels": 0.1, "untrained": 0.2}
+    ran = {"epochs": 1, "best_epoch": 1, "device": "cpu", "precision": "float32"}
+    for name, content in (("floor", floors), ("training", ran), ("ran_on", ran)):
+        write_json(tmp_path / f"metrics/{name}.json", content)
+    shown = results_table(tmp_path)
+    assert all(figure.label in shown for figure in new)
+    run = Run(Revision("workspace", None, tmp_path), {})
+    tested = {one.metric for one in compare_models(run, run) if one.outcome}
+    assert tested >= {"knn.sure", "verification.far"}
 
 
 def test_the_queries_of_a_figure_by_hand() -> None:

@@ -1,5 +1,6 @@
 """The pictures: what they show, and that equal data give equal bytes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,19 @@ import pytest
 from matplotlib import image as mpimg
 from matplotlib.figure import Figure
 
+from siamese.base.dataset import Classes, Dataset
 from siamese.evaluation.pair_histogram import pair_histogram
+from siamese.evaluation.picture_set import draw_evaluation
 from siamese.evaluation.pictures import (
     draw_confusion,
-    draw_mistakes,
-    draw_neighbours,
     draw_pairs,
+    draw_rows,
     draw_sentence,
     draw_verification,
 )
 from siamese.pictures.style import RIGHT, WRONG
 from siamese.training.curve import draw_curve
+from tests.support.made_up_embeddings import MadeUpSplit, params
 
 
 def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> None:
@@ -34,20 +37,18 @@ def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> N
             "validation_knn": [0.2, 0.4],
         }
     )
-    queries = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    neighbours = rng.integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
+    rows = rng.integers(0, 256, (2, 4, 8, 8, 3), dtype=np.uint8)
+    row_names = np.array([names[:1] * 4, names * 2])
     pairs = pair_histogram(rng.normal(size=(40, 4)).astype(np.float32), np.arange(40) % 3)
     for folder in (tmp_path / "first", tmp_path / "again"):
         folder.mkdir()
         draw_confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), names, folder / "confusion.png")
-        draw_neighbours(queries, names, neighbours, [names[:1] * 3] * 2, folder / "sheet.png")
+        draw_rows(rows, row_names, "a headline", folder / "sheet.png")
         draw_curve(history, folder / "training.png")
-        cells = (queries, names, neighbours, [names[:1] * 3] * 2)
-        draw_mistakes(*cells, names[::-1], folder / "mistakes.png")
-        draw_mistakes(queries[:0], [], neighbours[:0], [], [], folder / "none.png")
+        draw_rows(rows, row_names, "a headline", folder / "mistakes.png", ["one", "two"])
         draw_verification(pairs.roc(), pairs.distances(), folder / "verification.png")
-        members = np.stack([queries, queries])[:, :, None].repeat(2, axis=2)
-        draw_pairs(members, [names] * 4, np.ones((2, 2)), 1.0, folder / "pairs.png")
+        members, pair_names = rows.reshape(2, 2, 2, 8, 8, 3), row_names.reshape(2, 2, 2)
+        draw_pairs(members, pair_names, np.ones((2, 2)), 1.0, folder / "pairs.png")
         draw_sentence("there is nothing to draw", folder / "sentence.png")
         draw_curve(history.drop(columns="validation_knn"), folder / "no_knn.png")
     for file in (tmp_path / "first").iterdir():
@@ -61,31 +62,13 @@ def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> N
 def test_any_name_of_a_class_is_drawn_without_a_warning(
     tmp_path: Path, name: str, recwarn: pytest.WarningsRecorder
 ) -> None:
-    images = np.zeros((1, 8, 8, 3), dtype=np.uint8)
     draw_confusion(np.array([0, 1]), np.array([1, 1]), [name, "b"], tmp_path / "confusion.png")
-    draw_mistakes(images, [name], images[None], [[name]], [name], tmp_path / "mistakes.png")
-    members = np.zeros((2, 1, 2, 8, 8, 3), dtype=np.uint8)
-    draw_pairs(members, [[name] * 2] * 2, np.ones((2, 1)), 1.0, tmp_path / "pairs.png")
+    images, names = np.zeros((2, 1, 2, 8, 8, 3), np.uint8), np.full((2, 1, 2), name)
+    draw_rows(images[0], names[0], "a headline", tmp_path / "rows.png")
+    draw_pairs(images, names, np.ones((2, 1)), 1.0, tmp_path / "pairs.png")
     assert [str(warning.message) for warning in recwarn] == []
     for file in tmp_path.iterdir():
         assert max(mpimg.imread(file).shape) < 1500, "a long name makes no vast picture"
-
-
-def test_the_confusion_picture_shows_shares_of_the_actual_class(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from matplotlib.axes import Axes
-
-    shown: list[np.ndarray] = []
-    original = Axes.imshow
-
-    def spy(self: Axes, data: np.ndarray, *args: object, **kwargs: object) -> object:
-        shown.append(np.asarray(data))
-        return original(self, data, *args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Axes, "imshow", spy)
-    draw_confusion(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ["a", "b"], tmp_path / "c.png")
-    np.testing.assert_allclose(shown[0], np.array([[2 / 3, 1 / 3], [0, 1]]))
 
 
 @pytest.fixture
@@ -102,17 +85,44 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return saved
 
 
+def test_the_confusion_picture_shows_shares_of_the_actual_class(
+    drawn: list[Figure], tmp_path: Path
+) -> None:
+    draw_confusion(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ["a", "b"], tmp_path / "c.png")
+    shown = drawn[0].axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown, np.array([[2 / 3, 1 / 3], [0, 1]]))  # type: ignore[arg-type]
+
+
+def test_without_a_mistake_a_sentence_says_so(drawn: list[Figure], tmp_path: Path) -> None:
+    made = MadeUpSplit()
+    found = made.evaluate()
+    assert found.judgement is not None
+    judgement = replace(found.judgement, mistakes=np.zeros(0, dtype=np.int64))
+    samples = pd.DataFrame({"fine": np.zeros(600, dtype=np.int64)})
+    images = np.zeros((600, 8, 8, 3), np.uint8)
+    dataset = Dataset(images, samples, Classes(tuple("abcdef"), tuple("xyz")))
+    draw_evaluation(
+        replace(found, judgement=judgement), made.gallery, made.queries, dataset, params(), tmp_path
+    )
+    texts = [picture.texts[0].get_text() for picture in drawn if picture.texts]
+    assert texts[-1] == "No test image was classified wrong"
+    assert [label.get_text() for label in drawn[0].axes[0].get_xticklabels()] == ["x", "y", "z"]
+
+
 @pytest.mark.parametrize("k", [1, 4, 9])
 def test_a_headline_is_whole_however_few_the_columns(
     k: int, drawn: list[Figure], tmp_path: Path
 ) -> None:
-    queries, neighbours = np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, k, 8, 8, 3), np.uint8)
-    cells = (queries, ["one"], neighbours, [["one"] * k])
-    draw_neighbours(*cells, tmp_path / "n.png", "among the other test images")
-    draw_mistakes(*cells, ["two"], tmp_path / "m.png")
+    headline = "A headline that is as long as the longest: " + 13 * "a word "
+    draw_rows(
+        np.zeros((1, 1 + k, 8, 8, 3), np.uint8),
+        np.full((1, 1 + k), "one"),
+        headline,
+        tmp_path / "rows.png",
+    )
     for picture in drawn:
-        headline = picture.get_suptitle()
-        assert ("\n" in headline) == (k < 9)
+        assert picture.get_suptitle().split() == headline.split()
+        assert ("\n" in picture.get_suptitle()) == (k < 9)
         box = picture.texts[0].get_window_extent()
         assert picture.bbox.x0 <= box.x0
         assert box.x1 <= picture.bbox.x1
@@ -143,9 +153,8 @@ def test_a_pair_is_red_where_the_threshold_decides_wrong(
 ) -> None:
     images = np.zeros((2, 2, 2, 8, 8, 3), np.uint8)
     distances = np.array([[1.5, 1.0], [0.2, 1.1]])  # like pairs, then unlike ones
-    draw_pairs(
-        images, [["a", "a"], ["b", "b"], ["a", "b"], ["b", "c"]], distances, 1.0, tmp_path / "p"
-    )
+    names = np.array([[["a", "a"], ["b", "b"]], [["a", "b"], ["b", "c"]]])
+    draw_pairs(images, names, distances, 1.0, tmp_path / "p")
     shown = {
         axes.get_ylabel(): (axes.yaxis.label.get_color(), axes.get_title())
         for axes in drawn[0].axes

@@ -98,7 +98,12 @@ class MadeUp:
             return {"path": path, "md5": md5((root / path).read_bytes())}
 
         code = "src/siamese/training/augment.py"
-        folder = {"path": "src/siamese/training", "md5": folder_md5(root / "src/siamese/training")}
+        training = root / "src/siamese/training"
+        contents = {
+            file.relative_to(training).as_posix(): file.read_bytes()
+            for file in training.rglob("*.py")
+        }
+        folder = {"path": "src/siamese/training", "md5": folder_md5(contents)}
         model = md5(repr((self.params, self.code, self.luck)).encode())
         return {
             "download": {
@@ -173,16 +178,14 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
 
 
-def folder_md5(folder: Path) -> str:
-    """Return the hash that DVC gives a folder, by DVC itself."""
+def folder_md5(contents: dict[str, bytes]) -> str:
+    """Return the hash that DVC gives a folder with these files, by DVC itself."""
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
     tree = Tree()
-    for file in folder.rglob("*"):
-        if file.is_file() and "__pycache__" not in file.parts:
-            parts = file.relative_to(folder).parts
-            tree.add(parts, None, HashInfo("md5", md5(file.read_bytes())))
+    for name, content in contents.items():
+        tree.add(tuple(name.split("/")), None, HashInfo("md5", md5(content)))
     tree.digest()
     return str(tree.hash_info.value)
 

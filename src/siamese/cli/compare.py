@@ -68,17 +68,14 @@ def compared_sides(options: argparse.Namespace) -> Any:
     Raises:
         InputError: a name stands for nothing, or the results cannot be compared.
     """
-    from siamese.base.progress import progress_bar
     from siamese.comparison.compare import compare
     from siamese.comparison.revisions import find_revisions
     from siamese.comparison.runs import with_siblings
-    from siamese.comparison.significance import RESAMPLES
 
     sides = [find_revisions(names, Path()) for names in (options.base, options.head)]
     if options.seeds:
         sides = [with_siblings(side[0]) if len(side) == 1 else side for side in sides]
-    with progress_bar("resamples", "resample", total=RESAMPLES, leave=False) as bar:
-        return compare(sides[0], sides[1], bar.update)
+    return compare(*sides)
 
 
 def _compare(options: argparse.Namespace) -> None:

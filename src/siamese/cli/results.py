@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese.base.errors import InputError, no_such_file
+from siamese.evaluation.figures import find_figure
 
 LISTED = 5  # classes and pairs of classes shown of each kind
 PICTURES = ("data/training.png", "data/pictures/*.png", "data/duplicates/*.png")
@@ -33,7 +34,7 @@ def results_table(workspace: Path) -> str:
     if "knn" in evaluation:
         lines = [f"{'k-NN on the test split, top-1':<52}95 % interval"]
         lines += _floors(floor)
-        lines += _topic("knn", evaluation["knn"], intervals)
+        lines += _topic("knn", evaluation["knn"] | details.get("knn", {}), intervals)
         lines.append("Retrieval in the gallery, R = the samples of the query's class")
         lines += _topic("retrieval", evaluation["retrieval"] | details["retrieval"], intervals)
         lines.append("Verification of test pairs")
@@ -46,7 +47,7 @@ def results_table(workspace: Path) -> str:
         f"Verification of all pairs of test images, {pairs['like_pairs']:,} like and"
         f" {pairs['unlike_pairs']:,} unlike"
     )
-    rates = {name: rate for name, rate in pairs.items() if name.startswith("tar_")}
+    rates = {key: rate for key, rate in pairs.items() if find_figure(f"verification.{key}")}
     lines += _topic("verification", rates, intervals)
     if "novel" in details:
         lines += _seen_and_novel(evaluation, details, floor)
@@ -95,8 +96,6 @@ def _seen_and_novel(
 
 def _topic(topic: str, values: dict[str, float], intervals: dict[str, list[float]]) -> list[str]:
     """Lay out the figures of a topic, `values` by key."""
-    from siamese.evaluation.figures import find_figure
-
     lines = []
     for key, value in values.items():
         name = f"{topic}.{key}"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from siamese.base.errors import InputError
 from siamese.cli.demo import make_workspace, reproduce
+from siamese.comparison.provenance import read_lock
 from siamese.comparison.revisions import Revision, find_revision, git
 
 REVIEW = Path(".review")
@@ -69,19 +70,12 @@ def _rebuild(project: Path, folder: Path, tag: str, title: str) -> None:
     make_workspace(project, folder)
     reproduce(folder)
     # Outputs that this side does not write, left there by the other, are not its results.
-    lock = Revision(tag, None, folder)
-    _remove_others(lock, folder)
+    stages = read_lock(Revision(tag, None, folder)).values()
+    written = {path for stage in stages for path in stage.outputs}
+    for file in sorted((folder / "metrics").glob("*")):
+        if f"metrics/{file.name}" not in written:
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
     present = [name for name in TRACKED if (folder / name).exists()]
     git(folder, "add", "--force", "--all", "--", *present, UNTRACKED)
     git(folder, *_IDENTITY, "commit", "--quiet", "--allow-empty", "--message", title)
     git(folder, "tag", "--force", tag)
-
-
-def _remove_others(revision: Revision, folder: Path) -> None:
-    """Delete what is in `metrics/` and in no output of dvc.lock."""
-    from siamese.comparison.provenance import read_lock
-
-    written = {path for stage in read_lock(revision).values() for path in stage.outputs}
-    for file in sorted((folder / "metrics").glob("*")):
-        if f"metrics/{file.name}" not in written:
-            shutil.rmtree(file) if file.is_dir() else file.unlink()

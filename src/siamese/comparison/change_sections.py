@@ -14,12 +14,9 @@ LONG = 8
 
 @dataclass(frozen=True)
 class Section:
-    """Some of what differs: a title and lines.
+    """Some of what differs: lines of one thing each, under a stage or what they are about.
 
-    Attributes:
-        title: a stage, or what the lines are about.
-        lines: one thing that differs in each.
-        are_files: whether the lines are files, of which there may be many.
+    `are_files` says that the lines are files, of which there may be many.
     """
 
     title: str
@@ -78,7 +75,7 @@ def _stage_lines(changes: StageChanges, hide_seeds: bool) -> list[str]:
         code = f"code in {', '.join(_folders(changes.code))}"
         lines += textwrap.wrap(code, WIDTH - INDENT, break_on_hyphens=False)
     data = [*changes.inputs, *changes.outputs]
-    lines += [f"{change.name} {_hashes(change)}" for change in data if change.name[:5] == "data/"]
+    lines += [f"{change.name} {_arrow(change, 7)}" for change in data if change.name[:5] == "data/"]
     if changes.is_unexplained:
         lines.append("(equal parameters, code and data gave other results: another machine?)")
     return lines
@@ -93,8 +90,12 @@ def _folders(code: list[Change]) -> list[str]:
     return list(dict.fromkeys(folders))
 
 
-def _arrow(change: Change) -> str:
-    base, head = ("absent" if side is None else side for side in (change.base, change.head))
+def _arrow(change: Change, most: int | None = None) -> str:
+    """Show both sides, of each the first characters."""
+    base, head = (
+        "absent" if side is None else side if most is None else side[:most]
+        for side in (change.base, change.head)
+    )
     return f"{base} -> {head}"
 
 
@@ -102,8 +103,3 @@ def _existence(change: Change) -> str:
     if change.base is None:
         return "(new)"
     return "(gone)" if change.head is None else "(changed)"
-
-
-def _hashes(change: Change) -> str:
-    base, head = ("absent" if side is None else side[:7] for side in (change.base, change.head))
-    return f"{base} -> {head}"

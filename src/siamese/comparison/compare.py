@@ -7,7 +7,7 @@ Two things may be claimed, and they need different evidence:
   several runs per side, and the difference is compared with their spread.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,21 +23,20 @@ from siamese.comparison.provenance import (
     setting_of,
     stale,
 )
-from siamese.comparison.revision_results import PER_QUERY, Results
 from siamese.comparison.revisions import Revision
-from siamese.comparison.runs import Run, check_one_setting, check_same_queries
+from siamese.comparison.runs import PER_PAIR, PER_QUERY, Run, check_one_setting, check_same_queries
 from siamese.comparison.significance import (
     LEVEL,
     Outcome,
-    Statistic,
     bootstrap_images,
     bootstrap_means,
     holm,
     mcnemar,
     welch,
 )
+from siamese.evaluation.bootstrap import Measure
 from siamese.evaluation.figures import Figure, OfTestPairs, find_figure
-from siamese.evaluation.pair_rates import WeightedPairs
+from siamese.evaluation.measurement import measurement
 
 
 @dataclass(frozen=True)
@@ -110,17 +109,12 @@ class Comparison:
         return [compared for compared in self.metrics if compared.differs]
 
 
-def compare(
-    base: Sequence[Revision],
-    head: Sequence[Revision],
-    progress: Callable[[], object] = lambda: None,
-) -> Comparison:
+def compare(base: Sequence[Revision], head: Sequence[Revision]) -> Comparison:
     """Compare two runs query by query, or two settings by several runs of each.
 
     Args:
         base: one revision, or several of one setting.
         head: the same.
-        progress: called after each resample of the verification pairs.
 
     Raises:
         InputError: a revision has no results; the two were measured on other queries; one side has
@@ -128,39 +122,27 @@ def compare(
     """
     sides = [[Run.of(revision) for revision in side] for side in (base, head)]
     several = max(map(len, sides)) > 1
-    first, other = sides[0][0], sides[1][0]
+    (first, *_), (other, *_) = sides
     if several:
         for side in sides:
             check_one_setting(side)
-    for run in (*sides[0], *sides[1]):
-        check_same_queries(first.results, run.results)
-    if several:
-        metrics = compare_settings(*sides)
-    else:
-        metrics = compare_models(first.results, other.results, progress)
-    found_stale = {
-        str(run): changed
-        for side in sides
-        for run in side
-        if (changed := stale(run.results.revision, run.stages))
-    }
+    runs = [run for side in sides for run in side]
+    for run in runs:
+        check_same_queries(first, run)
+    metrics = compare_settings(*sides) if several else compare_models(first, other)
     return Comparison(
         claim="setting" if several else "models",
         base=tuple(sides[0]),
         head=tuple(sides[1]),
         changes=differences(first.stages, other.stages),
-        code=changed_code(
-            (first.results.revision, first.stages), (other.results.revision, other.stages)
-        ),
-        ran_on=changes_between(first.results.ran_on, other.results.ran_on),
-        stale=found_stale,
+        code=changed_code((first.revision, first.stages), (other.revision, other.stages)),
+        ran_on=changes_between(first.ran_on, other.ran_on),
+        stale={str(run): changed for run in runs if (changed := stale(run.revision, run.stages))},
         metrics=metrics,
     )
 
 
-def compare_models(
-    base: Results, head: Results, progress: Callable[[], object] = lambda: None
-) -> list[Compared]:
+def compare_models(base: Run, head: Run) -> list[Compared]:
     """Test each metric over the queries that both models answered.
 
     Right-or-wrong figures by McNemar's exact test, others by the paired bootstrap over the queries,
@@ -169,30 +151,27 @@ def compare_models(
     Raises:
         InputError: a file is missing or broken, or the queries are not the same.
     """
-    for results in (base, head):
-        results.check_consistent()
-    names = _names([base.metrics, head.metrics])
-    shared = [name for name in names if name in base.metrics and name in head.metrics]
+    for run in (base, head):
+        run.check_consistent()
     tested: dict[str, Outcome] = {}
-    for name in shared:
-        if found := _test_queries(name, base, head):
-            tested[name] = found
-    of_pairs = [
-        figure
-        for name in shared
-        if (figure := find_figure(name))
-        and isinstance(figure.source, OfTestPairs)
-        and _same_choice(name, base, head)
-    ]
+    of_pairs = []
+    for name in [name for name in base.metrics if name in head.metrics]:
+        figure = find_figure(name)
+        # Only over the same queries is a difference the models'.
+        if figure is None or not np.array_equal(base.chosen_by(figure), head.chosen_by(figure)):
+            continue
+        if isinstance(figure.source, OfTestPairs):
+            of_pairs.append(figure)
+            continue
+        ours, theirs = base.values_of(figure), head.values_of(figure)
+        if ours is not None and theirs is not None:
+            is_vote = ours.dtype == bool
+            tested[name] = mcnemar(ours, theirs) if is_vote else bootstrap_means(ours, theirs)
     if of_pairs:
         n_images = len(base.queries["sample"])
-        ours, theirs = _verification(base, of_pairs), _verification(head, of_pairs)
-        found_all = bootstrap_images(ours, theirs, n_images, progress)
-        names_of_pairs = [figure.name for figure in of_pairs]
-        tested |= dict(zip(names_of_pairs, found_all, strict=True))
-    return _corrected(
-        names, [base.metrics], [head.metrics], {name: tested.get(name) for name in names}
-    )
+        measures = _verification(base, of_pairs), _verification(head, of_pairs)
+        tested |= bootstrap_images(*measures, n_images)
+    return _corrected([base], [head], tested)
 
 
 def compare_settings(base: Sequence[Run], head: Sequence[Run]) -> list[Compared]:
@@ -208,80 +187,43 @@ def compare_settings(base: Sequence[Run], head: Sequence[Run]) -> list[Compared]
                 " setting takes at least two runs of it, better five; `make seeds` makes runs,"
                 " `--seeds` finds those that exist"
             )
-    sides = [[run.results.metrics for run in side] for side in (base, head)]
-    names = _names([*sides[0], *sides[1]])
-    tested: dict[str, Outcome | None] = {}
-    for name in names:
-        values = [[metrics[name] for metrics in side if name in metrics] for side in sides]
-        tested[name] = welch(*values) if min(map(len, values)) > 1 else None
-    return _corrected(names, sides[0], sides[1], tested)
+    tested: dict[str, Outcome] = {}
+    for name in _names([*base, *head]):
+        values = [_values(side, name) for side in (base, head)]
+        if min(map(len, values)) > 1:
+            tested[name] = welch(*values)
+    return _corrected(base, head, tested)
 
 
-def _test_queries(name: str, base: Results, head: Results) -> Outcome | None:
-    """Test a metric that is a mean over queries; None if it is none, or over other queries."""
-    ours, theirs = base.values_of(name), head.values_of(name)
-    if ours is None or theirs is None or not _same_choice(name, base, head):
-        return None
-    return mcnemar(ours, theirs) if ours.dtype == bool else bootstrap_means(ours, theirs)
-
-
-def _same_choice(name: str, base: Results, head: Results) -> bool:
-    """Tell whether a metric is about the same queries on both sides."""
-    return np.array_equal(base.chosen_by(name), head.chosen_by(name))
-
-
-def _verification(results: Results, figures: Sequence[Figure]) -> Statistic:
-    """Return what measures figures of the test pairs, one after the other."""
-    samples, pairs = results.queries["sample"], results.pairs
+def _verification(run: Run, figures: Sequence[Figure]) -> Measure:
+    """Return what measures figures of the test pairs on a draw of the test images."""
+    samples, pairs = run.queries["sample"], run.pairs
     members = np.stack([pairs["left"], pairs["right"]], axis=1)  # (P, 2)
     if not np.isin(members, samples).all():
         raise InputError(
-            f"{results.revision}: metrics/per_pair.parquet has samples that {PER_QUERY} has not;"
+            f"{run}: {PER_PAIR} has samples that {PER_QUERY} has not;"
             " run `dvc repro --force --single-item evaluate`"
         )
-    left, right = np.searchsorted(samples, members).T
-    measured = {}
-    for figure in figures:
-        if figure.about not in measured:
-            is_in = results.chosen_by(figure.name)[left]
-            distances, same = pairs["distance"][is_in], pairs["same"][is_in]
-            measured[figure.about] = WeightedPairs(
-                distances, same, left[is_in], right[is_in], results.threshold
-            )
-    measures = [
-        (figure.about, figure.source.measure)
-        for figure in figures
-        if isinstance(figure.source, OfTestPairs)
-    ]
-
-    def statistic(weights: np.ndarray) -> list[float]:
-        rates = {about: one.rates(weights) for about, one in measured.items()}
-        return [
-            np.nan if (found := rates[about]) is None else measure(found)
-            for about, measure in measures
-        ]
-
-    return statistic
+    rows = np.searchsorted(samples, members)
+    return measurement(figures, run.queries, pairs["distance"], pairs["same"], rows, run.threshold)
 
 
 def _corrected(
-    names: Sequence[str],
-    base: Sequence[dict[str, float]],
-    head: Sequence[dict[str, float]],
-    tested: dict[str, Outcome | None],
+    base: Sequence[Run], head: Sequence[Run], tested: dict[str, Outcome]
 ) -> list[Compared]:
     """Join values and tests, p-values corrected for the number of tests."""
-    with_test = {name: test for name, test in tested.items() if test is not None}
-    p_values = dict(zip(with_test, holm([test.p for test in with_test.values()]), strict=True))
-
-    def values(side: Sequence[dict[str, float]], name: str) -> tuple[float, ...]:
-        return tuple(metrics[name] for metrics in side if name in metrics)
-
+    p_values = dict(zip(tested, holm([test.p for test in tested.values()]), strict=True))
     return [
-        Compared(name, values(base, name), values(head, name), tested[name], p_values.get(name))
-        for name in names
+        Compared(
+            name, _values(base, name), _values(head, name), tested.get(name), p_values.get(name)
+        )
+        for name in _names([*base, *head])
     ]
 
 
-def _names(all_metrics: Sequence[dict[str, float]]) -> list[str]:
-    return list(dict.fromkeys(name for metrics in all_metrics for name in metrics))
+def _names(runs: Sequence[Run]) -> list[str]:
+    return list(dict.fromkeys(name for run in runs for name in run.metrics))
+
+
+def _values(side: Sequence[Run], name: str) -> tuple[float, ...]:
+    return tuple(run.metrics[name] for run in side if name in run.metrics)

@@ -50,15 +50,14 @@ def _better_and_worse(differing: Sequence[Compared]) -> str:
 
 
 def _about_one_run_each(comparison: Comparison) -> str:
-    if not comparison.setting_changes and comparison.changes:
-        seeds = changes_between(
-            seeds_of(comparison.base[0].stages), seeds_of(comparison.head[0].stages)
+    seeds = changes_between(
+        seeds_of(comparison.base[0].stages), seeds_of(comparison.head[0].stages)
+    )
+    if seeds and not comparison.setting_changes:
+        return (
+            "The two runs differ in seeds alone: any difference between the models is the luck"
+            " of training, not the effect of a setting."
         )
-        if seeds:
-            return (
-                "The two runs differ in seeds alone: any difference between the models is the luck"
-                " of training, not the effect of a setting."
-            )
     return (
         "Two single runs cannot show that a setting helps: training again with another seed would"
         " give other models. To show it takes several seeds per side (`make seeds`), compared as"

@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from siamese.base.errors import InputError
 from siamese.comparison.provenance import (
@@ -11,11 +10,10 @@ from siamese.comparison.provenance import (
     all_params,
     changes_between,
     is_seed,
-    read_lock,
     setting_of,
 )
-from siamese.comparison.revision_results import Results
 from siamese.comparison.revisions import Experiment, Revision, experiments, find_revision
+from siamese.comparison.runs import Run
 from siamese.evaluation.figures import MAIN
 
 WIDTH = 120
@@ -27,11 +25,8 @@ RUN_SEEDS = ("network.seed", "pairs.seed", "train.seed")
 def experiment_table(root: Path, all_commits: bool = False) -> str:
     """Lay experiments out in at most 120 columns, each below the commit that it began at.
 
-    A figure that none of them has is left out.
-
-    Args:
-        root: the project's folder.
-        all_commits: not only those that began at HEAD.
+    A figure that none of them has is left out; so are, unless `all_commits`, experiments that
+    began at another commit than HEAD.
 
     Raises:
         InputError: there is no Git repository, or no experiment.
@@ -54,35 +49,32 @@ def experiment_table(root: Path, all_commits: bool = False) -> str:
 
 def _without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """Leave out the columns of figures that are empty but for their title."""
-    last = len(rows[0]) - 1
-    kept = [
-        column
-        for column in range(last + 1)
-        if column in (0, last) or any(row[column] for row in rows[1:])
-    ]
-    return [[row[column] for column in kept] for row in rows]
+    columns = list(zip(*rows, strict=True))
+    kept = [columns[0], *(column for column in columns[1:-1] if any(column[1:])), columns[-1]]
+    return [list(row) for row in zip(*kept, strict=True)]
 
 
 def _rows_of(baseline: Revision, own: Iterable[Experiment]) -> list[list[str]]:
-    stages = _lock_of(baseline)
-    rows = [[baseline.short, *_values(baseline), ""]]
+    base = _run_of(baseline)
+    rows = [[baseline.short, *_values(base), ""]]
     for experiment in own:
-        revision = experiment.revision
-        changes = _changed(stages, _lock_of(revision))
-        rows.append([f"  {revision.name}", *_values(revision), changes])
+        run = _run_of(experiment.revision)
+        changes = _changed(base.stages, run.stages)
+        rows.append([f"  {run.revision.name}", *_values(run), changes])
     return rows
 
 
-def _lock_of(revision: Revision) -> dict[str, Stage]:
+def _run_of(revision: Revision) -> Run:
+    """Read a run; without a lock, nothing is known of what it was made from."""
     try:
-        return read_lock(revision)
+        return Run.of(revision)
     except InputError:
-        return {}
+        return Run(revision, {})
 
 
-def _values(revision: Revision) -> list[str]:
+def _values(run: Run) -> list[str]:
     try:
-        metrics = Results(revision).metrics
+        metrics = run.metrics
     except InputError:
         return ["none"] * len(MAIN)
     return [f"{100 * metrics[name]:.2f}" if name in metrics else "" for name in MAIN]
@@ -90,8 +82,14 @@ def _values(revision: Revision) -> list[str]:
 
 def _changed(base: dict[str, Stage], other: dict[str, Stage]) -> str:
     """Say what an experiment changes: parameters by their new values, seeds together, files."""
-    params = {change.name: change.head for change in _param_changes(base, other)}
-    words = [f"{name}={_short(value)}" for name, value in params.items() if not is_seed(name)]
+    params = {
+        change.name: change.head for change in changes_between(all_params(base), all_params(other))
+    }
+    words = [
+        f"{name}={str(value).replace(' ', '')}"
+        for name, value in params.items()
+        if not is_seed(name)
+    ]
     seeds = {name: value for name, value in params.items() if is_seed(name)}
     if set(seeds) == set(RUN_SEEDS) and len(set(seeds.values())) == 1:
         words.append(f"seeds={seeds['train.seed']}")
@@ -102,21 +100,9 @@ def _changed(base: dict[str, Stage], other: dict[str, Stage]) -> str:
     return ", ".join([*words, *files])
 
 
-def _param_changes(base: dict[str, Stage], other: dict[str, Stage]) -> list[Any]:
-    return changes_between(all_params(base), all_params(other))
-
-
-def _short(value: Any) -> str:
-    return str(value).replace(" ", "")
-
-
 def _laid_out(rows: Sequence[Sequence[str]]) -> list[str]:
     """Align columns; the last is wrapped, so that no line is too long."""
-    names = [textwrap.shorten(row[0].strip(), _LONGEST_NAME, placeholder="…") for row in rows]
-    indents = [row[0][: len(row[0]) - len(row[0].lstrip())] for row in rows]
-    rows = [
-        [indent + name, *row[1:]] for indent, name, row in zip(indents, names, rows, strict=True)
-    ]
+    rows = [[_shortened(row[0]), *row[1:]] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     lines = []
     for row in rows:
@@ -128,3 +114,9 @@ def _laid_out(rows: Sequence[Sequence[str]]) -> list[str]:
         lines.append(f"{start}  {first}".rstrip())
         lines += [" " * (len(start) + 2) + more for more in rest]
     return lines
+
+
+def _shortened(name: str) -> str:
+    """Cut a long name off, and keep its indent."""
+    indent = name[: len(name) - len(name.lstrip())]
+    return indent + textwrap.shorten(name.strip(), _LONGEST_NAME, placeholder="…")

@@ -17,12 +17,12 @@ from typing import Any
 import yaml
 
 from siamese.base.errors import InputError
-from siamese.comparison.revision_results import flatten
 from siamese.comparison.revisions import Revision, find_revision
 
 LOCK = "dvc.lock"
 PARAMS = "params.yaml"
 CODE = ("src/", "stages/")
+KINDS = ("params", "code", "inputs", "outputs")  # of what a stage was run with
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class StageChanges:
     @property
     def is_unexplained(self) -> bool:
         """Whether equal parameters, code and inputs gave other outputs."""
-        return bool(self.outputs) and not (self.params or self.code or self.inputs)
+        return bool(self.outputs) and not (self.is_cause or self.inputs)
 
 
 def read_lock(revision: Revision) -> dict[str, Stage]:
@@ -80,38 +80,51 @@ def read_lock(revision: Revision) -> dict[str, Stage]:
     """
     text = revision.read(LOCK)
     try:
-        # The parser in C is ten times as fast, where PyYAML was built with it.
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        return {name: _read_stage(stage) for name, stage in content["stages"].items()}
+        stages = _parsed(text)["stages"]
+        return {name: _read_stage(stage) for name, stage in stages.items()}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{revision}: {LOCK} cannot be read ({error!r})") from None
 
 
+def _parsed(text: bytes) -> Any:
+    # The parser in C is ten times as fast, where PyYAML was built with it.
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def _read_stage(stage: dict[str, Any]) -> Stage:
-    hashes = {item["path"]: str(item.get("md5")) for item in stage.get("deps", [])}
+    deps, outputs = (
+        {item["path"]: str(item.get("md5")) for item in stage.get(kind, [])}
+        for kind in ("deps", "outs")
+    )
     params: dict[str, Any] = {}
     for of_file in stage.get("params", {}).values():
         params |= flatten(of_file)
     return Stage(
         params=params,
-        code={path: md5 for path, md5 in hashes.items() if f"{path}/".startswith(CODE)},
-        inputs={path: md5 for path, md5 in hashes.items() if not f"{path}/".startswith(CODE)},
-        outputs={item["path"]: str(item.get("md5")) for item in stage.get("outs", [])},
+        code={path: md5 for path, md5 in deps.items() if f"{path}/".startswith(CODE)},
+        inputs={path: md5 for path, md5 in deps.items() if not f"{path}/".startswith(CODE)},
+        outputs=outputs,
     )
+
+
+def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, its keys joined by dots."""
+    if not isinstance(content, dict):
+        return {prefix: content}
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
 
 
 def differences(base: dict[str, Stage], head: dict[str, Stage]) -> list[StageChanges]:
     """Return the stages in which anything differs, in the pipeline's order."""
     empty = Stage({}, {}, {}, {})
     found = []
-    for name in [*base, *(name for name in head if name not in base)]:
-        one, other = base.get(name, empty), head.get(name, empty)
+    for name in dict.fromkeys([*base, *head]):
+        sides = vars(base.get(name, empty)), vars(head.get(name, empty))
         changes = StageChanges(
-            name,
-            changes_between(one.params, other.params),
-            changes_between(one.code, other.code),
-            changes_between(one.inputs, other.inputs),
-            changes_between(one.outputs, other.outputs),
+            name, **{kind: changes_between(*(side[kind] for side in sides)) for kind in KINDS}
         )
         if changes.is_cause or changes.inputs or changes.outputs:
             found.append(changes)
@@ -167,13 +180,9 @@ def seeds_of(stages: dict[str, Stage]) -> dict[str, Any]:
 def changed_code(
     base: tuple[Revision, dict[str, Stage]], head: tuple[Revision, dict[str, Stage]]
 ) -> list[Change]:
-    """Return the files of code that differ between two runs, each once, by path.
+    """Return the files of code that differ between two revisions' runs, each once, by path.
 
     A folder stands for its files if one of the revisions no longer has it as it was in the run.
-
-    Args:
-        base: a revision and its lock.
-        head: the other revision and its lock.
     """
     recorded = [all_code(stages) for _, stages in (base, head)]
     changed = changes_between(*recorded)
@@ -182,19 +191,20 @@ def changed_code(
     unknown = set()
     for (revision, _), then in zip((base, head), recorded, strict=True):
         now = revision.md5s(names)
-        side = {}
+        side: dict[str, str] = {}
         for path in filter(then.__contains__, names):
-            if not is_folder(then[path]):
-                side[path] = then[path]
-            elif dvc_hash(path, now) == then[path]:
-                side |= _inside(path, now)
-            else:
+            files = _files(path, then[path], now)
+            if files is None:
                 unknown.add(path)
+            else:
+                side |= files
         sides.append(side)
     found = [change for change in changed if change.name in unknown]
-    for change in changes_between(*sides):
-        if not any(change.name.startswith(f"{folder}/") for folder in unknown):
-            found.append(change)
+    found += [
+        change
+        for change in changes_between(*sides)
+        if not any(change.name.startswith(f"{folder}/") for folder in unknown)
+    ]
     return sorted(found, key=lambda change: change.name)
 
 
@@ -206,7 +216,7 @@ def stale(revision: Revision, stages: dict[str, Stage]) -> list[str]:
     was.
     """
     text = revision.read_all([PARAMS])[PARAMS] or b"{}"
-    present = flatten(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    present = flatten(_parsed(text))
     found = [
         f"{name} (made with {value}, now {present.get(name)})"
         for name, value in all_params(stages).items()
@@ -224,28 +234,28 @@ def stale(revision: Revision, stages: dict[str, Stage]) -> list[str]:
         return found + changed
     before = find_revision("HEAD", revision.root).md5s(changed)
     for path in changed:
-        if is_folder(recorded[path]) and dvc_hash(path, before) == recorded[path]:
-            differing = changes_between(_inside(path, before), _inside(path, now))
-            found += [change.name for change in differing]
-        else:
+        if (files := _files(path, recorded[path], before)) is None:
             found.append(path)
+        else:
+            found += [change.name for change in changes_between(files, _inside(path, now))]
     return found
 
 
-def is_folder(md5: str) -> bool:
-    """Whether a hash in dvc.lock is that of a folder."""
-    return md5.endswith(".dir")
+def _files(path: str, recorded: str, md5s: dict[str, str]) -> dict[str, str] | None:
+    """Return the MD5 of each file that a hash in dvc.lock stands for.
+
+    None if that is a folder's, and the files in `md5s` are no longer those it was taken of.
+    """
+    if not recorded.endswith(".dir"):
+        return {path: recorded}
+    return _inside(path, md5s) if dvc_hash(path, md5s) == recorded else None
 
 
 def dvc_hash(path: str, md5s: dict[str, str]) -> str | None:
     """Return the hash that dvc.lock has of a file or folder with these files; None without any.
 
     A folder's is the MD5 of DVC's list of its files. DVC has no public function that gives it
-    without writing to its cache.
-
-    Args:
-        path: of the file or folder.
-        md5s: MD5 of each file by its path, as `Revision.md5s` returns them.
+    without writing to its cache. `md5s` are by path, as `Revision.md5s` returns them.
     """
     if path in md5s:
         return md5s[path]

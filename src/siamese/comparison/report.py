@@ -7,9 +7,7 @@ import base64
 import io
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 from siamese.base.files import new_file
 from siamese.comparison.change_sections import as_lines, change_sections
@@ -18,7 +16,7 @@ from siamese.comparison.conclusions import METHOD, conclusions
 from siamese.comparison.provenance import all_params
 from siamese.comparison.revisions import Revision, prefix_of
 from siamese.comparison.runs import Run
-from siamese.comparison.text_formats import HEADINGS, as_markdown, header, row, side
+from siamese.comparison.text_formats import HEADER, HEADINGS, as_markdown, row, side
 
 TRAINING = "metrics/training.csv"
 SIDES = ("base", "head")
@@ -31,15 +29,6 @@ _CURVES = (
 )
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One picture of both sides, each a data URI, or None where it is missing."""
-
-    name: str
-    base: str | None
-    head: str | None
-
-
 def write_report(comparison: Comparison, folder: Path) -> list[Path]:
     """Write `report.html` and `report.md`.
 
@@ -47,12 +36,10 @@ def write_report(comparison: Comparison, folder: Path) -> list[Path]:
         The files written.
     """
     page, text = folder / "report.html", folder / "report.md"
-    with new_file(page) as file:
-        file.write_text(as_html(comparison), encoding="utf-8")
-    with new_file(text) as file:
-        file.write_text(
-            f"### Siamese: base and head compared\n\n{as_markdown(comparison)}", "utf-8"
-        )
+    markdown = f"### Siamese: base and head compared\n\n{as_markdown(comparison)}"
+    for target, content in ((page, as_html(comparison)), (text, markdown)):
+        with new_file(target) as file:
+            file.write_text(content, encoding="utf-8")
     return [page, text]
 
 
@@ -74,6 +61,7 @@ def as_html(comparison: Comparison) -> str:
     ]
     runs = (comparison.base[0], comparison.head[0])
     files = [pictures_of(run) for run in runs]
+    ours, theirs = (all_params(run.stages) for run in runs)
     sections = change_sections(comparison)
     curves = training_curves(comparison)
     return environment.get_template("report.html.j2").render(
@@ -82,16 +70,22 @@ def as_html(comparison: Comparison) -> str:
         conclusions=conclusions(comparison),
         heading=HEADINGS[comparison.claim],
         method=METHOD[comparison.claim],
-        header=header(),
+        header=HEADER,
         rows=rows,
         changes=as_lines([section for section in sections if not section.is_long]),
         long_changes=[section for section in sections if section.is_long],
         curves=_data_uri(curves, "svg+xml") if curves else None,
-        pictures=_paired(*files),
+        pictures=[
+            (name, [_data_uri(own[name], "png") if name in own else None for own in files])
+            for name in sorted({*files[0], *files[1]})
+        ],
         missing=[
             f"{name}, {run}" for name, run, own in zip(SIDES, runs, files, strict=True) if not own
         ],
-        params=_parameters(*runs),
+        params=[
+            (name, ours.get(name, "absent"), theirs.get(name, "absent"))
+            for name in sorted({*ours, *theirs})
+        ],
     )
 
 
@@ -111,7 +105,7 @@ def training_curves(comparison: Comparison) -> bytes | None:
         (name, pd.read_csv(io.BytesIO(content)))
         for name, runs in zip(SIDES, (comparison.base, comparison.head), strict=True)
         for run in runs
-        if (content := run.results.revision.read_all([TRAINING])[TRAINING])
+        if (content := run.revision.read_all([TRAINING])[TRAINING])
     ]
     if not histories:
         return None
@@ -142,16 +136,13 @@ def pictures_of(run: Run) -> dict[str, bytes]:
     Returns:
         Content by file name; empty if they have not been pulled.
     """
-    revision = run.results.revision
+    revision = run.revision
     outputs = [path for stage in run.stages.values() for path in stage.outputs]
     if revision.commit:
         return _stored_pictures(revision, outputs)
-    files = [
-        file
-        for path in outputs
-        for file in [revision.root / path, *sorted((revision.root / path).glob("*.png"))]
-    ]
-    return {file.name: file.read_bytes() for file in files if _is_png(file) and file.is_file()}
+    paths = [revision.root / path for path in outputs]
+    files = [file for path in paths for file in (path, *sorted(path.glob("*.png")))]
+    return {f.name: f.read_bytes() for f in files if f.suffix == ".png" and f.is_file()}
 
 
 def _stored_pictures(revision: Revision, outputs: Sequence[str]) -> dict[str, bytes]:
@@ -169,26 +160,9 @@ def _stored_pictures(revision: Revision, outputs: Sequence[str]) -> dict[str, by
         # DVC reports what it lacks by exceptions of many kinds, some of them not public.
         with suppress(Exception):
             for name in storage.find(prefix + path):
-                if _is_png(PurePosixPath(name)):
+                if name.endswith(".png"):
                     found[PurePosixPath(name).name] = storage.cat_file(name)
     return found
-
-
-def _is_png(path: PurePath) -> bool:
-    return path.suffix == ".png"
-
-
-def _paired(base: dict[str, bytes], head: dict[str, bytes]) -> list[Picture]:
-    def uri(files: dict[str, bytes], name: str) -> str | None:
-        return _data_uri(files[name], "png") if name in files else None
-
-    return [Picture(name, uri(base, name), uri(head, name)) for name in sorted({*base, *head})]
-
-
-def _parameters(base: Run, head: Run) -> list[tuple[str, Any, Any]]:
-    ours, theirs = all_params(base.stages), all_params(head.stages)
-    names: Sequence[str] = sorted({*ours, *theirs})
-    return [(name, ours.get(name, "absent"), theirs.get(name, "absent")) for name in names]
 
 
 def _data_uri(content: bytes, kind: str) -> str:

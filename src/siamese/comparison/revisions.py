@@ -65,10 +65,9 @@ class Revision:
         """Return the content of many files, None for each that this revision lacks."""
         names = list(files)
         if self.commit is None:
-            paths = {name: self.root / name for name in names}
-            return {
-                name: path.read_bytes() if path.is_file() else None for name, path in paths.items()
-            }
+            paths = [self.root / name for name in names]
+            found = [path.read_bytes() if path.is_file() else None for path in paths]
+            return dict(zip(names, found, strict=True))
         # Git wants the path from the repository's folder, which may be above the project's.
         prefix = prefix_of(self.root)
         blobs = _blobs(self.root, [f"{self.commit}:{prefix}{name}" for name in names])
@@ -87,9 +86,8 @@ class Revision:
         else:
             # Git reads the patterns of .dvcignore as DVC does; it does not read .gitignore here.
             ignore = ["--exclude-from=.dvcignore"] if (self.root / ".dvcignore").exists() else []
-            listed = git(
-                self.root, "ls-files", "-z", "--cached", "--others", *ignore, "--", *wanted
-            )
+            options = ["-z", "--cached", "--others", *ignore]
+            listed = git(self.root, "ls-files", *options, "--", *wanted)
         contents = self.read_all(dict.fromkeys(filter(None, listed.split("\0"))))
         return {
             name: hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -111,7 +109,7 @@ def find_revision(name: str, root: Path) -> Revision:
     found = _run(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     if found.returncode == 0:
         return Revision(name, found.stdout.decode().strip(), root)
-    known = [experiment for experiment in experiments(root) if experiment.revision.name == name]
+    known = [one for one in experiments(root) if one.revision.name == name]
     head = _run(root, "rev-parse", "--verify", "--quiet", "HEAD").stdout.decode().strip()
     candidates = [one for one in known if one.baseline == head] or known
     if not candidates:
@@ -130,9 +128,7 @@ def find_revision(name: str, root: Path) -> Revision:
 def find_revisions(names: str, root: Path) -> list[Revision]:
     """Find what comma-separated names stand for; a name may be a pattern of experiments' names.
 
-    Args:
-        names: for example `main`, `m01-1,m01-2` or `m01-*`.
-        root: the project's folder.
+    Examples are `main`, `m01-1,m01-2` and `m01-*`.
 
     Raises:
         InputError: a name stands for nothing, or the same one is given twice.

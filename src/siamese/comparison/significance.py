@@ -6,13 +6,14 @@ what chance does in training.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.evaluation.bootstrap import draws
+from siamese.base.progress import progress_bar
+from siamese.evaluation.bootstrap import Measure, measure_draws
 
 LEVEL = 0.05
 RESAMPLES = 2000
@@ -21,7 +22,6 @@ _VALUES_AT_ONCE = 2_000_000  # of resampled values: bounds memory
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.floating]
-Statistic = Callable[[NDArray[np.float64]], Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def mcnemar(base: Bools, head: Bools) -> Outcome:
 
     Args:
         base: bool `[Q]`, whether the base model is right.
-        head: bool `[Q]`, of the same queries.
+        head: of the same queries.
     """
     from scipy.stats import binomtest
 
@@ -73,7 +73,7 @@ def bootstrap_means(base: Floats, head: Floats) -> Outcome:
 
     Args:
         base: floats `[Q]`, a figure of each query.
-        head: floats `[Q]`, of the same queries.
+        head: of the same queries.
     """
     gaps = np.subtract(head, base, dtype=np.float64)  # (Q,)
     rng = np.random.default_rng(SEED)
@@ -84,38 +84,26 @@ def bootstrap_means(base: Floats, head: Floats) -> Outcome:
     return _bootstrapped(float(gaps.mean()), means, "paired bootstrap")
 
 
-def bootstrap_images(
-    base: Statistic,
-    head: Statistic,
-    n_images: int,
-    progress: Callable[[], object] = lambda: None,
-) -> list[Outcome]:
+def bootstrap_images(base: Measure, head: Measure, n_images: int) -> dict[str, Outcome]:
     """Compare figures of pairs of images by the paired bootstrap over the images.
 
     It is images that are drawn, not pairs, which are not independent; see
     `siamese.evaluation.pair_rates`. The two sides may have been measured on other pairs
     of the same images. A draw that leaves a side without like or without unlike pairs is left out.
 
-    Args:
-        base: gives the base model's figures `[F]`, when told how often each image was drawn,
-            float64 `[N]`; not a number where a draw leaves nothing to measure.
-        head: the same of the head model.
-        n_images: N.
-        progress: called after each resample.
-
     Returns:
-        One result per figure.
+        An outcome by name for each figure that both sides have.
     """
-    once = np.ones(n_images)
-    measured = np.subtract(head(once), base(once))  # (F,)
-    resampled = np.empty((RESAMPLES, len(measured)))
-    for row, drawn in zip(resampled, draws(n_images, RESAMPLES, SEED), strict=True):
-        row[:] = np.subtract(head(drawn), base(drawn))
-        progress()
-    return [
-        _bootstrapped(float(difference), values[np.isfinite(values)], "paired bootstrap")
-        for difference, values in zip(measured, resampled.T, strict=True)
-    ]
+
+    def gaps(weights: np.ndarray) -> dict[str, float]:
+        ours, theirs = base(weights), head(weights)
+        return {name: theirs[name] - ours[name] for name in ours if name in theirs}
+
+    bar = progress_bar("resamples", "resample", total=RESAMPLES, leave=False)
+    measured, drawn = measure_draws(gaps, n_images, RESAMPLES, SEED, bar)
+    return {
+        name: _bootstrapped(gap, drawn[name], "paired bootstrap") for name, gap in measured.items()
+    }
 
 
 def welch(base: Sequence[float], head: Sequence[float]) -> Outcome:
@@ -124,9 +112,7 @@ def welch(base: Sequence[float], head: Sequence[float]) -> Outcome:
     Welch's t-test (1947), which allows the settings to spread differently. Runs that agree in every
     digit on both sides have no spread to compare with: the difference then counts as none (p = 1).
 
-    Args:
-        base: the figure of each run of one setting, at least two.
-        head: of each run of the other, at least two.
+    Each side has the figure of each of its runs, at least two.
     """
     from scipy.stats import ttest_ind
 

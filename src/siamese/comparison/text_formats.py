@@ -9,8 +9,11 @@ import numpy as np
 from siamese.comparison.change_sections import WIDTH, as_lines, change_sections
 from siamese.comparison.compare import Compared, Comparison
 from siamese.comparison.conclusions import METHOD, conclusions
+from siamese.comparison.provenance import KINDS
 from siamese.comparison.runs import Run
 
+# Of the columns; the first and the last speak for themselves.
+HEADER = ["", "base", "head", "points", "95 % interval", "p", ""]
 HEADINGS = {
     "models": "Do these two models differ? One run each, the same test images",
     "setting": "Does the setting make a difference? Several seeds of each",
@@ -23,7 +26,7 @@ def as_text(comparison: Comparison) -> str:
     changes = as_lines(change_sections(comparison))
     lines += ["What differs", *(f"  {line}" for line in changes), ""]
     lines += [HEADINGS[comparison.claim]]
-    rows = [header(), *(row(compared) for compared in comparison.metrics)]
+    rows = [HEADER, *(row(compared) for compared in comparison.metrics)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for cells_of in rows:
         cells = [
@@ -47,8 +50,7 @@ def as_markdown(comparison: Comparison) -> str:
         f"#### {HEADINGS[comparison.claim]}",
         "",
     ]
-    names = header()
-    lines += [_markdown_row(names), _markdown_row(["---", *["--:"] * (len(names) - 2), "---"])]
+    lines += [_markdown_row(HEADER), _markdown_row(["---", *["--:"] * (len(HEADER) - 2), "---"])]
     for compared in comparison.metrics:
         cells = row(compared)
         cells = [f"**{cell}**" if compared.differs and cell else cell for cell in cells]
@@ -61,18 +63,17 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison as plain values; fractions stay fractions."""
     return {
         "claim": comparison.claim,
-        "base": [_run_json(run) for run in comparison.base],
-        "head": [_run_json(run) for run in comparison.head],
+        **{
+            name: [{"name": run.revision.name, "commit": run.revision.commit} for run in runs]
+            for name, runs in (("base", comparison.base), ("head", comparison.head))
+        },
         "conclusions": conclusions(comparison),
         "method": METHOD[comparison.claim],
         "metrics": [_metric_json(compared) for compared in comparison.metrics],
         "changes": [
             {
                 "stage": changes.stage,
-                **{
-                    kind: [vars(change) for change in getattr(changes, kind)]
-                    for kind in ("params", "code", "inputs", "outputs")
-                },
+                **{kind: [vars(one) for one in getattr(changes, kind)] for kind in KINDS},
             }
             for changes in comparison.changes
         ],
@@ -80,11 +81,6 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "ran_on": [vars(change) for change in comparison.ran_on],
         "stale": comparison.stale,
     }
-
-
-def _run_json(run: Run) -> dict[str, Any]:
-    revision = run.results.revision
-    return {"name": revision.name, "commit": revision.commit}
 
 
 def _metric_json(compared: Compared) -> dict[str, Any]:
@@ -108,11 +104,6 @@ def side(runs: Sequence[Run]) -> str:
         return str(runs[0])
     shown = ", ".join(str(run) for run in runs[:3])
     return f"{len(runs)} runs: {shown}" + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
-
-
-def header() -> list[str]:
-    """Return the names of the columns; the first and the last speak for themselves."""
-    return ["", "base", "head", "points", "95 % interval", "p", ""]
 
 
 def row(compared: Compared) -> list[str]:

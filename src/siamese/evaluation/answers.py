@@ -1,17 +1,26 @@
 """The answers of a gallery to its queries, and what they are worth query by query.
 
-Each public function takes `Answers` and returns one value per query: whether a vote is right, or
-how well the class is retrieved. `siamese.evaluation.figures` says which figure is the mean of
-which.
+Each public function from `plain_vote` on takes `Answers` and returns one value per query: whether a
+vote is right, or how well the class is retrieved. `siamese.evaluation.figures` says which figure is
+the mean of which.
+
+R is the number of gallery samples of the query's class. *R-precision* is the share of them among
+the R nearest. *AP@R* weighs their ranks too: the mean over the first R ranks of the precision at
+the rank where the neighbour there is of the class, else 0. Its mean over the queries is *MAP@R*
+(Musgrave, Belongie and Lim, *A Metric Learning Reality Check*, 2020).
 """
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from siamese.evaluation import retrieval
 from siamese.measures.knn import class_ranking
+
+if TYPE_CHECKING:  # readers of the table of figures need neither pandas nor pydantic
+    from siamese.embeddings.embedding_file import Embeddings
+    from siamese.evaluation.params import EvaluateParams
 
 
 @dataclass(frozen=True)
@@ -19,36 +28,36 @@ class Answers:
     """The neighbours that n queries have in a gallery of G samples.
 
     Attributes:
-        query_vectors: float32 `[n, D]`.
-        query_labels: int64 `[n]`.
-        gallery_vectors: float32 `[G, D]`.
-        gallery_labels: int64 `[G]`.
-        rows: the neighbours as gallery rows, int64 `[n, K]`, nearest first. K is at least every
-            number of neighbours that is asked about; for retrieval also the greatest R.
-        superclasses: the superclass of each label, int64 `[C]`; None if there are none.
-        vote_k: how many neighbours the weighted vote and the like are about.
-        temperature: of the weighted vote.
+        gallery: labelled embeddings.
+        queries: labelled embeddings.
+        rows: the neighbours as gallery rows, int64 `[n, K]`, nearest first, equal distances in the
+            order of `siamese.measures.knn.rank`. K is at least every number of neighbours that is
+            asked about; for retrieval also the greatest R.
+        params: the `evaluate` section.
     """
 
-    query_vectors: np.ndarray
-    query_labels: np.ndarray
-    gallery_vectors: np.ndarray
-    gallery_labels: np.ndarray
+    gallery: "Embeddings"
+    queries: "Embeddings"
     rows: np.ndarray
-    superclasses: np.ndarray | None
-    vote_k: int
-    temperature: float
+    params: "EvaluateParams"
     _elected: dict[int, np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def neighbour_labels(self) -> np.ndarray:
         """The classes of the neighbours, int64 `[n, K]`."""
-        return self.gallery_labels[self.rows]
+        return self.gallery.fine[self.rows]
 
     @cached_property
     def n_relevant(self) -> np.ndarray:
-        """R of each query: the gallery samples of its class, int64 `[n]`."""
-        return retrieval.relevant_counts(self.gallery_labels, self.query_labels)
+        """R of each query, int64 `[n]`."""
+        return relevant_counts(self.gallery.fine, self.queries.fine)
+
+    @cached_property
+    def is_found(self) -> np.ndarray:
+        """Which of the first R neighbours are of the query's class, bool `[n, greatest R]`."""
+        longest = int(self.n_relevant.max(initial=0))
+        is_counted = np.arange(1, longest + 1) <= self.n_relevant[:, None]
+        return (self.neighbour_labels[:, :longest] == self.queries.fine[:, None]) & is_counted
 
     def elected(self, k: int) -> np.ndarray:
         """Return the class that most of the k nearest have, int64 `[n]`."""
@@ -57,57 +66,66 @@ class Answers:
         return self._elected[k]
 
 
+def relevant_counts(gallery_labels: np.ndarray, query_labels: np.ndarray) -> np.ndarray:
+    """Return R of each query, int64 `[Q]`, from labels, int64 `[G]` and `[Q]`."""
+    n_classes = int(max(gallery_labels.max(initial=0), query_labels.max(initial=0))) + 1
+    return np.bincount(gallery_labels, minlength=n_classes)[query_labels]
+
+
+def superclasses(gallery: "Embeddings", labels: np.ndarray) -> np.ndarray:
+    """Return the superclass of labels that a gallery with superclasses has, int64 `[n]`."""
+    of_label = np.zeros(gallery.fine.max() + 1, dtype=np.int64)
+    of_label[gallery.fine] = gallery.coarse
+    return of_label[labels]
+
+
 def plain_vote(answers: Answers, k: int) -> np.ndarray:
     """Return whether the k nearest elect the query's class, bool `[n]`."""
-    return answers.elected(k) == answers.query_labels
+    return answers.elected(k) == answers.queries.fine
 
 
 def weighted_vote(answers: Answers) -> np.ndarray:
     """Return whether votes weighted by exp(similarity / temperature) elect it, bool `[n]`."""
-    similarity = _cosine(answers)
+    voters = answers.rows[:, : answers.params.vote_k]
+    similarity = _cosine(answers.queries.vectors, answers.gallery.vectors, voters)
     # Taken relative to the nearest, which changes no vote and cannot overflow.
     closeness = similarity - similarity.max(axis=1, keepdims=True)
-    voters = answers.neighbour_labels[:, : answers.vote_k]
-    weights = np.exp(closeness / answers.temperature)
-    return class_ranking(voters, top=1, weights=weights)[:, 0] == answers.query_labels
+    weights = np.exp(closeness / answers.params.temperature)
+    elected = class_ranking(answers.gallery.fine[voters], top=1, weights=weights)[:, 0]
+    return elected == answers.queries.fine
 
 
 def among_five(answers: Answers) -> np.ndarray:
     """Return whether the class is among the five with most votes, bool `[n]`."""
-    ranking = class_ranking(answers.neighbour_labels[:, : answers.vote_k], top=5)
-    return (ranking == answers.query_labels[:, None]).any(axis=1)
+    ranking = class_ranking(answers.neighbour_labels[:, : answers.params.vote_k], top=5)
+    return (ranking == answers.queries.fine[:, None]).any(axis=1)
 
 
 def superclass_of_vote(answers: Answers) -> np.ndarray | None:
     """Return whether the elected class has the query's superclass, bool `[n]`; None without any."""
-    if answers.superclasses is None:
+    if answers.gallery.coarse is None or answers.queries.coarse is None:
         return None
-    elected = answers.elected(answers.vote_k)
-    return answers.superclasses[elected] == answers.superclasses[answers.query_labels]
+    elected = answers.elected(answers.params.vote_k)
+    return superclasses(answers.gallery, elected) == answers.queries.coarse
 
 
 def average_precision(answers: Answers) -> np.ndarray:
-    """Return AP@R, float64 `[n]`."""
-    return retrieval.average_precision(
-        answers.neighbour_labels, answers.query_labels, answers.n_relevant
-    )
+    """Return AP@R, float64 `[n]` in [0, 1]; 0 where the gallery lacks the class."""
+    is_found = answers.is_found
+    precision = is_found.cumsum(axis=1) / np.arange(1, is_found.shape[1] + 1)
+    return np.where(is_found, precision, 0).sum(axis=1) / np.maximum(answers.n_relevant, 1)
 
 
 def r_precision(answers: Answers) -> np.ndarray:
-    """Return R-precision, float64 `[n]`."""
-    return retrieval.r_precision(answers.neighbour_labels, answers.query_labels, answers.n_relevant)
+    """Return R-precision, float64 `[n]` in [0, 1]; 0 where the gallery lacks the class."""
+    return answers.is_found.sum(axis=1) / np.maximum(answers.n_relevant, 1)
 
 
-def _cosine(answers: Answers) -> np.ndarray:
-    """Return the cosine similarity of each query with its voters, float64 `[n, vote_k]`."""
-    rows = answers.rows[:, : answers.vote_k]
-    queries = answers.query_vectors.astype(np.float64)
-    queries /= _lengths(queries)[:, None]
-    voters = answers.gallery_vectors[rows].astype(np.float64)  # (n, vote_k, D)
-    voters /= _lengths(answers.gallery_vectors.astype(np.float64))[rows, None]
-    return np.einsum("qd,qkd->qk", queries, voters)
-
-
-def _lengths(vectors: np.ndarray) -> np.ndarray:
-    """Return the lengths of vectors, float64 `[n]`, that it is safe to divide by."""
-    return np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)
+def _cosine(queries: np.ndarray, gallery: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the cosine similarity of queries with gallery rows `[n, k]`, float64 `[n, k]`."""
+    unit_queries, unit_gallery = (
+        # No vector is too short to divide by its length.
+        vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        for vectors in (queries.astype(np.float64), gallery.astype(np.float64))
+    )
+    return np.einsum("qd,qkd->qk", unit_queries, unit_gallery[rows])

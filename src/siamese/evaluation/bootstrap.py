@@ -2,19 +2,23 @@
 
 The test images are drawn again with replacement, as many as there are, and every figure is measured
 again (Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, the percentile interval). A
-draw is given as weights: how often each image was drawn. What the interval does not hold is the
-chance of training, another seed: that takes several runs.
+draw is given as weights: how often each image was drawn. The interval does not hold the chance of
+training, another seed: that takes several runs.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from siamese.base.progress import progress_bar
 from siamese.evaluation.figures import round_figure
 
 CONFIDENCE = 0.95
+# Gives figures by name, when told how often each test image was drawn, float64 `[N]`; not a number
+# where a draw leaves nothing to measure.
+Measure = Callable[[np.ndarray], dict[str, float]]
 
 
 class Estimate(NamedTuple):
@@ -25,9 +29,7 @@ class Estimate(NamedTuple):
     high: float
 
 
-def estimate(
-    measure: Callable[[np.ndarray], dict[str, float]], n_images: int, resamples: int, seed: int
-) -> dict[str, Estimate]:
+def estimate(measure: Measure, n_images: int, resamples: int, seed: int) -> dict[str, Estimate]:
     """Measure the images as they are, and again in every draw.
 
     An interval is widened to hold the value itself where the draws are so skewed that it would be
@@ -35,29 +37,37 @@ def estimate(
     bootstrap has seen no other outcome.
 
     Args:
-        measure: returns the values of a draw, by name, for weights float64 `[n_images]`; not a
-            number where a draw leaves nothing to measure, which is left out.
-        n_images: how many images are drawn from.
+        measure: the figures; a draw that leaves nothing to measure is left out.
+        n_images: how many images are drawn from, and how many each draw has.
         resamples: how many draws.
         seed: of the draws.
+    """
+    bar = progress_bar("bootstrap", "draw", total=resamples)
+    values, drawn = measure_draws(measure, n_images, resamples, seed, bar)
+    return {name: _estimate(value, drawn[name]) for name, value in values.items()}
+
+
+def measure_draws(
+    measure: Measure, n_images: int, resamples: int, seed: int, bar: "tqdm[Any]"
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Measure the images as they are, and again in every draw, under a bar; see `estimate`.
+
+    Returns:
+        By name, the value, and the values of the draws that leave something to measure, floats.
     """
     values = measure(np.ones(n_images))
     drawn: dict[str, list[float]] = {name: [] for name in values}
-    bar = progress_bar("bootstrap", "draw", draws(n_images, resamples, seed), total=resamples)
-    for weights in bar:
-        for name, value in measure(weights).items():
-            drawn[name].append(value)
-    return {name: _estimate(value, np.array(drawn[name])) for name, value in values.items()}
+    with bar:
+        for weights in draws(n_images, resamples, seed):
+            for name, value in measure(weights).items():
+                drawn[name].append(value)
+            bar.update()
+    measured = {name: np.array(found) for name, found in drawn.items()}
+    return values, {name: found[np.isfinite(found)] for name, found in measured.items()}
 
 
 def draws(n_images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each image is drawn, float64 `[n_images]`, for one draw after the other.
-
-    Args:
-        n_images: how many images are drawn from, and how many are drawn, with replacement.
-        resamples: how many draws.
-        seed: of the draws.
-    """
+    """Yield how often each image is drawn, float64 `[n_images]`, for one draw after the other."""
     rng = np.random.default_rng(seed)
     for _ in range(resamples):
         images = rng.integers(n_images, size=n_images)
@@ -66,6 +76,5 @@ def draws(n_images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 
 def _estimate(value: float, drawn: np.ndarray) -> Estimate:
     tail = (1 - CONFIDENCE) / 2
-    drawn = drawn[np.isfinite(drawn)]
     low, high = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (value, value)
     return Estimate(*map(round_figure, (value, min(low, value), max(high, value))))

@@ -5,15 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-CLASS_COLUMNS = ("class", "accuracy", "queries", "confused_with", "confused")
-
 
 def confusion_counts(actual: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
-    """Count queries by their class and the predicted one.
-
-    Args:
-        actual: labels, int64 `[Q]`.
-        predicted: labels, int64 `[Q]`.
+    """Count queries by their class and the predicted one, labels int64 `[Q]` each.
 
     Returns:
         `actual`, `predicted` and `queries` (int64), in label order, without the pairs of classes
@@ -24,11 +18,7 @@ def confusion_counts(actual: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
 
 
 def class_table(counts: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Tabulate how well each class is recognised.
-
-    Args:
-        counts: what `confusion_counts` returned.
-        names: of the classes, in label order.
+    """Tabulate how well each class is recognised, from `confusion_counts` and the classes' names.
 
     Returns:
         One row per class that has queries, in label order: `class`, `accuracy` (four decimals),
@@ -42,32 +32,29 @@ def class_table(counts: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     # The sort is stable, so that of equals the first label stays first.
     wrong = counts[~is_right].sort_values("queries", ascending=False, kind="stable")
     most = wrong.drop_duplicates("actual").set_index("actual")
-    taken_for = dict(zip(most.index.tolist(), most["predicted"].tolist(), strict=True))
+    taken_for = most["predicted"].to_dict()
     shares = zip(right.tolist(), totals.tolist(), strict=True)
-    columns = {
-        "class": [names[label] for label in labels],
-        "accuracy": [round(n_right / total, 4) for n_right, total in shares],
-        "queries": totals.tolist(),
-        "confused_with": [
-            names[taken_for[label]] if label in taken_for else "" for label in labels
-        ],
-        "confused": most["queries"].reindex(labels, fill_value=0).tolist(),
-    }
-    return pd.DataFrame(columns, columns=list(CLASS_COLUMNS))
+    return pd.DataFrame(
+        {
+            "class": [names[label] for label in labels],
+            "accuracy": [round(n_right / total, 4) for n_right, total in shares],
+            "queries": totals.tolist(),
+            "confused_with": [
+                names[taken_for[label]] if label in taken_for else "" for label in labels
+            ],
+            "confused": most["queries"].reindex(labels, fill_value=0).tolist(),
+        }
+    )
 
 
 def confused_pairs(counts: pd.DataFrame, names: Sequence[str], top: int) -> list[dict]:
     """List the pairs of classes that are most often taken for one another, in either direction.
 
-    Args:
-        counts: what `confusion_counts` returned.
-        names: of the classes, in label order.
-        top: how many pairs at most.
-
     Returns:
-        `{"classes": [one, other], "queries": n}`, most first, of equals in label order.
+        At most `top` of `{"classes": [one, other], "queries": n}`, most first, of equals in label
+        order.
     """
-    labels = counts[["actual", "predicted"]].to_numpy()
+    labels = counts[["actual", "predicted"]]
     pairs = counts.assign(one=labels.min(axis=1), other=labels.max(axis=1))
     pairs = pairs[pairs["one"] < pairs["other"]]
     both = pairs.groupby(["one", "other"])["queries"].sum().reset_index()

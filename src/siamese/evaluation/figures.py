@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,12 +24,7 @@ from siamese.evaluation.answers import (
     weighted_vote,
 )
 from siamese.evaluation.pair_histogram import PairHistogram, true_accepts
-from siamese.evaluation.pair_rates import (
-    PairRates,
-    accuracy,
-    area_under_roc,
-    equal_error_rate,
-)
+from siamese.evaluation.pair_rates import PairRates, accuracy, area_under_roc, equal_error_rate
 
 if TYPE_CHECKING:  # readers of the table need no parameters, nor what reads them
     from siamese.evaluation.params import EvaluateParams
@@ -36,6 +32,8 @@ if TYPE_CHECKING:  # readers of the table need no parameters, nor what reads the
 # What a figure is about: all queries, those without a near-duplicate in the gallery, those of
 # classes seen in training, or those of novel classes. A pair is about its left image.
 About = Literal["all", "clean", "seen", "novel"]
+# Which gallery answers: the whole one, or the enrolled samples alone.
+Gallery = Literal["whole", "enrolled"]
 
 
 @dataclass(frozen=True)
@@ -43,16 +41,16 @@ class MeanOf:
     """The mean of one value per query.
 
     Attributes:
-        column: of `metrics/per_query.parquet`.
+        column: of `metrics/per_query.parquet`; `{k}` stands for k.
         outcome: gives the column, bool or float64 `[n]`, from `Answers`, and from k where the
             figure has one; None as its result leaves the figure out. Not given where another row
             has it.
-        gallery: which gallery answers: the whole one, or the enrolled samples alone.
+        gallery: which one answers.
     """
 
     column: str
     outcome: Callable[..., np.ndarray | None] | None = None
-    gallery: Literal["whole", "enrolled"] = "whole"
+    gallery: Gallery = "whole"
 
 
 @dataclass(frozen=True)
@@ -105,29 +103,18 @@ class Figure:
         """Return the figure for one number of neighbours."""
         source = self.source
         if isinstance(source, MeanOf):
-            source = replace(source, column=_filled(source.column, k))
-        return replace(
-            self, name=_filled(self.name, k), label=_filled(self.label, k), source=source, ks=None
-        )
+            source = replace(source, column=source.column.format(k=k))
+        name, label = self.name.format(k=k), self.label.format(k=k)
+        return replace(self, name=name, label=label, source=source, ks=None)
 
 
-def _every_k(params: "EvaluateParams") -> Sequence[int]:
-    return params.k
-
-
-def _vote_k(params: "EvaluateParams") -> Sequence[int]:
-    return [params.vote_k]
-
-
-def _one_and_vote_k(params: "EvaluateParams") -> Sequence[int]:
-    return sorted({1, params.vote_k})
-
-
+EVERY_K = attrgetter("k")
 AUC, EER, ACCURACY = map(OfTestPairs, (area_under_roc, equal_error_rate, accuracy))
+TAR_1, TAR_01 = (OfAllPairs(partial(true_accepts, far=far)) for far in (0.01, 0.001))
 # The order of the parts of `metrics/evaluation.json`; within one, figures have the table's order.
 TOPICS = ("knn", "retrieval", "verification", "seen", "novel")
 FIGURES = (
-    Figure("knn.k{k}", "embedding, k = {k}", MeanOf("k{k}", plain_vote), ks=_every_k),
+    Figure("knn.k{k}", "embedding, k = {k}", MeanOf("k{k}", plain_vote), ks=EVERY_K),
     Figure("knn.weighted", "weighted vote", MeanOf("weighted", weighted_vote)),
     Figure("knn.top5", "among the five classes with most votes", MeanOf("top5", among_five)),
     Figure("knn.coarse", "superclass", MeanOf("coarse", superclass_of_vote)),
@@ -137,16 +124,16 @@ FIGURES = (
     ),
     Figure(
         *("knn.k{k}_clean", "embedding, k = {k}, no near-duplicates", MeanOf("k{k}"), "clean"),
-        ks=_vote_k,
+        ks=lambda params: [params.vote_k],
     ),
-    Figure("seen.k{k}", "embedding, k = {k}", MeanOf("k{k}"), "seen", _every_k),
-    Figure("novel.k{k}", "embedding, k = {k}", MeanOf("k{k}"), "novel", _every_k),
+    Figure("seen.k{k}", "embedding, k = {k}", MeanOf("k{k}"), "seen", EVERY_K),
+    Figure("novel.k{k}", "embedding, k = {k}", MeanOf("k{k}"), "novel", EVERY_K),
     Figure(
         "novel.alone_k{k}",
         "gallery of such classes alone, k = {k}",
         MeanOf("alone_k{k}", plain_vote, "enrolled"),
         "novel",
-        _one_and_vote_k,
+        lambda params: sorted({1, params.vote_k}),
     ),
     Figure("verification.auc", "area under the ROC", AUC),
     Figure("verification.eer", "equal error rate", EER, higher_is_better=False),
@@ -158,15 +145,11 @@ FIGURES = (
     Figure("novel.eer", "pairs: equal error rate", EER, "novel", higher_is_better=False),
     Figure("novel.accuracy", "pairs: accuracy", ACCURACY, "novel"),
     Figure(
-        "verification.tar_at_far_1%",
-        "true accepts at 1 % false accepts",
-        OfAllPairs(partial(true_accepts, far=0.01)),
+        *("verification.tar_at_far_1%", "true accepts at 1 % false accepts", TAR_1),
         is_detail=True,
     ),
     Figure(
-        "verification.tar_at_far_0.1%",
-        "true accepts at 0.1 % false accepts",
-        OfAllPairs(partial(true_accepts, far=0.001)),
+        *("verification.tar_at_far_0.1%", "true accepts at 0.1 % false accepts", TAR_01),
         is_detail=True,
     ),
 )
@@ -183,9 +166,7 @@ def figures_for(params: "EvaluateParams") -> list[Figure]:
     ]
 
 
-def outcomes_of(
-    answers: Answers, params: "EvaluateParams", gallery: Literal["whole", "enrolled"]
-) -> dict[str, np.ndarray]:
+def outcomes_of(answers: Answers, gallery: Gallery) -> dict[str, np.ndarray]:
     """Return the columns of `metrics/per_query.parquet` that the answers of a gallery give.
 
     Those of `vote_k` are among them, whether a figure is reported for it or not. Votes of more
@@ -194,21 +175,18 @@ def outcomes_of(
     Returns:
         bool or float64 `[n]` by column, in the table's order.
     """
-    columns: dict[str, np.ndarray] = {}
+    columns: dict[str, np.ndarray | None] = {}
     for figure in FIGURES:
         source = figure.source
         if not isinstance(source, MeanOf) or not source.outcome or source.gallery != gallery:
             continue
         if figure.ks is None:
-            found = {source.column: source.outcome(answers)}
-        else:
-            found = {
-                _filled(source.column, k): source.outcome(answers, k)
-                for k in sorted({*figure.ks(params), params.vote_k})
-                if k <= answers.rows.shape[1]
-            }
-        columns |= {name: values for name, values in found.items() if values is not None}
-    return columns
+            columns[source.column] = source.outcome(answers)
+            continue
+        for k in sorted({*figure.ks(answers.params), answers.params.vote_k}):
+            if k <= answers.rows.shape[1]:
+                columns[source.column.format(k=k)] = source.outcome(answers, k)
+    return {name: values for name, values in columns.items() if values is not None}
 
 
 def find_figure(name: str) -> Figure | None:
@@ -241,7 +219,3 @@ def queries_about(about: About, per_query: Mapping[str, Any]) -> np.ndarray:
 def round_figure(value: Any) -> float:
     """Return a figure as it is written: ten thousand queries carry four decimals."""
     return round(float(value), 4)
-
-
-def _filled(text: str, k: int) -> str:
-    return text.replace("{k}", str(k))

@@ -54,7 +54,7 @@ class PairHistogram:
         )
 
     def carries(self, far: float) -> bool:
-        """Tell whether there are so many unlike pairs that this FAR is one of them at least."""
+        """Whether there are enough unlike pairs for this FAR to be one of them at least."""
         return self._allowed(far) >= 1
 
     def _allowed(self, far: float) -> int:
@@ -63,7 +63,7 @@ class PairHistogram:
         return int(far * int(self.unlike.sum()) + 1e-6)
 
     def roc(self) -> "pd.DataFrame":
-        """Return operating points, FAR ascending on a logarithmic grid: `far`, `tar`, `threshold`.
+        """Return operating points: `far`, `tar`, `threshold`, FAR ascending on a logarithmic grid.
 
         FARs that the pairs do not carry are left out.
         """

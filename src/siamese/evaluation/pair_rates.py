@@ -21,8 +21,8 @@ class PairRates:
     Attributes:
         far: share of unlike pairs that are accepted, floats `[T]`, rising from 0 to 1.
         frr: share of like pairs that are rejected, floats `[T]`, falling from 1 to 0.
-        far_at_threshold: the same at the calibrated threshold.
-        frr_at_threshold: the same at the calibrated threshold.
+        far_at_threshold: the FAR at the calibrated threshold.
+        frr_at_threshold: the FRR there.
     """
 
     far: np.ndarray

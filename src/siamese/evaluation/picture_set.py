@@ -3,20 +3,23 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from siamese.base.dataset import Dataset
 from siamese.embeddings.embedding_file import Embeddings
-from siamese.evaluation.evaluate import Evaluation, hardest_pairs
+from siamese.evaluation.answers import superclasses
+from siamese.evaluation.evaluate import Evaluation
+from siamese.evaluation.judgement import Judgement
 from siamese.evaluation.params import EvaluateParams
 from siamese.evaluation.pictures import (
     draw_confusion,
-    draw_mistakes,
-    draw_neighbours,
     draw_pairs,
+    draw_rows,
     draw_sentence,
     draw_verification,
 )
 from siamese.measures.knn import nearest_others
+from siamese.pictures.style import readable
 
 
 def draw_evaluation(
@@ -29,27 +32,35 @@ def draw_evaluation(
 ) -> None:
     """Draw `confusion.png`, `neighbours.png`, `mistakes.png` and `verification.png`.
 
-    Args:
-        evaluation: of these embeddings.
-        gallery: the labelled embeddings.
-        queries: the test images.
-        dataset: where the images and the names of their classes are from.
-        params: the `evaluate` section: how many test images, and the seed that picks them.
-        folder: an existing one.
+    The `evaluate` section says how many test images are shown, and the seed that picks them.
     """
     rng = np.random.default_rng(params.seed)
     n_rows = min(params.sheet_queries, len(queries.samples))
     chosen = rng.choice(len(queries.samples), n_rows, replace=False)
-    if evaluation.is_classified:
-        _draw_answers(evaluation, gallery, queries, dataset, chosen, params, folder)
+    if evaluation.judgement:
+        _draw_answers(evaluation.judgement, gallery, queries, dataset, chosen, params, folder)
     else:
         _draw_others(evaluation, queries, dataset, chosen, params, folder)
-    all_pairs = evaluation.all_pairs
-    draw_verification(all_pairs.roc(), all_pairs.distances(), folder / "verification.png")
+    draw_verification(evaluation.roc, evaluation.distances, folder / "verification.png")
+
+
+def hardest_pairs(per_pair: pd.DataFrame, n: int) -> np.ndarray:
+    """Return the n like pairs that are farthest apart, and the n unlike ones that are nearest.
+
+    Returns:
+        Rows of `per_pair`, int64 `[2, n]`: like pairs, unlike pairs, the hardest first. Where there
+        are fewer than n of a kind, that many of both.
+    """
+    distance, same = per_pair["distance"].to_numpy(), per_pair["same"].to_numpy()
+    like, unlike = np.flatnonzero(same), np.flatnonzero(~same)
+    n = min(n, len(like), len(unlike))
+    like = like[np.argsort(-distance[like], kind="stable")]
+    unlike = unlike[np.argsort(distance[unlike], kind="stable")]
+    return np.stack([like[:n], unlike[:n]])
 
 
 def _draw_answers(
-    evaluation: Evaluation,
+    judgement: Judgement,
     gallery: Embeddings,
     queries: Embeddings,
     dataset: Dataset,
@@ -58,18 +69,27 @@ def _draw_answers(
     folder: Path,
 ) -> None:
     """Draw the confusions, the neighbours of the queries chosen, and the worst mistakes."""
-    predicted = evaluation.per_query["predicted"].to_numpy()
-    _draw_classes(gallery, queries, predicted, dataset, folder / "confusion.png")
-    worst = evaluation.mistakes[: len(chosen)]
-    cells, worst_cells = (
-        _cells(
-            rows, evaluation.neighbours[rows, : params.sheet_neighbours], queries, gallery, dataset
-        )
-        for rows in (chosen, worst)
+    classes, predicted = dataset.classes, judgement.predicted
+    if gallery.coarse is None or queries.coarse is None:
+        draw_confusion(queries.fine, predicted, classes.fine, folder / "confusion.png")
+    else:
+        coarse = superclasses(gallery, predicted)
+        draw_confusion(queries.coarse, coarse, classes.coarse, folder / "confusion.png")
+    neighbours = judgement.neighbours[:, : params.sheet_neighbours]
+    samples = np.column_stack([queries.samples, gallery.samples[neighbours]])  # (Q, 1 + K)
+    headline = _headline(samples, "in the gallery")
+    draw_rows(*_shown(samples[chosen], dataset), headline, folder / "neighbours.png")
+    worst = judgement.mistakes[: len(chosen)]
+    if not len(worst):
+        draw_sentence("No test image was classified wrong", folder / "mistakes.png")
+        return
+    draw_rows(
+        *_shown(samples[worst], dataset),
+        "The most confident mistakes: a test image, what it was taken for, and its"
+        f" {neighbours.shape[1]} nearest in the gallery",
+        folder / "mistakes.png",
+        [f"taken for\n{readable(classes.fine[label])}" for label in predicted[worst]],
     )
-    draw_neighbours(*cells, folder / "neighbours.png")
-    taken_for = [dataset.classes.fine[label] for label in predicted[worst]]
-    draw_mistakes(*worst_cells, taken_for, folder / "mistakes.png")
 
 
 def _draw_others(
@@ -84,45 +104,27 @@ def _draw_others(
     sentence = "No class of the test images is in the gallery: only verification is measured"
     draw_sentence(sentence, folder / "confusion.png")
     others = nearest_others(queries.vectors, chosen, params.sheet_neighbours)
-    cells = _cells(chosen, others, queries, queries, dataset)
-    draw_neighbours(*cells, folder / "neighbours.png", "among the other test images")
-    hardest = hardest_pairs(evaluation.per_pair, len(chosen))  # (2, n)
-    pairs = evaluation.per_pair.iloc[hardest.ravel()]
-    samples = pairs[["left", "right"]].to_numpy()  # (2n, 2)
-    images = dataset.images[samples]
+    samples = queries.samples[np.column_stack([chosen, others])]  # (n, 1 + K)
+    headline = _headline(samples, "among the other test images")
+    draw_rows(*_shown(samples, dataset), headline, folder / "neighbours.png")
+    pairs = evaluation.per_pair
+    hardest = hardest_pairs(pairs, len(chosen))  # (2, n)
     draw_pairs(
-        images.reshape(*hardest.shape, *images.shape[1:]),
-        [[dataset.classes.fine[label] for label in labels] for labels in dataset.fine()[samples]],
-        pairs["distance"].to_numpy().reshape(hardest.shape),
+        *_shown(pairs[["left", "right"]].to_numpy()[hardest], dataset),
+        pairs["distance"].to_numpy()[hardest],
         evaluation.details["verification"]["threshold"],
         folder / "mistakes.png",
     )
 
 
-def _draw_classes(
-    gallery: Embeddings, queries: Embeddings, predicted: np.ndarray, dataset: Dataset, file: Path
-) -> None:
-    """Draw which superclasses are taken for which; classes, where there are no superclasses."""
-    if gallery.coarse is None or queries.coarse is None:
-        draw_confusion(queries.fine, predicted, dataset.classes.fine, file)
-        return
-    superclass = dict(zip(gallery.fine.tolist(), gallery.coarse.tolist(), strict=True))
-    coarse = np.array([superclass[label] for label in predicted.tolist()])
-    draw_confusion(queries.coarse, coarse, dataset.classes.coarse, file)
-
-
-def _cells(
-    rows: np.ndarray,
-    neighbours: np.ndarray,
-    queries: Embeddings,
-    gallery: Embeddings,
-    dataset: Dataset,
-) -> tuple[np.ndarray, list[str], np.ndarray, list[list[str]]]:
-    """Return images and class names of some queries, and of their neighbours in the gallery."""
-    names = dataset.classes.fine
+def _headline(samples: np.ndarray, source: str) -> str:
+    n_nearest = samples.shape[1] - 1
     return (
-        dataset.images[queries.samples[rows]],
-        [names[label] for label in queries.fine[rows]],
-        dataset.images[gallery.samples[neighbours]],
-        [[names[label] for label in labels] for labels in gallery.fine[neighbours]],
+        f"A test image (left) and its {n_nearest} nearest {source}:"
+        " green the same class, red another"
     )
+
+
+def _shown(samples: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images of samples, uint8 `[..., H, W, 3]`, and the names of their classes."""
+    return dataset.images[samples], np.array(dataset.classes.fine)[dataset.fine()[samples]]

@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from siamese.evaluation.class_table import confusion_counts
 from siamese.pictures.style import RIGHT, WRONG, plt, readable, save_picture
 
 MOST_NAMED = 60  # classes that a confusion picture has names and numbers for
@@ -22,112 +21,73 @@ def draw_confusion(
 ) -> None:
     """Draw which classes are taken for which; more than 60 without their names and numbers.
 
-    Of more than 1,000 nothing could be seen: a sentence is drawn instead.
-
-    Args:
-        actual: int64 `[Q]`, labels.
-        predicted: int64 `[Q]`.
-        names: of the labels, in order.
-        file: PNG to write.
+    Of more than 1,000 nothing could be seen: a sentence is drawn instead. Labels are int64 `[Q]`.
     """
     if len(names) > MOST_DRAWN:
         draw_sentence(f"{len(names):,} classes are too many to draw: see metrics/classes.csv", file)
         return
-    found = confusion_counts(actual, predicted)
     counts = np.zeros((len(names), len(names)))
-    counts[found["actual"], found["predicted"]] = found["queries"]
+    np.add.at(counts, (actual, predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     is_named = len(names) <= MOST_NAMED
     side = 2.5 + 0.38 * len(names) if is_named else 8
     picture, axes = plt.subplots(figsize=(side + 1.2, side))
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("actual")
-    axes.set_title(f"{np.mean(actual == predicted):.1%} of {len(actual):,} test images are right")
+    share_right = np.mean(actual == predicted)
+    axes.set(
+        xlabel="predicted",
+        ylabel="actual",
+        title=f"{share_right:.1%} of {len(actual):,} test images are right",
+    )
     if is_named:
         _name_confusions(axes, shares, [readable(name) for name in names])
     else:
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set(xticks=[], yticks=[])
     picture.colorbar(image, ax=axes, fraction=0.046, pad=0.02, label="share of the actual class")
     save_picture(picture, file)
 
 
-def draw_neighbours(
-    queries: np.ndarray,
-    query_names: Sequence[str],
-    neighbours: np.ndarray,
-    neighbour_names: Sequence[Sequence[str]],
+def draw_rows(
+    images: np.ndarray,
+    names: np.ndarray,
+    headline: str,
     file: Path,
-    source: str = "in the gallery",
+    row_labels: Sequence[str] = (),
 ) -> None:
-    """Draw queries, each with its nearest gallery images in a row, framed by right or wrong.
+    """Draw rows of a query and its nearest, these framed by right or wrong.
 
     Args:
-        queries: uint8 `[Q, H, W, 3]`.
-        query_names: `Q` class names.
-        neighbours: uint8 `[Q, K, H, W, 3]`, nearest first.
-        neighbour_names: class names, `Q` times `K`.
+        images: uint8 `[Q, 1 + K, H, W, 3]`, the query first, then its neighbours, nearest first.
+        names: of their classes, str `[Q, 1 + K]`.
+        headline: above all rows.
         file: PNG to write.
-        source: where the neighbours are from, for the headline.
+        row_labels: beside each row, `Q` of them or none.
     """
-    _draw_rows(
-        queries,
-        query_names,
-        neighbours,
-        neighbour_names,
-        f"A test image (left) and its {neighbours.shape[1]} nearest {source}:"
-        " green the same class, red another",
-        file,
+    n_rows, n_columns = names.shape
+    picture, grid = plt.subplots(
+        n_rows, n_columns, figsize=(1.05 * n_columns, 0.5 + 1.17 * n_rows), squeeze=False
     )
-
-
-def draw_mistakes(
-    queries: np.ndarray,
-    query_names: Sequence[str],
-    neighbours: np.ndarray,
-    neighbour_names: Sequence[Sequence[str]],
-    predicted_names: Sequence[str],
-    file: Path,
-) -> None:
-    """Draw queries that were taken for another class, each with the neighbours that led to it.
-
-    Args:
-        queries: uint8 `[Q, H, W, 3]`; if there are none, a sentence says so.
-        query_names: `Q` class names, the actual ones.
-        neighbours: uint8 `[Q, K, H, W, 3]`, nearest first.
-        neighbour_names: class names, `Q` times `K`.
-        predicted_names: `Q` class names.
-        file: PNG to write.
-    """
-    if not len(queries):
-        draw_sentence("No test image was classified wrong", file)
-        return
-    _draw_rows(
-        queries,
-        query_names,
-        neighbours,
-        neighbour_names,
-        "The most confident mistakes: a test image, what it was taken for, and its"
-        f" {neighbours.shape[1]} nearest in the gallery",
-        file,
-        [f"taken for\n{readable(name)}" for name in predicted_names],
-    )
+    for row in range(n_rows):
+        query_axes, *others = grid[row]
+        query_name, *other_names = names[row]
+        _draw_image(query_axes, images[row, 0], query_name, "black", 1, "bold")
+        for axes, image, name in zip(others, images[row, 1:], other_names, strict=True):
+            _draw_image(axes, image, name, RIGHT if name == query_name else WRONG)
+        if row_labels:
+            query_axes.set_ylabel(row_labels[row], fontsize=7, color=WRONG)
+    _add_headline(picture, headline)
+    save_picture(picture, file)
 
 
 def draw_pairs(
-    images: np.ndarray,
-    names: Sequence[Sequence[str]],
-    distances: np.ndarray,
-    threshold: float,
-    file: Path,
+    images: np.ndarray, names: np.ndarray, distances: np.ndarray, threshold: float, file: Path
 ) -> None:
     """Draw the pairs that verification finds hardest, like ones at the left, unlike at the right.
 
     Args:
         images: of both members of each pair, uint8 `[2, n, 2, H, W, 3]`: like pairs, then unlike
             ones, the hardest first.
-        names: the members' classes, two for each pair, the `n` like pairs first.
+        names: of their classes, str `[2, n, 2]`.
         distances: of the pairs, floats `[2, n]`.
         threshold: up to which a pair is accepted as one class; what it decides wrong is red.
         file: PNG to write.
@@ -138,16 +98,15 @@ def draw_pairs(
     )
     for axes in grid[:, 2]:
         axes.set_axis_off()
-    for is_unlike in (0, 1):
-        for row in range(n_pairs):
-            distance = distances[is_unlike, row]
-            is_wrong = (distance <= threshold) == bool(is_unlike)
-            color = WRONG if is_wrong else RIGHT
-            for member in (0, 1):
-                axes = grid[row, 3 * is_unlike + member]
-                name = readable(names[n_pairs * is_unlike + row][member])
-                _draw_image(axes, images[is_unlike, row, member], name, color, 2.5)
-            grid[row, 3 * is_unlike].set_ylabel(f"{distance:.3f} apart", fontsize=7, color=color)
+    for is_unlike, row in np.ndindex(2, n_pairs):
+        distance = distances[is_unlike, row]
+        color = WRONG if (distance <= threshold) == bool(is_unlike) else RIGHT
+        members = grid[row, 3 * is_unlike :][:2]
+        for axes, image, name in zip(
+            members, images[is_unlike, row], names[is_unlike, row], strict=True
+        ):
+            _draw_image(axes, image, name, color)
+        members[0].set_ylabel(f"{distance:.3f} apart", fontsize=7, color=color)
     _add_headline(
         picture,
         "The test pairs of one class that are farthest apart (left), and those of two classes that"
@@ -166,80 +125,43 @@ def draw_sentence(sentence: str, file: Path) -> None:
 def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) -> None:
     """Draw the ROC, false accepts on a logarithmic scale, and the distances of both kinds of pairs.
 
-    Args:
-        roc: the content of `metrics/roc.csv`.
-        distances: the content of `metrics/distances.csv`.
-        file: PNG to write.
+    The tables are those of `metrics/roc.csv` and `metrics/distances.csv`.
     """
     picture, (rates, histogram) = plt.subplots(1, 2, figsize=(9, 3.4))
     accepted = roc[roc["far"] > 0]
     rates.plot(accepted["far"], accepted["tar"], color="black", label="all pairs of test images")
     rates.plot(accepted["far"], accepted["far"], color="grey", ls=":", label="chance")
-    rates.set_xscale("log")
-    rates.set_ylim(0, 1.02)
-    rates.set_xlabel("false accepts, share of unlike pairs")
-    rates.set_ylabel("true accepts, share of like pairs")
-    rates.set_title("ROC")
+    rates.set(
+        xscale="log",
+        ylim=(0, 1.02),
+        xlabel="false accepts, share of unlike pairs",
+        ylabel="true accepts, share of like pairs",
+        title="ROC",
+    )
+    distance = distances["distance"]
     for kind, color in (("unlike", WRONG), ("like", RIGHT)):
-        histogram.fill_between(
-            distances["distance"], distances[kind], color=color, alpha=0.3, step="mid"
-        )
-        histogram.step(
-            distances["distance"], distances[kind], color=color, where="mid", label=f"{kind} pairs"
-        )
-    histogram.set_ylim(bottom=0)
-    histogram.set_xlabel("distance")
-    histogram.set_ylabel("share of the pairs of a kind")
-    histogram.set_title("distances")
+        share = distances[kind]
+        histogram.fill_between(distance, share, color=color, alpha=0.3, step="mid")
+        histogram.step(distance, share, color=color, where="mid", label=f"{kind} pairs")
+    histogram.set(
+        ylim=(0, None), xlabel="distance", ylabel="share of the pairs of a kind", title="distances"
+    )
     for axes in (rates, histogram):
         axes.grid(alpha=0.3)
         axes.legend()
     save_picture(picture, file)
 
 
-def _draw_rows(
-    queries: np.ndarray,
-    query_names: Sequence[str],
-    neighbours: np.ndarray,
-    neighbour_names: Sequence[Sequence[str]],
-    headline: str,
-    file: Path,
-    row_labels: Sequence[str] = (),
-) -> None:
-    """Draw a row for each query: itself, then its neighbours, framed by right or wrong."""
-    n_queries, k = neighbours.shape[:2]
-    picture, grid = plt.subplots(
-        n_queries, k + 1, figsize=(1.05 * (k + 1), 0.5 + 1.17 * n_queries), squeeze=False
-    )
-    for row in range(n_queries):
-        cells = zip(
-            grid[row],
-            [queries[row], *neighbours[row]],
-            [query_names[row], *neighbour_names[row]],
-            strict=True,
-        )
-        for column, (axes, image, name) in enumerate(cells):
-            is_query = column == 0
-            color = "black" if is_query else RIGHT if name == query_names[row] else WRONG
-            weight = "bold" if is_query else "normal"
-            _draw_image(axes, image, readable(name), color, 1 if is_query else 2.5, weight)
-        if row_labels:
-            grid[row, 0].set_ylabel(row_labels[row], fontsize=7, color=WRONG)
-    _add_headline(picture, headline)
-    save_picture(picture, file)
-
-
 def _draw_image(
-    axes: Axes, image: np.ndarray, title: str, color: str, frame: float, weight: str = "normal"
+    axes: Axes, image: np.ndarray, name: str, color: str, frame: float = 2.5, weight: str = "normal"
 ) -> None:
-    """Draw one image of a sheet with its title and its frame, `frame` points wide."""
+    """Draw one image of a sheet with the name of its class and its frame, `frame` points wide."""
     axes.imshow(image, interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_color(color)
         spine.set_linewidth(frame)
-    axes.set_title(title, fontsize=7, color=color, pad=2, fontweight=weight)
+    axes.set_title(readable(name), fontsize=7, color=color, pad=2, fontweight=weight)
 
 
 def _name_confusions(axes: Axes, shares: np.ndarray, labels: Sequence[str]) -> None:
@@ -248,15 +170,9 @@ def _name_confusions(axes: Axes, shares: np.ndarray, labels: Sequence[str]) -> N
     axes.set_yticks(range(len(labels)), labels)
     for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
         share = shares[row, column]
-        axes.text(
-            column,
-            row,
-            f"{100 * share:.0f}",
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="white" if share > 0.5 else "black",
-        )
+        color = "white" if share > 0.5 else "black"
+        text = f"{100 * share:.0f}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
 
 
 def _add_headline(picture: Figure, headline: str) -> None:

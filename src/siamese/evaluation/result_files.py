@@ -13,37 +13,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siamese.base.files import new_file, write_json
-from siamese.evaluation.class_table import (
-    CLASS_COLUMNS,
-    class_table,
-    confused_pairs,
-    confusion_counts,
-)
+from siamese.evaluation.class_table import class_table, confused_pairs, confusion_counts
 from siamese.evaluation.evaluate import Evaluation
 
 CONFUSED = 10  # pairs of classes listed
 
 
 def save_evaluation(evaluation: Evaluation, class_names: Sequence[str], folder: Path) -> None:
-    """Write all that `stages/evaluate.py` leaves in `metrics/`.
-
-    Args:
-        evaluation: of the test split.
-        class_names: in label order.
-        folder: for `evaluation.json`, `details.json`, two Parquet tables and four CSV files.
-    """
+    """Write all that `stages/evaluate.py` leaves in `metrics/`; class names in label order."""
     details = evaluation.details
-    classes = pd.DataFrame(columns=list(CLASS_COLUMNS))
-    if evaluation.is_classified:
-        fine, predicted = (evaluation.per_query[name].to_numpy() for name in ("fine", "predicted"))
-        counts = confusion_counts(fine, predicted)
-        classes = class_table(counts, class_names)
+    accuracy_by_k = pd.DataFrame(columns=["k", "top1"])
+    actual = predicted = np.zeros(0, dtype=np.int64)
+    if evaluation.judgement:
+        accuracy_by_k = evaluation.judgement.accuracy_by_k
+        predicted = evaluation.judgement.predicted
+        actual = evaluation.per_query["fine"].to_numpy()
+    counts = confusion_counts(actual, predicted)
+    if evaluation.judgement:
         details = details | {"confused": confused_pairs(counts, class_names, CONFUSED)}
     tables = {
-        "accuracy_by_k": evaluation.accuracy_by_k,
-        "classes": classes,
-        "distances": evaluation.all_pairs.distances(),
-        "roc": evaluation.all_pairs.roc(),
+        "accuracy_by_k": accuracy_by_k,
+        "classes": class_table(counts, class_names),
+        "distances": evaluation.distances,
+        "roc": evaluation.roc,
     }
     for name, table in tables.items():
         with new_file(folder / f"{name}.csv") as file:
@@ -57,30 +49,28 @@ def save_evaluation(evaluation: Evaluation, class_names: Sequence[str], folder: 
 
 
 def save_per_query(table: pd.DataFrame, file: Path) -> None:
-    """Write `metrics/per_query.parquet`.
+    """Write `metrics/per_query.parquet`: one row per query, ascending by `sample`.
 
-    Args:
-        table: one row per query, ascending by `sample`: bool columns, floats `average_precision`
-            and `r_precision`, and the labels `predicted` and `fine`.
-        file: Parquet file to write.
+    Outcomes are bool or float32, the labels `predicted` and `fine` int16 if they fit.
     """
     labels = table[[name for name in ("predicted", "fine") if name in table]]
     label = pa.int16() if labels.to_numpy().max(initial=0) < 2**15 else pa.int32()
     kinds = {"sample": pa.int32(), "predicted": label, "fine": label}
-    kinds |= {"average_precision": pa.float32(), "r_precision": pa.float32()}
-    names = table.columns.astype(str)
-    arrays = {name: pa.array(table[name].to_numpy(), kinds.get(name)) for name in names}
+    arrays = {}
+    for name in table.columns.astype(str):
+        values = table[name].to_numpy()
+        arrays[name] = pa.array(
+            values, kinds.get(name, pa.float32() if values.dtype.kind == "f" else pa.bool_())
+        )
     encodings = {"sample": "DELTA_BINARY_PACKED", "average_precision": "BYTE_STREAM_SPLIT"}
-    _write(pa.table(arrays), file, encodings)
+    _write(arrays, file, encodings)
 
 
 def save_per_pair(table: pd.DataFrame, file: Path) -> None:
-    """Write `metrics/per_pair.parquet`.
+    """Write `metrics/per_pair.parquet`: one row per test pair, in the order of the manifest.
 
-    Args:
-        table: one row per test pair, in the order of its manifest: `left`, `right` (samples),
-            `same` (bool) and `distance`, which is rounded to four decimals: more do not compress.
-        file: Parquet file to write.
+    `left` and `right` are samples, int32, `same` is bool, and `distance`, float32, is rounded to
+    four decimals: more do not compress.
     """
     distance = table["distance"].to_numpy(np.float32).round(4)
     arrays = {
@@ -89,16 +79,16 @@ def save_per_pair(table: pd.DataFrame, file: Path) -> None:
         "same": pa.array(table["same"].to_numpy(), pa.bool_()),
         "distance": pa.array(distance, pa.float32()),
     }
-    _write(pa.table(arrays), file, {"left": "DELTA_BINARY_PACKED", "right": "DELTA_BINARY_PACKED"})
+    _write(arrays, file, dict.fromkeys(("left", "right"), "DELTA_BINARY_PACKED"))
 
 
-def _write(table: pa.Table, file: Path, encodings: dict[str, str]) -> None:
+def _write(columns: dict[str, pa.Array], file: Path, encodings: dict[str, str]) -> None:
     pq.write_table(
-        table,
+        pa.table(columns),
         file,
         compression="zstd",
         compression_level=19,
-        use_dictionary=[name for name in table.column_names if name not in encodings],
+        use_dictionary=[name for name in columns if name not in encodings],
         column_encoding=encodings,
         write_statistics=False,
         store_schema=False,
