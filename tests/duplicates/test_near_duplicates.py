@@ -11,7 +11,7 @@ from PIL import Image
 from siamese.base.dataset import Classes, Dataset, ImageRows
 from siamese.base.errors import InputError
 from siamese.duplicates import near_duplicates
-from siamese.duplicates.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
+from siamese.duplicates.duplicate_sheet import draw_duplicate_sheet
 from siamese.duplicates.near_duplicate_file import read_near_duplicates, save_near_duplicates
 from siamese.duplicates.near_duplicates import find_near_duplicates
 
@@ -208,7 +208,7 @@ def test_the_sheet_shows_the_pairs_on_both_sides_of_the_threshold(tmp_path: Path
     assert shown >= {*range(20, 80), *range(120, 180)}
     assert not shown & {*range(20), *range(80, 100), *range(100, 120), *range(180, 200)}
     for name in ("first.png", "again.png"):
-        save_duplicate_sheet(draw_duplicate_sheet(images, found, 0.495), tmp_path / name)
+        draw_duplicate_sheet(images, found, 0.495).save(tmp_path / name)
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "again.png").read_bytes()
     none = found.assign(near_duplicate=False)
     assert draw_duplicate_sheet(images, none, 0.0).height < sheet.height

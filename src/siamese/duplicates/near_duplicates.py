@@ -25,6 +25,7 @@ background is not recognised.
 The images are read a part at a time. Of each, only `COMPONENTS` features are kept.
 """
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -39,7 +40,7 @@ from siamese.base.progress import progress_bar
 
 SIDE = 16  # pixels that images are averaged down to
 COMPONENTS = 96  # principal components compared
-RIVAL = 10  # the nearest is compared with the one that has so many before it
+RIVAL = 10  # the nearest is compared with the one that has this many before it
 # Weaker components than this share of the strongest variance are rounding, not detail.
 WEAKEST = 1e-4
 # Similarities that differ by no more are equal: float32 sums are rounded in an order that varies.
@@ -61,8 +62,8 @@ class DuplicatesParams(Section):
     threshold: float = Field(ge=0, le=1)
 
 
-# One thread: sums are then rounded alike whatever the number of cores. And on a busy machine two
-# threads, which wait for each other after every product, take longer than one.
+# One thread: sums are then rounded in one way, whatever the number of cores. And on a busy machine
+# two threads, which wait for each other after every product, take longer than one.
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
     """Find for each query the most similar image of the gallery.
@@ -135,12 +136,8 @@ def _standardised_images(images: ImageRows, block: slice, room: np.ndarray) -> n
 
 def _similarities(small: np.ndarray, whitening: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Return the similarity of each query `[q, S, S, 3]` with the gallery, float32 `[q, G]`."""
-    best: np.ndarray | None = None
-    for variant in _variants(small):
-        found = _unit(_standardised(variant) @ whitening) @ features  # (q, G)
-        best = found if best is None else np.maximum(best, found, out=best)
-    assert best is not None
-    return best
+    found = ((_unit(_standardised(variant) @ whitening) @ features) for variant in _variants(small))
+    return functools.reduce(lambda best, other: np.maximum(best, other, out=best), found)
 
 
 def _averaged(images: ImageRows) -> np.ndarray:
@@ -157,7 +154,7 @@ def _averaged(images: ImageRows) -> np.ndarray:
 
 
 def _box_weights(pixels: int, cells: int) -> np.ndarray:
-    """Return the share that each of `pixels` has in each of `cells`; rows of sum 1, float32."""
+    """Return the share of each of `pixels` in each of `cells`; rows of sum 1, float32."""
     edges = np.linspace(0, pixels, cells + 1)
     lower, upper = edges[:-1, None], edges[1:, None]  # (cells, 1)
     start = np.arange(pixels)[None, :]

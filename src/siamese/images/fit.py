@@ -44,8 +44,8 @@ def fit_image(image: Image.Image, size: int, fit: Fit = "pad") -> np.ndarray:
     """Bring an opened picture to the network's input, as the top of this module says.
 
     Args:
-        image: of any mode and size; it stays as it is. That decoding it does not take too much
-            memory is up to the caller: `load_image` checks that.
+        image: of any mode and size; it stays as it is. The caller makes sure that decoding it does
+            not take too much memory, as `load_image` does.
         size: height and width wanted, in pixels.
         fit: `pad` keeps all of the picture and repeats its outermost pixels where it is too short;
             an odd pixel goes to the bottom or right. `crop` keeps the square in its middle.
@@ -69,7 +69,7 @@ def fit_image(image: Image.Image, size: int, fit: Fit = "pad") -> np.ndarray:
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
         return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged metadata; the picture is there all the same
+    except Exception:  # damaged metadata, which the picture can do without
         return None
 
 

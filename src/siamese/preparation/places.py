@@ -8,8 +8,8 @@ from siamese.base.errors import InputError
 
 # What the pipeline writes; DVC removes these folders before it runs a stage.
 OUTPUTS = (
-    *("raw", "prepared", "duplicates", "pairs", "model", "embeddings", "pictures"),
-    *("gallery", "downloads"),
+    *("data/raw", "data/prepared", "data/duplicates", "data/pairs", "data/model"),
+    *("data/embeddings", "data/pictures", "data/gallery", "data/downloads", "metrics"),
 )
 
 
@@ -36,7 +36,6 @@ def check_places(path: Path, images: Path, workspace: Path) -> list[str]:
 
 
 def _check_place(path: Path, key: str, workspace: Path) -> None:
-    """Refuse a place that DVC could not watch, or would empty."""
     workspace, place = workspace.resolve(), (workspace / path).resolve()
     if not path.is_absolute() and not place.is_relative_to(workspace):
         raise InputError(
@@ -44,12 +43,12 @@ def _check_place(path: Path, key: str, workspace: Path) -> None:
             f" --temp` makes it, would look elsewhere. Write it as an absolute path, {place}; or"
             " bring the folder into the repository and `dvc add` it, so that others have it too"
         )
-    outputs = [workspace / "data" / name for name in OUTPUTS] + [workspace / "metrics"]
-    for output in outputs:
-        if place.is_relative_to(output) or output.is_relative_to(place):
+    for output in OUTPUTS:
+        folder = workspace / output
+        if place.is_relative_to(folder) or folder.is_relative_to(place):
             raise InputError(
-                f"{key} is {path}, but {output.relative_to(workspace)} is what the pipeline itself"
-                " writes; move the images to a folder of their own, data/images perhaps"
+                f"{key} is {path}, but {output} is what the pipeline itself writes; move the images"
+                " to a folder of their own, data/images perhaps"
             )
 
 
