@@ -3,7 +3,6 @@
 Drawn with Pillow alone, so that the stage need not load Matplotlib.
 """
 
-
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw

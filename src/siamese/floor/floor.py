@@ -65,7 +65,7 @@ def measure_floors(
     embeddings = embed(dataset.images_of(np.arange(len(labels))))
     by_embeddings, _ = nearest(embeddings[gallery], embeddings[queries], k, progress=True)
     is_right = {
-        name: _is_right(labels[gallery], rows, labels[queries])
+        name: class_ranking(labels[gallery][rows], top=1)[:, 0] == labels[queries]
         for name, rows in (("pixels", by_pixels), ("untrained", by_embeddings))
     }
 
@@ -171,11 +171,6 @@ def _verification_floors(
         "untrained": pair_distances(embeddings, *which.reshape(2, -1)),
     }
     return {name: round(auc(values, same), 4) for name, values in distances.items()}
-
-
-def _is_right(gallery_labels: np.ndarray, rows: np.ndarray, query_labels: np.ndarray) -> np.ndarray:
-    """Return which queries' neighbours, gallery rows `[Q, k]`, elect their label; bool `[Q]`."""
-    return class_ranking(gallery_labels[rows], top=1)[:, 0] == query_labels
 
 
 def _values(images: np.ndarray) -> int:

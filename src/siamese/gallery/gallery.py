@@ -184,7 +184,7 @@ class Gallery:
             InputError: a label is missing or empty, an image cannot be read, or another model has
                 rebuilt the gallery in the meantime.
         """
-        pixels = self._pixels(images)
+        pixels = pixels_of(images, self.model)
         if isinstance(labels, str):
             labels = [labels] * len(pixels)
         if not isinstance(images, np.ndarray):
@@ -261,6 +261,7 @@ class Gallery:
         metadata = self.table.metadata
         share = metadata.get("novelty_share")
         folder = local_folder(self.table.address)
+        files = [] if folder is None else [file for file in folder.rglob("*") if file.is_file()]
         return GalleryInfo(
             address=self.table.address,
             pipeline=sum(count.pipeline for count in labels),
@@ -270,7 +271,7 @@ class Gallery:
             model=metadata.get("model", ""),
             novelty_distance=self.novelty_distance,
             novelty_share=None if share is None else float(share),
-            bytes=None if folder is None else _size(folder),
+            bytes=None if folder is None else sum(file.stat().st_size for file in files),
             index=self.table.index,
         )
 
@@ -312,11 +313,8 @@ class Gallery:
                 " the enrolled images again"
             )
 
-    def _pixels(self, images: Images) -> np.ndarray:
-        return pixels_of(images, self.model)
-
     def _embed(self, images: Images) -> np.ndarray:
-        pixels = self._pixels(images)
+        pixels = pixels_of(images, self.model)
         if not len(pixels):
             return np.empty((0, self.table.dimensions), dtype=np.float32)
         return self.model.embed(pixels)
@@ -376,7 +374,3 @@ def pixels_of(images: Images, model: "Model") -> np.ndarray:
     size = model.network.image_size
     loaded = [load_image(file, size, model.fit) for file in images]
     return np.stack(loaded) if loaded else np.empty((0, size, size, 3), dtype=np.uint8)
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
