@@ -50,17 +50,6 @@ def make(
     return Dataset(images, samples, Classes(tuple("abcdefghij"[:classes]), ("x", "y")))
 
 
-def test_every_class_gives_the_same_share() -> None:
-    raw = make(per_class=40)
-    prepared = prepared_set(raw, 4, params(validation=0.25, seed=3))
-    counts = prepared.samples.groupby(["split", "fine"]).size().to_dict()
-    assert counts == {
-        (split, fine): count
-        for split, count in (("train", 30), ("validation", 10), ("test", 5))
-        for fine in range(3)
-    }
-
-
 def test_only_training_samples_move_and_nothing_else_changes() -> None:
     raw = make()
     before = raw.samples.copy()

@@ -17,12 +17,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "metavar": "ADDRESS",
         "help": f"a folder, or an object store as LanceDB names it (default: {ADDRESS})",
     },
-    "--model": {
-        "type": Path,
-        "default": MODEL,
-        "metavar": "FOLDER",
-        "help": f"(default: {MODEL})",
-    },
+    "--model": {"type": Path, "default": MODEL, "metavar": "FOLDER", "help": f"(default: {MODEL})"},
     "--json": {"action": "store_true", "help": "for programs, one object per line"},
 }
 

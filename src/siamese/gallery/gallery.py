@@ -247,12 +247,12 @@ class Gallery:
         """Return every class of the gallery with its rows, by name."""
         table = self.table.read(["label", "source"])
         counted = table.group_by(["label", "source"]).aggregate([([], "count_all")]).to_pylist()
-        counts: dict[str, dict[str, int]] = {}
-        for entry in counted:
-            counts.setdefault(entry["label"], {})[entry["source"]] = entry["count_all"]
+        counts = {(row["label"], row["source"]): row["count_all"] for row in counted}
         return [
-            LabelCount(label, by_source.get("pipeline", 0), by_source.get("enrolled", 0))
-            for label, by_source in sorted(counts.items())
+            LabelCount(
+                label, counts.get((label, "pipeline"), 0), counts.get((label, "enrolled"), 0)
+            )
+            for label in sorted({label for label, _ in counts})
         ]
 
     def info(self) -> GalleryInfo:

@@ -60,14 +60,11 @@ class Rows:
     @classmethod
     def from_batch(cls, batch: "pa.RecordBatch") -> Self:
         """Read rows from Arrow; all columns must be there."""
+        names = ("label", "superclass", "file", "image", "source")
         return cls(
-            numbers=batch.column("number").to_numpy(),
-            vectors=vectors_of(batch.column("vector")),
-            labels=batch.column("label").to_pylist(),
-            superclasses=batch.column("superclass").to_pylist(),
-            files=batch.column("file").to_pylist(),
-            images=batch.column("image").to_pylist(),
-            source=batch.column("source").to_pylist(),
+            batch.column("number").to_numpy(),
+            vectors_of(batch.column("vector")),
+            *(batch.column(name).to_pylist() for name in names),
         )
 
     def to_batch(self, schema: "pa.Schema") -> "pa.RecordBatch":

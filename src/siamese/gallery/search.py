@@ -34,11 +34,7 @@ MEMORY = 2**30
 
 
 class Searcher:
-    """Answers queries on one gallery, and remembers what it read of it.
-
-    Args:
-        table: the gallery.
-    """
+    """Answers queries on one gallery, and remembers what it read of it."""
 
     def __init__(self, table: GalleryTable) -> None:
         self.table = table

@@ -115,32 +115,6 @@ def iter_images(
             pool.shutdown(cancel_futures=True)
 
 
-def load_images(
-    files: Sequence[Path], size: int, fit: Fit = "pad"
-) -> tuple[np.ndarray, list[int], list[InputError]]:
-    """Read many pictures; one that cannot be read does not stop the others.
-
-    Args:
-        files: see `load_image`.
-        size: height and width wanted, in pixels.
-        fit: see `fit_image`.
-
-    Returns:
-        The pictures that could be read, uint8 `[n, size, size, 3]`, in the order of `files`; the
-        position of each in `files`; and for each other file, in order, what `load_image` raised.
-    """
-    images = np.empty((len(files), size, size, 3), dtype=np.uint8)
-    positions: list[int] = []
-    errors: list[InputError] = []
-    for position, found in enumerate(iter_images(files, size, fit)):
-        if isinstance(found, InputError):
-            errors.append(found)
-        else:
-            images[len(positions)] = found
-            positions.append(position)
-    return images[: len(positions)], positions, errors
-
-
 def _load_image(file: Path, size: int, fit: Fit) -> np.ndarray:
     """Do what `load_image` does, except for warnings, which no thread can silence on its own."""
     _check_file(file)

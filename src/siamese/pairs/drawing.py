@@ -15,7 +15,7 @@ from siamese.base.progress import progress_bar
 from siamese.pairs.decks import Decks, meet_within
 from siamese.pairs.params import PairsParams
 
-# Numbers the random streams; an epoch's generator is default_rng([seed, stream, epoch]), so that
+# Numbers the random streams. An epoch's generator is default_rng([seed, stream, epoch]), so that
 # the first 8 epochs of 16 are the ones of a run with 8. `novel` is the second half of test.
 STREAMS = {"train": 0, "validation": 1, "test": 2, "novel": 3}
 
@@ -59,8 +59,8 @@ def draw_training(dataset: Dataset, params: PairsParams, progress: bool = False)
             " shares)"
         )
     epochs = progress_bar("pairs" if progress else None, "epoch", range(params.epochs))
-    drawn = [_draw_epoch(decks, params, _generator(params, "train", epoch)) for epoch in epochs]
-    table = pd.concat([_table(decks, epoch) for epoch in drawn], ignore_index=True)
+    drawn = [_draw_epoch(decks, params, epoch) for epoch in epochs]
+    table = pd.concat([_table(decks, pairs) for pairs in drawn], ignore_index=True)
     batches = params.batches_per_epoch
     numbers = np.arange(params.epochs * batches, dtype=np.int32).repeat(params.batch_size)
     table.insert(0, "epoch", numbers // np.int32(batches))
@@ -95,13 +95,11 @@ def draw_fixed(dataset: Dataset, split: str, params: PairsParams) -> pd.DataFram
     parts = _fixed_parts(dataset, split)
     _refuse_too_many_fixed(parts, size, split)
     half = size // len(parts) // 2
-    return pd.concat(
-        [
-            _table(decks, _draw_once(decks, half, _generator(params, stream, 0)))
-            for stream, decks in parts.items()
-        ],
-        ignore_index=True,
-    )
+    drawn = []
+    for stream, decks in parts.items():
+        rng = np.random.default_rng([params.seed, STREAMS[stream], 0])
+        drawn.append(_table(decks, _draw_once(decks, half, rng)))
+    return pd.concat(drawn, ignore_index=True)
 
 
 def _fixed_parts(dataset: Dataset, split: str) -> dict[str, Decks]:
@@ -152,8 +150,9 @@ def _refuse_too_many_fixed(parts: dict[str, Decks], size: int, split: str) -> No
         )
 
 
-def _draw_epoch(decks: Decks, params: PairsParams, rng: np.random.Generator) -> np.ndarray:
+def _draw_epoch(decks: Decks, params: PairsParams, epoch: int) -> np.ndarray:
     """Draw the batches of an epoch: positions, int64 `[batches, batch_size, 2]`."""
+    rng = np.random.default_rng([params.seed, STREAMS["train"], epoch])
     batches, width = params.batches_per_epoch, params.classes_per_batch
     chosen = _choose_classes(decks.n_classes, batches, width, rng)
     turn = np.arange(params.batch_size // 2)
@@ -249,10 +248,6 @@ def _deal(
     like_pairs = decks.deal_like(like, rng)
     used = np.bincount(like_pairs.ravel(), minlength=len(decks.numbers))
     return np.concatenate([like_pairs, decks.deal_unlike(unlike, used, rng)])
-
-
-def _generator(params: PairsParams, stream: str, epoch: int) -> np.random.Generator:
-    return np.random.default_rng([params.seed, STREAMS[stream], epoch])
 
 
 def _table(decks: Decks, pairs: np.ndarray) -> pd.DataFrame:
