@@ -228,7 +228,7 @@ def test_what_is_set_can_be_drawn(counts: list[int], novel: int, split_by: str, 
     equal=st.booleans(),
     seed=st.integers(0, 3),
 )
-def test_six_images_a_class_are_enough(counts: list[int], equal: bool, seed: int) -> None:
+def test_six_images_per_class_are_enough(counts: list[int], equal: bool, seed: int) -> None:
     """Two in each split; shares that would give too few are raised."""
     assert draw_what_is_set([counts[0]] * len(counts) if equal else counts, 0, "sample", seed)
 

