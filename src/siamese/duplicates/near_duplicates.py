@@ -117,7 +117,11 @@ def _whitened(gallery: ImageRows) -> tuple[np.ndarray, np.ndarray]:
     for part in parts:
         vectors = _standardised_images(gallery, part, room)  # (b, F)
         moments += vectors.T @ vectors
-    whitening = _whitening(moments / len(gallery))
+    # Around zero, where each image's own mean already is: the mean image is a detail too.
+    variance, components = np.linalg.eigh(moments / len(gallery))  # ascending
+    variance, components = variance[::-1][:COMPONENTS], components[:, ::-1][:, :COMPONENTS]
+    is_kept = variance > WEAKEST * variance[0]
+    whitening = (components[:, is_kept] / np.sqrt(variance[is_kept])).astype(np.float32)
     features = np.empty((len(gallery), whitening.shape[1]), dtype=np.float32)
     for part in reversed(parts):
         if part != parts[-1]:  # which is still there
@@ -172,19 +176,6 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     """Bring each row to length 1; those of nearly no length, blank images, to 0."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.where(lengths > 1e-6, vectors / np.maximum(lengths, 1e-6), 0)
-
-
-def _whitening(moments: np.ndarray) -> np.ndarray:
-    """Return the strongest components, each over its deviation: float32 `[F, C]`.
-
-    Args:
-        moments: the mean product of each two standardised values, float64 `[F, F]`. Around zero,
-            where each image's own mean already is: the mean image is a detail too.
-    """
-    variance, components = np.linalg.eigh(moments)  # ascending
-    variance, components = variance[::-1][:COMPONENTS], components[:, ::-1][:, :COMPONENTS]
-    is_kept = variance > WEAKEST * variance[0]
-    return (components[:, is_kept] / np.sqrt(variance[is_kept])).astype(np.float32)
 
 
 def _variants(small: np.ndarray) -> Iterator[np.ndarray]:

@@ -283,13 +283,10 @@ class Gallery:
         """
         found = self.table.lookup(np.array(numbers, dtype=np.int64), ["image"]).to_pylist()
         stored = {row["number"]: row["image"] for row in found}
-        pictures = []
         for number in numbers:
-            content = stored.get(number)
-            if content is None:
+            if stored.get(number) is None:
                 raise InputError(f"{self.table.address}: row {number} has no image")
-            pictures.append(decode_png(content))
-        return np.stack(pictures)
+        return np.stack([decode_png(stored[number]) for number in numbers])
 
     def refresh(self) -> None:
         """See what other processes have written since the gallery was opened.

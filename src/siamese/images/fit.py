@@ -59,18 +59,14 @@ def fit_image(image: Image.Image, size: int, fit: Fit = "pad") -> np.ndarray:
     if fit not in get_args(Fit):
         raise InputError(f"fit is {fit!r}; expected `pad` or `crop`")
     image.load()  # some formats turn themselves here
-    turn = _turn(image)
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged metadata, which the picture can do without
+        turn = None
     colours = _colours(image)
     if turn is not None:
         colours = colours.transpose(turn)
     return _padded(colours, size) if fit == "pad" else _cropped(colours, size)
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    try:
-        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged metadata, which the picture can do without
-        return None
 
 
 def _colours(image: Image.Image) -> Image.Image:

@@ -207,8 +207,8 @@ def _level(batches: np.ndarray, n_classes: int) -> None:
                     if given.max() <= places[poor] + 1:
                         break
                     taken = np.unravel_index(given.argmax(), given.shape)
-                    for counts in (here, places):
-                        counts[[batch[taken], poor]] += [-1, 1]
+                    here[[batch[taken], poor]] += [-1, 1]
+                    places[[batch[taken], poor]] += [-1, 1]
                     batch[taken] = poor
                     helped = True
 

@@ -29,18 +29,17 @@ class Prepared:
 
     Attributes:
         samples: one row per sample.
-        left_out: `file` and `reason` of those that could not be read.
+        left_out: files that could not be read, each with the reason.
         notes: sentences on what is worth knowing.
     """
 
     samples: pd.DataFrame
-    left_out: pd.DataFrame
+    left_out: list[tuple[str, str]]
     notes: list[str]
 
     def summary(self) -> list[str]:
         """Return what to tell the user, one line each."""
-        some = self.left_out.head(LISTED).itertuples(index=False)
-        lines = [f"left out: {file}: {reason}" for file, reason in some]
+        lines = [f"left out: {file}: {reason}" for file, reason in self.left_out[:LISTED]]
         lines += self.notes
         if count := len(self.left_out):
             lines.append(f"{count:,} file{'s' * (count > 1)} left out, listed in {LEFT_OUT}")
@@ -118,10 +117,10 @@ def prepare(
     names = ["sample", "split", "fine", "coarse", "file", "duplicate_of", "group", "enrolled"]
     samples = samples[[name for name in names if name in samples]]
     save_tables(samples, images.classes, folder)
-    left_out = pd.DataFrame(faults, columns=["file", "reason"])
-    if len(left_out):
+    if faults:
+        left_out = pd.DataFrame(faults, columns=["file", "reason"])
         left_out.to_csv(folder / LEFT_OUT, index=False)
-    return Prepared(samples, left_out, notes)
+    return Prepared(samples, faults, notes)
 
 
 def identical_pairs(samples: pd.DataFrame) -> int:
