@@ -26,7 +26,7 @@ from siamese.cli.schema import check_params
 from siamese.duplicates.near_duplicates import find_near_duplicates
 from siamese.images.reading import iter_images
 from siamese.preparation.folder import list_images
-from siamese.preparation.labelled_images import FolderImages
+from siamese.preparation.labelled_images import folder_images
 from siamese.preparation.prepare import prepare
 
 FOLDER, OUTPUT = Path(".bench/photos"), Path("bench/prepare.json")
@@ -56,7 +56,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=".bench") as target:
             params = check_params()
             started = time.perf_counter()
-            images = FolderImages(list_images(folder))
+            images = folder_images(list_images(folder))
             prepare(images, Path(target), params.prepare, image_size=options.size)
             seconds["prepare"].append(time.perf_counter() - started)
             started = time.perf_counter()

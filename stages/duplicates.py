@@ -7,7 +7,7 @@ from pathlib import Path
 from siamese.base.dataset import load_dataset
 from siamese.base.files import new_folder
 from siamese.base.params import Section, read_sections
-from siamese.duplicates.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
+from siamese.duplicates.duplicate_sheet import draw_duplicate_sheet
 from siamese.duplicates.near_duplicate_file import FILE, save_near_duplicates
 from siamese.duplicates.near_duplicates import DuplicatesParams, find_near_duplicates
 
@@ -29,7 +29,7 @@ def main() -> None:
     sheet = draw_duplicate_sheet(dataset.images, found, threshold)
     with new_folder(DUPLICATES) as folder:
         save_near_duplicates(found, folder / FILE)
-        save_duplicate_sheet(sheet, folder / "near_duplicates.png")
+        sheet.save(folder / "near_duplicates.png", optimize=True)
     print(
         f"duplicates: {found['near_duplicate'].sum():,} of {len(found):,} test images have a"
         " near-duplicate in the gallery"

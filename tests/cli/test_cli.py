@@ -117,15 +117,13 @@ def test_the_demo_changes_what_its_file_says_and_nothing_else(tmp_path: Path) ->
     override(expected, changes, "demo.yaml")
     assert found == expected
     assert main(["check", str(tmp_path / "params.yaml")]) == 0
-    assert (tmp_path / "stages/train.py").is_file()
-
-
-def test_making_the_demos_workspace_again_keeps_its_results(tmp_path: Path) -> None:
-    make_workspace(ROOT, tmp_path)
+    # Made again, it follows the project and keeps its results.
     (tmp_path / "dvc.lock").write_text("results")
+    (tmp_path / "stages/train.py").unlink()
     (tmp_path / "src/siamese/removed_since.py").touch()
     make_workspace(ROOT, tmp_path)
     assert (tmp_path / "dvc.lock").read_text() == "results"
+    assert (tmp_path / "stages/train.py").is_file()
     assert not (tmp_path / "src/siamese/removed_since.py").exists()
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from siamese.base.dataset import Classes, Dataset, ImageRows
 from siamese.base.errors import InputError
 from siamese.duplicates import near_duplicates
-from siamese.duplicates.duplicate_sheet import draw_duplicate_sheet, save_duplicate_sheet
+from siamese.duplicates.duplicate_sheet import draw_duplicate_sheet
 from siamese.duplicates.near_duplicate_file import read_near_duplicates, save_near_duplicates
 from siamese.duplicates.near_duplicates import find_near_duplicates
 
@@ -121,7 +121,7 @@ def test_similarity_and_ratio_equal_a_plain_loop(monkeypatch: pytest.MonkeyPatch
     gallery, queries = photographs(60), photographs(8, seed=1)
     queries[0] = changed(gallery[5], "noisy")
     found = find_near_duplicates(dataset(gallery, queries), THRESHOLD)
-    # Whitening anew, by the singular values of the standardised gallery.
+    # Whitened in another way, by the singular values of the standardised gallery.
     small = gallery.reshape(60, 16, 2, 16, 2, 3).astype(float).mean(axis=(2, 4))
     centred = (small - small.mean(axis=(1, 2), keepdims=True)).reshape(60, -1)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
@@ -208,7 +208,7 @@ def test_the_sheet_shows_the_pairs_on_both_sides_of_the_threshold(tmp_path: Path
     assert shown >= {*range(20, 80), *range(120, 180)}
     assert not shown & {*range(20), *range(80, 100), *range(100, 120), *range(180, 200)}
     for name in ("first.png", "again.png"):
-        save_duplicate_sheet(draw_duplicate_sheet(images, found, 0.495), tmp_path / name)
+        draw_duplicate_sheet(images, found, 0.495).save(tmp_path / name)
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "again.png").read_bytes()
     none = found.assign(near_duplicate=False)
     assert draw_duplicate_sheet(images, none, 0.0).height < sheet.height
@@ -222,21 +222,13 @@ def test_the_search_is_the_same_by_blocks_of_the_gallery(monkeypatch: pytest.Mon
     for at_once in (1, 7, 40, 109, 110):
         monkeypatch.setattr(near_duplicates, "GALLERY_AT_ONCE", at_once)
         monkeypatch.setattr(near_duplicates, "IMAGES_AT_ONCE", max(1, at_once // 3))
+        monkeypatch.setattr(near_duplicates, "PIXELS_AT_ONCE", 32 * 32 * 3 * at_once)
         monkeypatch.setattr(near_duplicates, "SIMILARITIES_AT_ONCE", 110 * at_once // 7)
         found = find_near_duplicates(data, THRESHOLD)
         for name in ("sample", "of", "near_duplicate"):
             assert (found[name] == whole[name]).all()
         for name in ("similarity", "ratio"):  # four decimals: the last may be rounded differently
             np.testing.assert_allclose(found[name], whole[name], rtol=0, atol=1.5e-4)
-
-
-def test_images_are_averaged_a_few_at_a_time_if_they_are_large(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    images = ImageRows(photographs(20, 48), np.arange(20)[::-1])
-    whole = near_duplicates._averaged(images)
-    monkeypatch.setattr(near_duplicates, "PIXELS_AT_ONCE", 3 * 48 * 48 * 3)
-    np.testing.assert_allclose(near_duplicates._averaged(images), whole, rtol=1e-6)
 
 
 def test_enrolled_samples_are_of_the_gallery() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siamese.gallery.rows import Rows
+from siamese.gallery.rows import Rows, Source
 from siamese.gallery.table import GalleryTable, writing
 from tests.support.workspace import ROOT
 
@@ -119,16 +119,17 @@ def go(process: subprocess.Popen) -> None:
     process.stdin.flush()
 
 
-def pipeline_rows(n: int) -> Rows:
-    vectors = np.zeros((n, 4), np.float32)
+def rows(n: int, first: int = 0, label: str = "p", source: Source = "pipeline") -> Rows:
     none = [None] * n
-    return Rows(np.arange(n), vectors, ["p"] * n, none, ["f"] * n, none, ["pipeline"] * n)
+    numbers = np.arange(first, first + n)
+    vectors = np.zeros((n, 4), np.float32)
+    return Rows(numbers, vectors, [label] * n, none, ["f"] * n, none, [source] * n)
 
 
 @pytest.mark.slow
 def test_writers_lose_no_row_and_readers_see_whole_galleries(tmp_path: Path) -> None:
     address = tmp_path / "gallery"
-    GalleryTable.replace(address, 4, [pipeline_rows(300)], {"generation": "0"})
+    GalleryTable.replace(address, 4, [rows(300)], {"generation": "0"})
     writers = [start(WRITER, address, base, 30) for base in (1000, 2000)]
     builder, reader = start(BUILDER, address, 8), start(READER, address)
     for process in (reader, *writers, builder):
@@ -136,16 +137,7 @@ def test_writers_lose_no_row_and_readers_see_whole_galleries(tmp_path: Path) -> 
     for process in (*writers, builder):
         assert process.wait() == 0
     with writing(address):
-        stop = Rows(
-            np.array([5001]),
-            np.zeros((1, 4), np.float32),
-            ["stop"],
-            [None],
-            ["f"],
-            [None],
-            ["enrolled"],
-        )
-        GalleryTable.open(address).append(stop)
+        GalleryTable.open(address).append(rows(1, 5001, "stop", "enrolled"))
     output, _ = reader.communicate()
     assert reader.returncode == 0
     assert json.loads(output)["generations"] >= 2  # it did read while others wrote
@@ -164,7 +156,7 @@ def test_rows_that_are_being_replaced_are_whole_whenever_the_writer_is_killed(
     generations = []
     for delay in [*np.linspace(0.02, 0.4, 8), 0.42, 0.44, 0.47, 0.8]:
         address = tmp_path / f"{delay:.3f}"
-        GalleryTable.replace(address, 4, [pipeline_rows(300)], {"generation": "0"})
+        GalleryTable.replace(address, 4, [rows(300)], {"generation": "0"})
         writer = start(SLOW_BUILDER, address)
         go(writer)
         time.sleep(delay)
@@ -177,5 +169,5 @@ def test_rows_that_are_being_replaced_are_whole_whenever_the_writer_is_killed(
         assert (len(vectors), len(vectors[0].as_py()), vectors[-1].as_py()[0]) == right
         generations.append(generation)
         with writing(address):  # the lock went with its owner
-            assert table.append(pipeline_rows(0)) == 0
+            assert table.append(rows(0)) == 0
     assert generations.count("0") >= 3

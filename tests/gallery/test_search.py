@@ -14,7 +14,7 @@ from siamese.gallery.rows import Rows
 from siamese.gallery.search import MOST_CANDIDATES, Searcher, rounding_error
 from siamese.gallery.table import GalleryTable
 from siamese.gallery.vector_index import build_index
-from siamese.measures.knn import nearest
+from siamese.measures.knn import nearest, nearest_in_parts
 
 # Each example replaces the gallery of the one before, as a build does.
 SHARED_FOLDER = [HealthCheck.function_scoped_fixture]
@@ -63,7 +63,7 @@ def test_every_way_gives_what_a_search_in_memory_gives(
     numbers, vectors, queries, k = case
     searcher = table_of(tmp_path / "gallery", numbers, vectors, pieces=3)
     right = expected(numbers, vectors, queries, k)
-    for found in (searcher.nearest(queries, k), searcher._in_memory(queries, k)):
+    for found in (searcher.nearest(queries, k), nearest_in_parts(searcher._pieces(), queries, k)):
         np.testing.assert_array_equal(found[0], right[0])
         np.testing.assert_array_equal(found[1], right[1])
     one = searcher.nearest(queries[:1], k)

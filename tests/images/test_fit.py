@@ -78,11 +78,7 @@ def test_transparent_grey_and_transparent_colours_show_white_too(tmp_path: Path)
     file = saved(Image.fromarray(CORNERS), tmp_path / "d.png", transparency=(255, 0, 0))
     assert (load_image(file, 32) == expected).all()
 
-
-def test_a_palette_with_shades_of_transparency(tmp_path: Path) -> None:
-    palette = Image.fromarray(CORNERS).quantize(4)
-    shades = bytes([128] * 4)
-    file = saved(palette, tmp_path / "a.png", transparency=shades)
+    file = saved(palette, tmp_path / "e.png", transparency=bytes([128] * 4))  # a shade per colour
     assert close(load_image(file, 32), over_white(CORNERS, np.full((32, 32), 128)), 1)
 
 

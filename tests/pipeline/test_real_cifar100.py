@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from siamese.base.dataset import Dataset
 from siamese.cli.schema import check_params
 from siamese.measures.knn import nearest
-from siamese.preparation.labelled_images import RawImages
+from siamese.preparation.labelled_images import raw_images
 from siamese.preparation.prepare import identical_pairs, prepare
 from siamese.sources.canonical import content_hash
 from siamese.sources.cifar100 import read_cifar100
@@ -77,7 +77,7 @@ def test_channel_statistics(cifar100: Dataset) -> None:
 
 def test_prepared(cifar100: Dataset, tmp_path: Path) -> None:
     params = check_params(ROOT / "params.yaml").prepare
-    prepared = prepare(RawImages(cifar100), tmp_path, params, image_size=32)
+    prepared = prepare(raw_images(cifar100), tmp_path, params, image_size=32)
     counts = prepared.samples.groupby(["split", "fine"]).size()
     assert set(counts.xs("train")) == {450}
     assert set(counts.xs("validation")) == {50}

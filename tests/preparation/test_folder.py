@@ -36,15 +36,6 @@ def test_class_folders(photos: Path) -> None:
     assert "group" not in listing.samples
 
 
-def test_folders_of_splits(tmp_path: Path) -> None:
-    for split in ("train", "val", "test"):
-        for label in "ab":
-            draw(tmp_path / split / label / "1.png")
-    samples = list_images(tmp_path).samples
-    assert samples["split"].tolist() == ["test"] * 2 + ["train"] * 2 + ["validation"] * 2
-    assert samples["fine"].tolist() == [0, 1] * 3
-
-
 def test_folders_of_splits_whatever_their_case(tmp_path: Path) -> None:
     for name in ("Train/a/1.png", "Train/b/1.png", "TEST/a/1.png", "TEST/b/1.png"):
         draw(tmp_path / name)

@@ -41,7 +41,9 @@ def counts_of(cut: pd.DataFrame) -> dict:
     return cut.groupby(["split", "fine"]).size().to_dict()
 
 
-def test_each_class_gives_its_share() -> None:
+def test_each_class_gives_its_share_and_a_large_share_leaves_two() -> None:
+    left = cut_splits(*table([19, 20, 4]), 0, params(test=0.9))
+    assert left[left["split"] != "test"].groupby("fine").size().tolist() == [2, 2, 2]
     cut = cut_splits(*table([100, 50]), 0, params())
     assert counts_of(cut) == {
         ("train", 0): 72,
@@ -148,12 +150,6 @@ def test_divided_groups_are_noted_unless_groups_are_kept_together() -> None:
     assert "groups are in more than one split" in check_splits(cut, classes, "sample")[0]
 
 
-def test_a_large_share_leaves_two_of_each_class() -> None:
-    cut = cut_splits(*table([19, 20, 4]), 0, params(test=0.9))
-    left = cut[cut["split"] != "test"].groupby("fine").size()
-    assert left.tolist() == [2, 2, 2]
-
-
 def test_groups_follow_the_share_of_each_class() -> None:
     samples, classes = table([400, 400], groups=100)
     cut = cut_splits(samples, classes, 0, params(split_by="group", test=0.2, validation=0.25))
@@ -186,37 +182,36 @@ def given_splits(pattern: str, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("split_by", ["sample", "group"])
-def test_given_splits_are_kept(split_by: str) -> None:
-    samples, classes = table([40, 40], split=given_splits("ttve", 80))
+@pytest.mark.parametrize("pattern", ["ttve", "ttte"])
+def test_given_splits_are_kept_and_a_missing_validation_is_cut_from_training(
+    split_by: str, pattern: str
+) -> None:
+    samples, classes = table([40, 40], split=given_splits(pattern, 80))
     if split_by == "group":
-        samples["group"] = samples["split"] + [str(row % 3) for row in range(80)]
-    cut = cut_splits(samples, classes, 0, params(split_by=split_by))
-    assert cut["split"].tolist() == samples["split"].tolist()
-
-
-def test_a_given_test_split_is_kept_and_validation_cut_from_training() -> None:
-    samples, classes = table([40, 40], split=given_splits("ttte", 80))
-    cut = cut_splits(samples, classes, 0, params())
+        samples["group"] = samples["split"] + [str(row % 7) for row in range(80)]
+    how = params(split_by=split_by, validation=0.25)
+    cut = cut_splits(samples, classes, 0, how)["split"]
+    if pattern == "ttve":
+        assert cut.tolist() == samples["split"].tolist()
     was_test = samples["split"] == "test"
-    assert ((cut["split"] == "test") == was_test).all()
-    assert set(cut["split"][~was_test]) == {"train", "validation"}
+    assert ((cut == "test") == was_test).all()
+    assert set(cut[~was_test]) == {"train", "validation"}
 
 
-def test_given_splits_that_cut_through_a_group_are_refused() -> None:
-    samples, classes = table([40, 40], groups=5, split=given_splits("ttte", 80))
-    with pytest.raises(InputError, match=r"the group `g\d` is in the splits"):
-        cut_splits(samples, classes, 0, params(split_by="group"))
-
-
-def test_given_splits_that_share_classes_are_refused_by_class() -> None:
-    samples, classes = table([40, 40], split=given_splits("ttte", 80))
-    with pytest.raises(InputError, match=r"2 classes \(`c0`, `c1`\).*data\.novel_classes"):
-        cut_splits(samples, classes, 0, params(split_by="class"))
-
-
-def test_groups_are_asked_for_where_there_are_none() -> None:
-    with pytest.raises(InputError, match=r"'group', but the data set has no groups"):
-        cut_splits(*table([40, 40]), 0, params(split_by="group"))
+@pytest.mark.parametrize(
+    ("split_by", "groups", "message"),
+    [
+        ("group", 5, r"the group `g\d` is in the splits"),
+        ("class", None, r"2 classes \(`c0`, `c1`\).*data\.novel_classes"),
+        ("group", None, r"'group', but the data set has no groups"),
+    ],
+)
+def test_given_splits_that_contradict_the_way_to_cut_are_refused(
+    split_by: str, groups: int | None, message: str
+) -> None:
+    samples, classes = table([40, 40], groups, split=given_splits("ttte", 80))
+    with pytest.raises(InputError, match=message):
+        cut_splits(samples, classes, 0, params(split_by=split_by))
 
 
 @settings(max_examples=40)

@@ -150,10 +150,21 @@ def wait_for_bytes(file: Path) -> Callable[[], None]:
     return wait
 
 
-def test_a_whole_file_is_fetched_once(serve: Callable[..., Server], target: Path) -> None:
-    server = serve()
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {},
+        {"tells_length": False},
+        {"headers": {"Content-Encoding": "gzip"}},  # not to be unpacked on the way
+    ],
+)
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_whole_file_is_fetched_once(
+    faults: dict, is_known: bool, serve: Callable[..., Server], target: Path
+) -> None:
+    server = serve(**faults)
     for _ in range(2):
-        assert get(target, server) == target
+        assert (get(target, server) if is_known else fetch([server.url], target)) == target
         check_complete(target)
     assert server.requests == [Request(0, 200, SIZE)]
 
@@ -170,10 +181,12 @@ def test_a_wrong_file_in_its_place_is_replaced_by_a_right_one_alone(
     check_complete(target)
 
 
+@pytest.mark.parametrize("tells_length", [True, False])
 def test_a_broken_transfer_continues_where_it_stopped(
-    serve: Callable[..., Server], target: Path, partial: Path
+    tells_length: bool, serve: Callable[..., Server], target: Path, partial: Path
 ) -> None:
-    server = serve(break_after=[100_000], before_break=wait_for_bytes(partial))
+    wait = wait_for_bytes(partial)
+    server = serve(tells_length=tells_length, break_after=[100_000], before_break=wait)
     get(target, server)
     check_complete(target)
     first, second = server.requests
@@ -248,10 +261,14 @@ def test_a_partial_file_with_other_bytes_is_given_up(
     check_complete(target)
 
 
-def test_a_wrong_checksum_is_the_next_urls_turn(serve: Callable[..., Server], target: Path) -> None:
-    wrong, right = serve(content=CONTENT[::-1]), serve()
+@pytest.mark.parametrize("faults", [{"status": 404}, {"content": CONTENT[::-1]}])
+def test_after_a_file_that_is_missing_or_wrong_it_is_the_next_urls_turn(
+    faults: dict, serve: Callable[..., Server], target: Path
+) -> None:
+    wrong, right = serve(**faults), serve()
     get(target, wrong, right)
     check_complete(target)
+    assert len(wrong.requests) == 1
     assert right.requests == [Request(0, 200, SIZE)]
 
 
@@ -265,15 +282,6 @@ def test_another_size_is_refused_before_the_transfer(
     get(target, wrong, right)
     check_complete(target)
     assert right.requests == [Request(1000, 206, SIZE - 1000)]
-
-
-def test_a_file_that_is_missing_is_the_next_urls_turn(
-    serve: Callable[..., Server], target: Path
-) -> None:
-    missing, right = serve(status=404), serve()
-    get(target, missing, right)
-    check_complete(target)
-    assert len(missing.requests) == 1
 
 
 def test_when_all_fail_each_is_named_with_its_reason(
@@ -323,43 +331,12 @@ def test_a_silent_server_is_given_up(
     assert len(server.requests) == module.TRIES
 
 
-def test_a_server_that_does_not_tell_the_length(serve: Callable[..., Server], target: Path) -> None:
-    get(target, serve(tells_length=False))
-    check_complete(target)
-
-
-def test_a_break_is_noticed_without_a_length(
-    serve: Callable[..., Server], target: Path, partial: Path
-) -> None:
-    server = serve(tells_length=False, break_after=[100_000])
-    get(target, server)
-    check_complete(target)
-    assert server.requests[1] == Request(100_000, 206, SIZE - 100_000)
-
-
 def test_an_endless_answer_is_cut_off(serve: Callable[..., Server], target: Path) -> None:
     server = serve(content=CONTENT * 100, tells_length=False)
     with pytest.raises(InputError, match=r"bytes, expected 300,000"):
         get(target, server)
     assert server.requests[0].sent < 100 * SIZE
     assert list(target.parent.iterdir()) == []
-
-
-def test_a_compressed_file_is_not_unpacked_on_the_way(
-    serve: Callable[..., Server], target: Path
-) -> None:
-    get(target, serve(headers={"Content-Encoding": "gzip"}))
-    check_complete(target)
-
-
-def test_another_part_than_the_one_asked_for_is_not_appended(
-    serve: Callable[..., Server], target: Path, partial: Path
-) -> None:
-    partial.write_bytes(CONTENT[:1000])
-    server = serve(shift=10)
-    fetch([server.url], target)  # without a checksum, which would notice it
-    check_complete(target)
-    assert [request.status for request in server.requests] == [206, 200]
 
 
 def test_a_proxy_of_the_environment_is_asked(
@@ -372,13 +349,6 @@ def test_a_proxy_of_the_environment_is_asked(
     assert len(proxy.requests) == 1
 
 
-def test_without_size_and_checksum(serve: Callable[..., Server], target: Path) -> None:
-    server = serve()
-    assert fetch([server.url], target).read_bytes() == CONTENT
-    fetch([server.url], target)
-    assert len(server.requests) == 1
-
-
 def test_a_truncated_transfer_is_noticed_without_a_checksum(
     serve: Callable[..., Server], target: Path, partial: Path
 ) -> None:
@@ -388,14 +358,26 @@ def test_a_truncated_transfer_is_noticed_without_a_checksum(
     assert not target.exists()
 
 
-def test_a_partial_file_longer_than_what_the_server_has_now(
-    serve: Callable[..., Server], target: Path, partial: Path
+@pytest.mark.parametrize(
+    ("there", "faults", "statuses"),
+    [
+        (CONTENT[:1000], {"shift": 10}, [206, 200]),  # another part than the one asked for
+        (b"?" * (SIZE + 5), {}, [416, 200]),  # longer than what the server has now
+    ],
+)
+def test_a_part_that_does_not_fit_is_not_appended(
+    there: bytes,
+    faults: dict,
+    statuses: list[int],
+    serve: Callable[..., Server],
+    target: Path,
+    partial: Path,
 ) -> None:
-    partial.write_bytes(b"?" * (SIZE + 5))
-    server = serve()
-    fetch([server.url], target)
+    partial.write_bytes(there)
+    server = serve(**faults)
+    fetch([server.url], target)  # without a checksum, which would notice it
     check_complete(target)
-    assert [request.status for request in server.requests] == [416, 200]
+    assert [request.status for request in server.requests] == statuses
 
 
 @pytest.mark.parametrize("prefix", ["", "file://"])

@@ -82,13 +82,14 @@ def adopt(
     values = {"data.name": FOLDER, "data.path": str(path), "data.images": str(images)}
     file = workspace / PARAMS_FILE
     with _rewriting(file) as (document, save):
-        changes = _set(document, values, {})
+        changes: dict[str, tuple[Any, Any]] = {}
+        _set(document, values, changes)
         split_by = _section(document, "prepare.split_by")["split_by"]
         if "group" in listing.samples and not has_splits:
             split_by = "group"
         elif "group" not in listing.samples and split_by == "group":
             split_by = "sample"  # set for an earlier data set, which had groups
-        changes = _set(document, {"prepare.split_by": split_by} | (wanted or {}), changes)
+        _set(document, {"prepare.split_by": split_by} | (wanted or {}), changes)
         params = read_sections(DataSections, save())
         prepare, cut = cut_with_pairs(
             listing.samples, listing.classes, params.data.novel_classes, params.prepare
@@ -96,7 +97,7 @@ def adopt(
         notes += [*listing.notes, *check_splits(cut, listing.classes, prepare.split_by)]
         shares = {f"prepare.{split}": getattr(prepare, split) for split in CUT}
         at_once = {"embed.batch_size": images_at_once(params.data.image_size)}
-        changes = _set(document, shares | fitting(cut) | at_once, changes)
+        _set(document, shares | fitting(cut) | at_once, changes)
         notes += _notes(check_params(save()), wanted or {})
     counts = cut["split"].value_counts()
     found = [
@@ -180,10 +181,8 @@ def _section(document: Any, name: str) -> dict[str, Any]:
     return content
 
 
-def _set(
-    document: Any, values: Changes, changes: dict[str, tuple[Any, Any]]
-) -> dict[str, tuple[Any, Any]]:
-    """Set parameters by dotted name; return all changes made so far."""
+def _set(document: Any, values: Changes, changes: dict[str, tuple[Any, Any]]) -> None:
+    """Set parameters by dotted name; note in `changes` the first old and the last new values."""
     for name, value in values.items():
         content, key = _section(document, name), name.split(".")[-1]
         old = content[key]
@@ -198,20 +197,18 @@ def _set(
             content[key] = SingleQuotedScalarString(value)
         else:
             content[key] = value
-    return changes
 
 
 def _described(path: Path, listing: Listing) -> str:
     counts = listing.samples["fine"].value_counts()
     names = listing.classes.fine
-    groups = ""
-    if "group" in listing.samples:
-        groups = f", {listing.samples['group'].nunique():,} groups"
-    superclasses = ""
+    kinds = f"{len(names)} classes"
     if listing.classes.coarse:
-        superclasses = f" in {len(listing.classes.coarse)} superclasses"
+        kinds += f" in {len(listing.classes.coarse)} superclasses"
+    if "group" in listing.samples:
+        kinds += f", {listing.samples['group'].nunique():,} groups"
     return (
-        f"{path}: {len(listing.samples):,} images of {len(names)} classes{superclasses}{groups}"
+        f"{path}: {len(listing.samples):,} images of {kinds}"
         f" (`{names[counts.index[-1]]}` {counts.iloc[-1]:,} to `{names[counts.index[0]]}`"
         f" {counts.iloc[0]:,})"
     )

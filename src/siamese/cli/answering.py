@@ -38,18 +38,26 @@ def read_images(
 
     A file that cannot be read gets a line on stderr.
     """
+    import numpy as np
     from tqdm import tqdm
 
+    from siamese.base.errors import InputError
     from siamese.base.progress import progress_bar
-    from siamese.images.reading import load_images
+    from siamese.images.reading import iter_images
 
+    size = model.network.image_size
     with progress_bar(label, "image", total=len(files)) as bar:
         for start in range(0, len(files), AT_ONCE):
             part = files[start : start + AT_ONCE]
-            images, positions, errors = load_images(part, model.network.image_size, fit=model.fit)
-            for error in errors:
-                tqdm.write(f"siamese: {error}", file=sys.stderr)
-            yield images, [part[position] for position in positions], len(errors)
+            images, named = [], []
+            for file, image in zip(part, iter_images(part, size, model.fit), strict=True):
+                if isinstance(image, InputError):
+                    tqdm.write(f"siamese: {image}", file=sys.stderr)
+                else:
+                    images.append(image)
+                    named.append(file)
+            pixels = np.array(images, dtype=np.uint8).reshape(-1, size, size, 3)
+            yield pixels, named, len(part) - len(named)
             bar.update(len(part))
 
 

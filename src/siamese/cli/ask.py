@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siamese.cli.answering import print_json, print_line, quick_imports, read_images
-from siamese.cli.arguments import add_address, add_json, add_model, add_paths
+from siamese.cli.arguments import add
 from siamese.gallery.defaults import VOTERS
 
 if TYPE_CHECKING:
-    from siamese.gallery.answers import ClassifiedImage, Neighbour
+    from siamese.gallery.answers import ClassifiedImage
     from siamese.gallery.gallery import Gallery
     from siamese.model.folder import Model
 
@@ -21,7 +21,7 @@ EXAMPLES = 3
 def add_commands(commands: Any) -> None:
     """Add the parsers of these commands to those of `siamese`."""
     classify = commands.add_parser("classify", help="name the class of images")
-    add_paths(classify)
+    add(classify, "paths")
     classify.add_argument(
         "-k", type=int, default=VOTERS, help=f"neighbours that vote (default: {VOTERS})"
     )
@@ -44,16 +44,13 @@ def add_commands(commands: Any) -> None:
         metavar="RATE",
         help="of unlike pairs that may be called the same (default: the most pairs decided right)",
     )
-    add_model(verify)
-    add_json(verify)
+    add(verify, "--model", "--json")
     verify.set_defaults(command=_verify)
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exact", action="store_true", help="search without the index")
-    add_address(parser)
-    add_model(parser)
-    add_json(parser)
+    add(parser, "--gallery", "--model", "--json")
 
 
 def _classify(options: argparse.Namespace) -> int:
@@ -132,9 +129,7 @@ def _classified(file: Path, answer: "ClassifiedImage") -> str:
             f"unlike anything in the gallery (nearest at {answer.neighbours[0].distance:.3f}, limit"
             f" {answer.novelty_distance:.3f}; if anything: {vote})"
         )
-    examples = ", ".join(map(_example, answer.neighbours[:EXAMPLES]))
+    examples = ", ".join(
+        f"{one.label} {one.distance:.3f} ({one.file})" for one in answer.neighbours[:EXAMPLES]
+    )
     return f"{file}: {vote}; nearest: {examples}"
-
-
-def _example(neighbour: "Neighbour") -> str:
-    return f"{neighbour.label} {neighbour.distance:.3f} ({neighbour.file})"

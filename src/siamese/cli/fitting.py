@@ -4,6 +4,7 @@ They are the defaults in `params.yaml`, reduced to what the data has.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,19 +44,25 @@ def cut_with_pairs(
     while True:
         try:
             cut = cut_splits(samples, classes, novel_classes, params)
-            scarce = [split for split in CUT if split not in given and _is_scarce(cut, split)]
-            error = None
-        except TooSmallShare as raised:
-            scarce, error = [split for split in CUT if split == raised.split], raised
-        larger = [
-            {split: share} for split in scarce for share in SHARES if share > getattr(params, split)
-        ]
-        if larger:
-            params = params.model_copy(update=larger[0])
-        elif error:
-            raise error
+        except TooSmallShare as error:
+            larger = _with_a_larger_share(params, [error.split])
+            if larger is None:
+                raise
         else:
-            return params, cut
+            scarce = [split for split in CUT if split not in given and _is_scarce(cut, split)]
+            larger = _with_a_larger_share(params, scarce)
+            if larger is None:
+                return params, cut
+        params = larger
+
+
+def _with_a_larger_share(params: PrepareParams, splits: Sequence[str]) -> PrepareParams | None:
+    """Return parameters with the next larger share of the first of `splits` that can have one."""
+    for split in CUT:
+        for share in SHARES:
+            if split in splits and share > getattr(params, split):
+                return params.model_copy(update={split: share})
+    return None
 
 
 def fitting(samples: pd.DataFrame) -> dict[str, Any]:
@@ -77,12 +84,12 @@ def fitting(samples: pd.DataFrame) -> dict[str, Any]:
     batches = max(FEWEST_BATCHES, two_rounds, round(len(train) / (2 * batch_size)))
     gallery = len(samples) - len(queries)
     k = [k for k in K if k <= gallery]
-    is_mixed = 0 < queries["fine"].isin(train).sum() < len(queries)
-    halves = [queries]
-    if is_mixed:  # seen and never-seen classes get half of the test pairs each
-        is_seen = queries["fine"].isin(train)
-        halves = [queries[is_seen], queries[~is_seen]]
-    test = min(_n_pairs(half["fine"], TEST_PAIRS // len(halves), "test") for half in halves)
+    asked = queries["fine"]
+    is_seen = asked.isin(train)
+    halves = [asked]
+    if is_seen.any() and not is_seen.all():  # each gets half of the test pairs
+        halves = [asked[is_seen], asked[~is_seen]]
+    test = min(_n_pairs(half, TEST_PAIRS // len(halves), "test") for half in halves)
     validation = samples.loc[samples["split"] == "validation", "fine"]
     return {
         "pairs.batch_size": batch_size,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siamese.cli.answering import print_json, quick_imports, read_images
-from siamese.cli.arguments import add_address, add_json, add_model, add_paths
+from siamese.cli.arguments import add
 from siamese.gallery.defaults import EMBEDDINGS, NOVELTY_SHARE, PREPARED, VOTERS
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ def add_commands(commands: Any) -> None:
     actions = gallery.add_subparsers(required=True, metavar="ACTION")
 
     build = actions.add_parser("build", help="make the gallery from the pipeline's embeddings")
-    add_address(build)
-    add_model(build)
+    add(build, "--gallery", "--model")
     build.add_argument("--embeddings", type=Path, default=EMBEDDINGS, metavar="FILE")
     build.add_argument("--prepared", type=Path, default=PREPARED, metavar="FOLDER")
     build.add_argument(
@@ -36,17 +35,15 @@ def add_commands(commands: Any) -> None:
     build.set_defaults(command=_build)
 
     info = actions.add_parser("info", help="what the gallery holds")
-    add_address(info)
-    add_json(info)
+    add(info, "--gallery", "--json")
     info.set_defaults(command=_info)
 
     listing = actions.add_parser("list", help="the classes and how many images they have")
-    add_address(listing)
-    add_json(listing)
+    add(listing, "--gallery", "--json")
     listing.set_defaults(command=_list)
 
     remove = actions.add_parser("remove", help="remove enrolled images")
-    add_address(remove)
+    add(remove, "--gallery")
     which = remove.add_mutually_exclusive_group(required=True)
     which.add_argument("--label", help="all of this class")
     which.add_argument("--file", help="all that came from this file")
@@ -54,11 +51,10 @@ def add_commands(commands: Any) -> None:
     remove.set_defaults(command=_remove)
 
     enroll = commands.add_parser("enroll", help="add labelled images to the gallery, no training")
-    add_paths(enroll)
+    add(enroll, "paths")
     enroll.add_argument("--label", help="of all images (default: the name of each one's folder)")
     enroll.add_argument("--new", action="store_true", help="make an empty gallery first")
-    add_address(enroll)
-    add_model(enroll)
+    add(enroll, "--gallery", "--model")
     enroll.set_defaults(command=_enroll)
 
 
@@ -66,11 +62,7 @@ def _build(options: argparse.Namespace) -> None:
     from siamese.gallery.build import build
 
     built = build(
-        options.gallery,
-        options.model,
-        options.embeddings,
-        options.prepared,
-        options.novelty_share,
+        options.gallery, options.model, options.embeddings, options.prepared, options.novelty_share
     )
     if not built.changed:
         print(f"{options.gallery}: built from the same embeddings already; nothing to do")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from siamese import __version__
 from siamese.base.errors import InputError
-from siamese.cli import adopt, ask, check, compare, demo, gallery, show
+from siamese.cli import ask, compare, demo, gallery, project
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"siamese {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (check, show, adopt, demo, gallery, ask, compare):
+    for module in (project, demo, gallery, ask, compare):
         module.add_commands(commands)
     options = parser.parse_args(arguments)
     try:

@@ -3,8 +3,6 @@
 Drawn with Pillow alone, so that the stage need not load Matplotlib.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
@@ -53,11 +51,6 @@ def draw_duplicate_sheet(images: np.ndarray, found: pd.DataFrame, threshold: flo
             draw.text((corner[0], corner[1] + CELL + 1), caption, fill="black")
         top += _rows(pairs) * (CELL + CAPTION)
     return sheet
-
-
-def save_duplicate_sheet(sheet: Image.Image, file: Path) -> None:
-    """Write a PNG; equal sheets give equal bytes."""
-    sheet.save(file, format="PNG", optimize=True)
 
 
 def _rows(pairs: pd.DataFrame) -> int:

@@ -25,6 +25,7 @@ background is not recognised.
 The images are read a part at a time. Of each, only `COMPONENTS` features are kept.
 """
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -39,7 +40,7 @@ from siamese.base.progress import progress_bar
 
 SIDE = 16  # pixels that images are averaged down to
 COMPONENTS = 96  # principal components compared
-RIVAL = 10  # the nearest is compared with the one that has so many before it
+RIVAL = 10  # the nearest is compared with the one that has this many before it
 # Weaker components than this share of the strongest variance are rounding, not detail.
 WEAKEST = 1e-4
 # Similarities that differ by no more are equal: float32 sums are rounded in an order that varies.
@@ -61,8 +62,8 @@ class DuplicatesParams(Section):
     threshold: float = Field(ge=0, le=1)
 
 
-# One thread: sums are then rounded alike whatever the number of cores. And on a busy machine two
-# threads, which wait for each other after every product, take longer than one.
+# One thread: sums are then rounded in one way, whatever the number of cores. And on a busy machine
+# two threads, which wait for each other after every product, take longer than one.
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def find_near_duplicates(dataset: Dataset, threshold: float) -> pd.DataFrame:
     """Find for each query the most similar image of the gallery.
@@ -116,7 +117,11 @@ def _whitened(gallery: ImageRows) -> tuple[np.ndarray, np.ndarray]:
     for part in parts:
         vectors = _standardised_images(gallery, part, room)  # (b, F)
         moments += vectors.T @ vectors
-    whitening = _whitening(moments / len(gallery))
+    # Around zero, where each image's own mean already is: the mean image is a detail too.
+    variance, components = np.linalg.eigh(moments / len(gallery))  # ascending
+    variance, components = variance[::-1][:COMPONENTS], components[:, ::-1][:, :COMPONENTS]
+    is_kept = variance > WEAKEST * variance[0]
+    whitening = (components[:, is_kept] / np.sqrt(variance[is_kept])).astype(np.float32)
     features = np.empty((len(gallery), whitening.shape[1]), dtype=np.float32)
     for part in reversed(parts):
         if part != parts[-1]:  # which is still there
@@ -135,12 +140,8 @@ def _standardised_images(images: ImageRows, block: slice, room: np.ndarray) -> n
 
 def _similarities(small: np.ndarray, whitening: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Return the similarity of each query `[q, S, S, 3]` with the gallery, float32 `[q, G]`."""
-    best: np.ndarray | None = None
-    for variant in _variants(small):
-        found = _unit(_standardised(variant) @ whitening) @ features  # (q, G)
-        best = found if best is None else np.maximum(best, found, out=best)
-    assert best is not None
-    return best
+    found = ((_unit(_standardised(variant) @ whitening) @ features) for variant in _variants(small))
+    return functools.reduce(lambda best, other: np.maximum(best, other, out=best), found)
 
 
 def _averaged(images: ImageRows) -> np.ndarray:
@@ -157,7 +158,7 @@ def _averaged(images: ImageRows) -> np.ndarray:
 
 
 def _box_weights(pixels: int, cells: int) -> np.ndarray:
-    """Return the share that each of `pixels` has in each of `cells`; rows of sum 1, float32."""
+    """Return the share of each of `pixels` in each of `cells`; rows of sum 1, float32."""
     edges = np.linspace(0, pixels, cells + 1)
     lower, upper = edges[:-1, None], edges[1:, None]  # (cells, 1)
     start = np.arange(pixels)[None, :]
@@ -175,19 +176,6 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     """Bring each row to length 1; those of nearly no length, blank images, to 0."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.where(lengths > 1e-6, vectors / np.maximum(lengths, 1e-6), 0)
-
-
-def _whitening(moments: np.ndarray) -> np.ndarray:
-    """Return the strongest components, each over its deviation: float32 `[F, C]`.
-
-    Args:
-        moments: the mean product of each two standardised values, float64 `[F, F]`. Around zero,
-            where each image's own mean already is: the mean image is a detail too.
-    """
-    variance, components = np.linalg.eigh(moments)  # ascending
-    variance, components = variance[::-1][:COMPONENTS], components[:, ::-1][:, :COMPONENTS]
-    is_kept = variance > WEAKEST * variance[0]
-    return (components[:, is_kept] / np.sqrt(variance[is_kept])).astype(np.float32)
 
 
 def _variants(small: np.ndarray) -> Iterator[np.ndarray]:

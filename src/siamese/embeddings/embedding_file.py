@@ -1,7 +1,7 @@
 """Embeddings on disk: Parquet that pandas, Arrow, DuckDB and vector databases read as it is.
 
 Columns: `sample` (int64), `fine` (int64), `coarse` (int64, null where there is none), `embedding`
-(fixed-size list of float32). Rows are in the prepared order, one a sample.
+(fixed-size list of float32). Rows are in the prepared order, one per sample.
 """
 
 from dataclasses import dataclass

@@ -61,11 +61,11 @@ def measure_floors(
     labels = dataset.fine()
     if not np.isin(labels[queries], labels[gallery]).any():
         return {"verification": _verification_floors(dataset, embed, manifest)}
-    by_pixels, _ = nearest_images(dataset.images_of(gallery), dataset.images_of(queries), k, True)
+    by_pixels = nearest_images(dataset.images_of(gallery), dataset.images_of(queries), k, True)
     embeddings = embed(dataset.images_of(np.arange(len(labels))))
     by_embeddings, _ = nearest(embeddings[gallery], embeddings[queries], k, progress=True)
     is_right = {
-        name: _is_right(labels[gallery], rows, labels[queries])
+        name: class_ranking(labels[gallery][rows], top=1)[:, 0] == labels[queries]
         for name, rows in (("pixels", by_pixels), ("untrained", by_embeddings))
     }
 
@@ -81,8 +81,8 @@ def measure_floors(
 
 def nearest_images(
     gallery: ImageRows, queries: ImageRows, k: int, progress: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Do what `siamese.measures.knn.nearest` does, on pixels, with blocks of images in memory.
+) -> np.ndarray:
+    """Find what `siamese.measures.knn.nearest` finds, on pixels, with blocks of images in memory.
 
     Args:
         gallery: G images.
@@ -91,8 +91,7 @@ def nearest_images(
         progress: show a bar over the blocks, on a terminal.
 
     Returns:
-        Positions in `gallery`, int64 `[Q, k]`, nearest first, and their distances, float64
-        `[Q, k]`.
+        Positions in `gallery`, int64 `[Q, k]`, nearest first.
 
     Raises:
         InputError: k is out of range.
@@ -105,7 +104,6 @@ def nearest_images(
     at_once = max(1, VALUES_AT_ONCE // _values(gallery.images))
     asked_parts, parts = (list(blocks(len(images), at_once)) for images in (queries, gallery))
     rows = np.empty((len(queries), k), dtype=np.int64)
-    distances = np.empty((len(queries), k), dtype=np.float64)
 
     def read_parts(bar: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for part in parts:
@@ -117,8 +115,8 @@ def nearest_images(
     with progress_bar("pixels" if progress else None, "block", total=total) as bar:
         for asked_part in asked_parts:
             asked = thumbnails(ImageRows(queries.images, queries.rows[asked_part]))  # (q, D)
-            rows[asked_part], distances[asked_part] = nearest_in_parts(read_parts(bar), asked, k)
-    return rows, distances
+            rows[asked_part] = nearest_in_parts(read_parts(bar), asked, k)[0]
+    return rows
 
 
 def image_distances(images: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -171,11 +169,6 @@ def _verification_floors(
         "untrained": pair_distances(embeddings, *which.reshape(2, -1)),
     }
     return {name: round(auc(values, same), 4) for name, values in distances.items()}
-
-
-def _is_right(gallery_labels: np.ndarray, rows: np.ndarray, query_labels: np.ndarray) -> np.ndarray:
-    """Return which queries' neighbours, gallery rows `[Q, k]`, elect their label; bool `[Q]`."""
-    return class_ranking(gallery_labels[rows], top=1)[:, 0] == query_labels
 
 
 def _values(images: np.ndarray) -> int:

@@ -19,7 +19,7 @@ from siamese.base.progress import progress_bar
 from siamese.embeddings.embedding_file import Embeddings, load_embeddings
 from siamese.gallery.defaults import EMBEDDINGS, MODEL, NOVELTY_SHARE, PREPARED
 from siamese.gallery.model_hash import model_folder_hash
-from siamese.gallery.novelty import novelty_distance, novelty_distance_among
+from siamese.gallery.novelty import novelty_distance
 from siamese.gallery.png import decode_png, encode_png
 from siamese.gallery.rows import Rows
 from siamese.gallery.search import Searcher
@@ -75,7 +75,7 @@ def build(
         model_folder: the model that made the embeddings.
         embeddings_file: Parquet, as the stage `embed` writes it.
         prepared: the data set's folder, for images, class names and splits.
-        novelty_share: share of the validation samples that shall count as known; see
+        novelty_share: share of the validation samples that count as known; see
             `siamese.gallery.novelty`.
 
     Raises:
@@ -100,7 +100,8 @@ def build(
         model = load_model(model_folder)
         embeddings, dataset = load_embeddings(embeddings_file), load_dataset(prepared)
         _check(embeddings, embeddings_file, dataset, prepared, model)
-        distance = _novelty_distance(embeddings, dataset, novelty_share)
+        splits = dataset.samples["split"].to_numpy()[embeddings.samples]
+        distance = novelty_distance(embeddings, splits, novelty_share)
         enrolled = 0 if old is None else old.lance.count_rows(IS_ENROLLED)
         is_other_model = old is not None and old.metadata.get("model") != identity["model"]
         total = len(embeddings.samples) + enrolled
@@ -147,18 +148,17 @@ def _pipeline_rows(embeddings: Embeddings, dataset: Dataset) -> Iterator[Rows]:
     files = dataset.samples["file"].to_numpy()
     for part in blocks(len(embeddings.samples), AT_ONCE):
         samples = embeddings.samples[part]
-        n = len(samples)
-        superclasses = (
-            [None] * n if embeddings.coarse is None else coarse_names[embeddings.coarse[part]]
-        )
+        superclasses = [None] * len(samples)
+        if embeddings.coarse is not None:
+            superclasses = list(coarse_names[embeddings.coarse[part]])
         yield Rows(
             numbers=samples,
             vectors=embeddings.vectors[part],
             labels=list(fine_names[embeddings.fine[part]]),
-            superclasses=list(superclasses),
+            superclasses=superclasses,
             files=list(files[samples]),
             images=[encode_png(image) for image in dataset.images[samples]],
-            source=["pipeline"] * n,
+            source=["pipeline"] * len(samples),
         )
 
 
@@ -173,14 +173,6 @@ def _embedded_again(rows: Rows, model: "Model") -> Rows:
         pixels[row] = fit_image(Image.fromarray(decode_png(content)), size, model.fit)
     # The stored picture stays as it was enrolled, whatever size later networks want.
     return replace(rows, vectors=model.embed(pixels))
-
-
-def _novelty_distance(embeddings: Embeddings, dataset: Dataset, share: float) -> float:
-    splits = dataset.samples["split"].to_numpy()[embeddings.samples]
-    known, held_out = (np.flatnonzero(splits == name) for name in ("train", "validation"))
-    if not np.isin(embeddings.fine[held_out], embeddings.fine[known]).all():
-        return novelty_distance_among(embeddings.vectors, held_out, share)
-    return novelty_distance(embeddings.vectors[known], embeddings.vectors[held_out], share)
 
 
 def _check(

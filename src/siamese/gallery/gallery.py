@@ -184,7 +184,7 @@ class Gallery:
             InputError: a label is missing or empty, an image cannot be read, or another model has
                 rebuilt the gallery in the meantime.
         """
-        pixels = self._pixels(images)
+        pixels = pixels_of(images, self.model)
         if isinstance(labels, str):
             labels = [labels] * len(pixels)
         if not isinstance(images, np.ndarray):
@@ -247,12 +247,12 @@ class Gallery:
         """Return every class of the gallery with its rows, by name."""
         table = self.table.read(["label", "source"])
         counted = table.group_by(["label", "source"]).aggregate([([], "count_all")]).to_pylist()
-        counts: dict[str, dict[str, int]] = {}
-        for entry in counted:
-            counts.setdefault(entry["label"], {})[entry["source"]] = entry["count_all"]
+        counts = {(row["label"], row["source"]): row["count_all"] for row in counted}
         return [
-            LabelCount(label, by_source.get("pipeline", 0), by_source.get("enrolled", 0))
-            for label, by_source in sorted(counts.items())
+            LabelCount(
+                label, counts.get((label, "pipeline"), 0), counts.get((label, "enrolled"), 0)
+            )
+            for label in sorted({label for label, _ in counts})
         ]
 
     def info(self) -> GalleryInfo:
@@ -261,6 +261,7 @@ class Gallery:
         metadata = self.table.metadata
         share = metadata.get("novelty_share")
         folder = local_folder(self.table.address)
+        files = [] if folder is None else [file for file in folder.rglob("*") if file.is_file()]
         return GalleryInfo(
             address=self.table.address,
             pipeline=sum(count.pipeline for count in labels),
@@ -270,7 +271,7 @@ class Gallery:
             model=metadata.get("model", ""),
             novelty_distance=self.novelty_distance,
             novelty_share=None if share is None else float(share),
-            bytes=None if folder is None else _size(folder),
+            bytes=None if folder is None else sum(file.stat().st_size for file in files),
             index=self.table.index,
         )
 
@@ -282,13 +283,10 @@ class Gallery:
         """
         found = self.table.lookup(np.array(numbers, dtype=np.int64), ["image"]).to_pylist()
         stored = {row["number"]: row["image"] for row in found}
-        pictures = []
         for number in numbers:
-            content = stored.get(number)
-            if content is None:
+            if stored.get(number) is None:
                 raise InputError(f"{self.table.address}: row {number} has no image")
-            pictures.append(decode_png(content))
-        return np.stack(pictures)
+        return np.stack([decode_png(stored[number]) for number in numbers])
 
     def refresh(self) -> None:
         """See what other processes have written since the gallery was opened.
@@ -312,11 +310,8 @@ class Gallery:
                 " the enrolled images again"
             )
 
-    def _pixels(self, images: Images) -> np.ndarray:
-        return pixels_of(images, self.model)
-
     def _embed(self, images: Images) -> np.ndarray:
-        pixels = self._pixels(images)
+        pixels = pixels_of(images, self.model)
         if not len(pixels):
             return np.empty((0, self.table.dimensions), dtype=np.float32)
         return self.model.embed(pixels)
@@ -376,7 +371,3 @@ def pixels_of(images: Images, model: "Model") -> np.ndarray:
     size = model.network.image_size
     loaded = [load_image(file, size, model.fit) for file in images]
     return np.stack(loaded) if loaded else np.empty((0, size, size, 3), dtype=np.uint8)
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -16,7 +16,7 @@ Columns, which readers in other languages may count on:
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
@@ -60,14 +60,11 @@ class Rows:
     @classmethod
     def from_batch(cls, batch: "pa.RecordBatch") -> Self:
         """Read rows from Arrow; all columns must be there."""
+        names = ("label", "superclass", "file", "image", "source")
         return cls(
-            numbers=batch.column("number").to_numpy(),
-            vectors=vectors_of(batch.column("vector")),
-            labels=batch.column("label").to_pylist(),
-            superclasses=batch.column("superclass").to_pylist(),
-            files=batch.column("file").to_pylist(),
-            images=batch.column("image").to_pylist(),
-            source=batch.column("source").to_pylist(),
+            batch.column("number").to_numpy(),
+            vectors_of(batch.column("vector")),
+            *(batch.column(name).to_pylist() for name in names),
         )
 
     def to_batch(self, schema: "pa.Schema") -> "pa.RecordBatch":
@@ -91,20 +88,20 @@ class Rows:
                 f"the vector of {self.files[row]} (number {self.numbers[row]}) holds a value that"
                 " is not finite; the network that made it has diverged: train it again"
             )
-        columns: dict[str, Any] = {
-            "number": pa.array(self.numbers, pa.int64()),
+        columns = {
+            "number": self.numbers,
             "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dimensions),
-            "label": pa.array(self.labels, pa.string()),
-            "superclass": pa.array(self.superclasses, pa.string()),
-            "file": pa.array(self.files, pa.string()),
-            "image": pa.array(self.images, pa.binary()),
-            "source": pa.array(self.source, pa.string()),
+            "label": self.labels,
+            "superclass": self.superclasses,
+            "file": self.files,
+            "image": self.images,
+            "source": self.source,
         }
-        return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+        return pa.RecordBatch.from_pydict(columns, schema=schema)
 
 
 def row_schema(dimensions: int, metadata: dict[str, str]) -> "pa.Schema":
-    """Return the columns of a gallery whose vectors have so many dimensions."""
+    """Return the columns of a gallery whose vectors have `dimensions` values."""
     import pyarrow as pa
 
     return pa.schema(

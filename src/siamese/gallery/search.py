@@ -34,11 +34,7 @@ MEMORY = 2**30
 
 
 class Searcher:
-    """Answers queries on one gallery, and remembers what it read of it.
-
-    Args:
-        table: the gallery.
-    """
+    """Answers queries on one gallery, and remembers what it read of it."""
 
     def __init__(self, table: GalleryTable) -> None:
         self.table = table
@@ -74,12 +70,13 @@ class Searcher:
         waiting = np.arange(len(queries))
         wanted = k + SPARE
         while 0 < len(waiting) < MANY_QUERIES and wanted <= MOST_CANDIDATES:
-            found = self._scan(queries[waiting], k, min(wanted, n_rows), n_rows)
-            numbers[waiting], distances[waiting], is_open = found
+            scanned = self._scan(queries[waiting], k, min(wanted, n_rows), n_rows)
+            numbers[waiting], distances[waiting], is_open = scanned
             waiting = waiting[is_open]
             wanted *= MORE
         if len(waiting):
-            numbers[waiting], distances[waiting] = self._in_memory(queries[waiting], k)
+            found = nearest_in_parts(self._pieces(), queries[waiting], k)
+            numbers[waiting], distances[waiting] = found
         return numbers, distances
 
     def _check(self, queries: np.ndarray, k: int, n_rows: int) -> None:
@@ -166,10 +163,6 @@ class Searcher:
             vectors.reshape(*shape, self.table.dimensions),
             found["_distance"].to_numpy().astype(np.float64).reshape(shape),
         )
-
-    def _in_memory(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Search all vectors exactly, one piece of the gallery at a time."""
-        return nearest_in_parts(self._pieces(), queries, k)
 
     def _pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield numbers and vectors of all rows, and hold them for the next call if they fit."""

@@ -77,7 +77,6 @@ class GalleryTable:
         Raises:
             InputError: there is none, it cannot be read, or it is of another format.
         """
-        address = str(address)
         found = cls.find(address)
         if found is None:
             raise InputError(f"{address}: there is no gallery; `siamese gallery build` makes one")
@@ -142,8 +141,17 @@ class GalleryTable:
         schema = row_schema(dimensions, {f"{PREFIX}{key}": text for key, text in described.items()})
         connection = _connect(address)
         exists = TABLE in connection.list_tables().tables
-        batches, failures = _recorded(part.to_batch(schema) for part in rows)
-        reader = pa.RecordBatchReader.from_batches(schema, batches)
+        failures: list[Exception] = []
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            try:
+                for part in rows:
+                    yield part.to_batch(schema)
+            except Exception as error:
+                failures.append(error)
+                raise
+
+        reader = pa.RecordBatchReader.from_batches(schema, batches())
         try:
             table = connection.create_table(
                 TABLE, reader, schema=schema, mode="overwrite" if exists else "create"
@@ -208,13 +216,10 @@ class GalleryTable:
         """
         import pyarrow as pa
 
-        known = set(self.numbers_among(rows.numbers).tolist())
-        new, seen = [], set(known)
-        for position, number in enumerate(rows.numbers.tolist()):
-            if number not in seen:
-                seen.add(number)
-                new.append(position)
-        if not new:
+        known = self.lookup(rows.numbers, [])["number"].to_numpy()
+        numbers, first = np.unique(rows.numbers, return_index=True)
+        new = np.sort(first[~np.isin(numbers, known)])
+        if not len(new):
             return 0
         batch = rows.to_batch(self.lance.schema).take(pa.array(new))
         # By number, so that nothing is added twice even if another machine wrote in between.
@@ -233,10 +238,6 @@ class GalleryTable:
         self.lance.delete(condition)
         return before - len(self)
 
-    def numbers_among(self, numbers: np.ndarray) -> np.ndarray:
-        """Return those of `numbers`, int64 `[n]`, that are in the gallery, ascending."""
-        return self.lookup(numbers, ["number"])["number"].to_numpy()
-
     def lookup(self, numbers: np.ndarray, columns: Sequence[str]) -> "pa.Table":
         """Return columns of the rows with these numbers, each row once, by ascending number.
 
@@ -246,11 +247,7 @@ class GalleryTable:
         """
         wanted = np.unique(numbers)
         names = list(dict.fromkeys(["number", *columns]))
-        condition = None
-        if len(wanted) <= LOOKUPS:
-            condition = (
-                f"number IN ({', '.join(map(str, wanted.tolist()))})" if len(wanted) else "0=1"
-            )
+        condition = one_of("number", wanted.tolist()) if len(wanted) <= LOOKUPS else None
         table = self.read(names, condition).sort_by("number")
         if condition is None:
             table = table.filter(np.isin(table["number"].to_numpy(), wanted))
@@ -339,22 +336,6 @@ def _connect(address: str) -> "DBConnection":
             f"{address}: LanceDB cannot open this address ({_one_line(error)}); expected a folder"
             " or an object store, such as s3://bucket/gallery"
         ) from None
-
-
-def _recorded(
-    batches: Iterable["pa.RecordBatch"],
-) -> tuple[Iterator["pa.RecordBatch"], list[Exception]]:
-    """Pass batches on, and keep what making one of them raised."""
-    failures: list[Exception] = []
-
-    def passed_on() -> Iterator["pa.RecordBatch"]:
-        try:
-            yield from batches
-        except Exception as error:
-            failures.append(error)
-            raise
-
-    return passed_on(), failures
 
 
 def _one_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from siamese.gallery.rows import vectors_of
 from siamese.gallery.search import Searcher
-from siamese.gallery.table import GalleryTable, IndexInfo
+from siamese.gallery.table import IndexInfo
 
 # Below, a query takes some 40 ms without an index, and nothing is missed (measured on two cores).
 INDEX_FROM = 100_000
@@ -39,26 +39,23 @@ def build_index(searcher: Searcher, seed: int = 0) -> IndexInfo:
     table = searcher.table
     table.lance.create_index("vector", config=IvfFlat(distance_type="l2"), name=NAME)
     table.refresh()
-    numbers, vectors = _drawn_rows(table, seed)
-    right = _others(searcher.nearest(vectors, K + 1)[0], numbers)
+    numbers = np.sort(table.read(["number"])["number"].to_numpy())
+    rng = np.random.default_rng(seed)
+    asked = rng.choice(numbers, min(N_ASKED, len(numbers)), replace=False)
+    rows = table.lookup(asked, ["vector"])
+    own, vectors = rows["number"].to_numpy(), vectors_of(rows["vector"].combine_chunks())
+    right = _others(searcher.nearest(vectors, K + 1)[0], own)
     probes, n_partitions = FIRST_PROBES, len(table) // 1000 + 1
     while True:
-        recall = _recall(_others(searcher.by_index(vectors, K + 1, probes)[0], numbers), right)
+        found = _others(searcher.by_index(vectors, K + 1, probes)[0], own)
+        hits = sum(len(one & other) for one, other in zip(found, right, strict=True))
+        recall = hits / sum(map(len, right))
         if recall >= TARGET or probes >= n_partitions:
             break
         probes *= 2
-    info = IndexInfo("IVF_FLAT", probes, recall, len(numbers))
+    info = IndexInfo("IVF_FLAT", probes, recall, len(own))
     table.set_index(info)
     return info
-
-
-def _drawn_rows(table: GalleryTable, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw rows: numbers, int64 `[n]` ascending, and vectors, float32 `[n, D]`."""
-    numbers = np.sort(table.read(["number"])["number"].to_numpy())
-    rng = np.random.default_rng(seed)
-    chosen = rng.choice(numbers, min(N_ASKED, len(numbers)), replace=False)
-    found = table.lookup(chosen, ["vector"])
-    return found["number"].to_numpy(), vectors_of(found["vector"].combine_chunks())
 
 
 def _others(found: np.ndarray, own: np.ndarray) -> list[set[int]]:
@@ -67,8 +64,3 @@ def _others(found: np.ndarray, own: np.ndarray) -> list[set[int]]:
         set([number for number in row if number != own_number][:K])
         for row, own_number in zip(found.tolist(), own.tolist(), strict=True)
     ]
-
-
-def _recall(found: list[set[int]], right: list[set[int]]) -> float:
-    hits = sum(len(one & other) for one, other in zip(found, right, strict=True))
-    return hits / sum(map(len, right))

@@ -71,9 +71,13 @@ def _find(path: Path | str) -> list[Path]:
     elif os.path.lexists(path):
         return [Path(path)]
     elif glob.has_magic(str(path)):
+        files = []
         # Not Path.glob, which takes no absolute patterns and finds hidden files.
-        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207
-        files = [file for match in matches for file in _matched(Path(match))]
+        for match in map(Path, glob.glob(str(path), recursive=True)):  # noqa: PTH207
+            if match.is_dir():
+                files += images_in(match)
+            elif is_picture(match.name):
+                files.append(match)
     else:
         raise InputError(f"{path}: no such file or folder")
     if not files:
@@ -82,10 +86,3 @@ def _find(path: Path | str) -> list[Path]:
             f" {SUFFIX_LIST}, or give the file itself"
         )
     return files
-
-
-def _matched(match: Path) -> Iterator[Path]:
-    if match.is_dir():
-        yield from images_in(match)
-    elif is_picture(match.name):
-        yield match

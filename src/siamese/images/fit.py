@@ -44,8 +44,8 @@ def fit_image(image: Image.Image, size: int, fit: Fit = "pad") -> np.ndarray:
     """Bring an opened picture to the network's input, as the top of this module says.
 
     Args:
-        image: of any mode and size; it stays as it is. That decoding it does not take too much
-            memory is up to the caller: `load_image` checks that.
+        image: of any mode and size; it stays as it is. The caller makes sure that decoding it does
+            not take too much memory, as `load_image` does.
         size: height and width wanted, in pixels.
         fit: `pad` keeps all of the picture and repeats its outermost pixels where it is too short;
             an odd pixel goes to the bottom or right. `crop` keeps the square in its middle.
@@ -59,18 +59,14 @@ def fit_image(image: Image.Image, size: int, fit: Fit = "pad") -> np.ndarray:
     if fit not in get_args(Fit):
         raise InputError(f"fit is {fit!r}; expected `pad` or `crop`")
     image.load()  # some formats turn themselves here
-    turn = _turn(image)
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged metadata, which the picture can do without
+        turn = None
     colours = _colours(image)
     if turn is not None:
         colours = colours.transpose(turn)
     return _padded(colours, size) if fit == "pad" else _cropped(colours, size)
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    try:
-        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged metadata; the picture is there all the same
-        return None
 
 
 def _colours(image: Image.Image) -> Image.Image:

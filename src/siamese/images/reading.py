@@ -35,7 +35,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM
 MAX_PIXELS = 2**26
 # An uncompressed file of that many pixels with 16-bit colours.
 MAX_BYTES = 2**29
-# Files a thread that are read ahead of the caller: enough for no thread to wait for a slow file.
+# Files per thread that are read ahead of the caller: enough for no thread to wait for a slow file.
 AHEAD = 4
 TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of TIFF
 
@@ -69,15 +69,15 @@ def iter_images(
 ) -> Generator[np.ndarray | InputError, None, None]:
     """Read pictures one after the other, a few ahead of the caller, however many there are.
 
-    To stop before the end, call `close` (`contextlib.closing` does) or drop the generator: the
-    files that are being decoded are finished, and no more are begun. An exception in between ends
-    it the same way, and so does an interruption.
+    To stop before the end, call `close` (`contextlib.closing` does) or drop the generator: files
+    that are being decoded are finished, and no more are begun. So it is after an exception or an
+    interruption.
 
     Args:
         files: see `load_image`.
         size: height and width wanted, in pixels.
         fit: see `fit_image`.
-        progress: the label of a progress bar, on a terminal; none, if left out.
+        progress: the label of a progress bar; without one, there is no bar.
         workers: threads that read, at least one; None takes as many as this process has cores.
             Each may need the memory of one file, and holds at most `AHEAD` results.
 
@@ -87,6 +87,14 @@ def iter_images(
     """
     workers = max(1, min(_cores() if workers is None else workers, len(files)))
     _formats()  # here, so that Pillow's plugins are not imported by several threads at once
+
+    def image_or_error(file: Path) -> np.ndarray | InputError:
+        try:
+            return _load_image(Path(file), size, fit)
+        except InputError as error:
+            # A new one, without the traceback, which holds what was decoded: many may be collected.
+            return InputError(*error.args)
+
     pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
     waiting: deque[Future[np.ndarray | InputError]] = deque()
     bar = progress_bar(progress, "image", total=len(files))
@@ -96,7 +104,7 @@ def iter_images(
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
             for file in files:
-                waiting.append(pool.submit(_image_or_error, file, size, fit))
+                waiting.append(pool.submit(image_or_error, file))
                 if len(waiting) == AHEAD * workers:
                     yield waiting.popleft().result()
                     bar.update()
@@ -105,41 +113,6 @@ def iter_images(
                 bar.update()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def load_images(
-    files: Sequence[Path], size: int, progress: str | None = None, fit: Fit = "pad"
-) -> tuple[np.ndarray, list[int], list[InputError]]:
-    """Read many pictures; one that cannot be read does not stop the others.
-
-    Args:
-        files: see `load_image`.
-        size: height and width wanted, in pixels.
-        progress: the label of a progress bar, on a terminal; none, if left out.
-        fit: see `fit_image`.
-
-    Returns:
-        The pictures that could be read, uint8 `[n, size, size, 3]`, in the order of `files`; the
-        position of each in `files`; and for each other file, in order, what `load_image` raised.
-    """
-    images = np.empty((len(files), size, size, 3), dtype=np.uint8)
-    positions: list[int] = []
-    errors: list[InputError] = []
-    for position, found in enumerate(iter_images(files, size, fit, progress)):
-        if isinstance(found, InputError):
-            errors.append(found)
-        else:
-            images[len(positions)] = found
-            positions.append(position)
-    return images[: len(positions)], positions, errors
-
-
-def _image_or_error(file: Path, size: int, fit: Fit) -> np.ndarray | InputError:
-    try:
-        return _load_image(Path(file), size, fit)
-    except InputError as error:
-        # A new one, without the traceback, which holds what was decoded: many may be collected.
-        return InputError(*error.args)
 
 
 def _load_image(file: Path, size: int, fit: Fit) -> np.ndarray:

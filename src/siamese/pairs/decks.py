@@ -18,15 +18,15 @@ from scipy.sparse import csr_array
 
 from siamese.base.dataset import Dataset
 
-# Where exact copies must be skipped, at most so many turns are looked at together.
+# Where exact copies must be skipped, at most this many turns are looked at together.
 TURNS_AT_ONCE = 2**20
 
 
 def meet_within(size: np.ndarray | int, turn: np.ndarray) -> np.ndarray:
     """Return which two of `size` cards meet at a turn, so that all meet all others once.
 
-    This is the circle method of tournaments: `size // 2` turns are a round, in which each card
-    meets one other (if `size` is odd, one card rests). Repeats after `size * (size - 1) / 2` turns.
+    The circle method of tournaments: `size // 2` turns are a round, in which each card meets one
+    other (if `size` is odd, one card rests). Repeats after `size * (size - 1) / 2` turns.
 
     Args:
         size: at least 2, one number or int64 of the shape of `turn`.
@@ -122,14 +122,7 @@ class Decks:
         return int(not_copies // 2 - self.like_supply().sum())
 
     def couple_supply(self, couples: np.ndarray) -> np.ndarray:
-        """Count the different unlike pairs of two classes.
-
-        Args:
-            couples: two different columns each, int64 `[k, 2]`.
-
-        Returns:
-            int64 `[k]`.
-        """
+        """Count the different unlike pairs of two different columns each, `[k, 2]`: int64 `[k]`."""
         across = np.flatnonzero((self._group_sizes > 0).sum(axis=0) > 1)
         one, two = (self._group_sizes[:, across][side] for side in couples.T)
         return self.sizes[couples].prod(axis=1) - one.multiply(two).sum(axis=1)
@@ -170,7 +163,7 @@ class Decks:
         kinds = np.stack(np.divmod(keys, self.n_classes), axis=1)  # (kinds, 2)
         sizes = self.sizes[kinds]
         # Each two classes take the next cards of both decks, as many as they meet. The second deck
-        # moves ahead now and then. It starts as far back, so that it ends at its next cards too.
+        # moves ahead now and then. It starts that far back, so that it ends at its next cards too.
         ends = pd.Series(count.repeat(2)).groupby(kinds.ravel()).cumsum().to_numpy().reshape(-1, 2)
         first = ends - count[:, None]
         first[:, 1] -= (count - 1) % sizes.prod(axis=1) // np.lcm.reduce(sizes, axis=1)
@@ -190,7 +183,7 @@ class Decks:
         pair_at: Callable[[np.ndarray, np.ndarray], np.ndarray],
         n_turns: np.ndarray,
     ) -> np.ndarray:
-        """Deal the first turns of each kind of pairs, those skipped that are of exact copies.
+        """Deal the first turns of each kind of pair, without those of exact copies.
 
         Args:
             kinds: what kind of pair is asked for, int64 `[k]`; each has a pair of no copies.

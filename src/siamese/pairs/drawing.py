@@ -15,7 +15,7 @@ from siamese.base.progress import progress_bar
 from siamese.pairs.decks import Decks, meet_within
 from siamese.pairs.params import PairsParams
 
-# Numbers the random streams; an epoch's generator is default_rng([seed, stream, epoch]), so that
+# Numbers the random streams. An epoch's generator is default_rng([seed, stream, epoch]), so that
 # the first 8 epochs of 16 are the ones of a run with 8. `novel` is the second half of test.
 STREAMS = {"train": 0, "validation": 1, "test": 2, "novel": 3}
 
@@ -48,10 +48,19 @@ def draw_training(dataset: Dataset, params: PairsParams, progress: bool = False)
             f"`pairs.classes_per_batch` is {params.classes_per_batch}, but the split `train` has"
             f" only {decks.n_classes} classes; lower it to at most that"
         )
-    _refuse_a_class_without_pairs(decks)
+    # A class with a like pair has an unlike pair with any other class too: of two samples that are
+    # no copies of each other, one at least is no copy of a third.
+    for column in np.flatnonzero(decks.like_supply() == 0)[:1]:
+        size = int(decks.sizes[column])
+        raise InputError(
+            f"class `{decks.names[column]}` with {size} sample{'s' * (size != 1)} in {decks.name}"
+            " has no like pair of samples that are not exact copies of each other; add samples or"
+            " leave the class out (`prepare.validation` and `prepare.test` set the other splits'"
+            " shares)"
+        )
     epochs = progress_bar("pairs" if progress else None, "epoch", range(params.epochs))
-    drawn = [_draw_epoch(decks, params, _generator(params, "train", epoch)) for epoch in epochs]
-    table = pd.concat([_table(decks, epoch) for epoch in drawn], ignore_index=True)
+    drawn = [_draw_epoch(decks, params, epoch) for epoch in epochs]
+    table = pd.concat([_table(decks, pairs) for pairs in drawn], ignore_index=True)
     batches = params.batches_per_epoch
     numbers = np.arange(params.epochs * batches, dtype=np.int32).repeat(params.batch_size)
     table.insert(0, "epoch", numbers // np.int32(batches))
@@ -86,13 +95,11 @@ def draw_fixed(dataset: Dataset, split: str, params: PairsParams) -> pd.DataFram
     parts = _fixed_parts(dataset, split)
     _refuse_too_many_fixed(parts, size, split)
     half = size // len(parts) // 2
-    return pd.concat(
-        [
-            _table(decks, _draw_once(decks, half, _generator(params, stream, 0)))
-            for stream, decks in parts.items()
-        ],
-        ignore_index=True,
-    )
+    drawn = []
+    for stream, decks in parts.items():
+        rng = np.random.default_rng([params.seed, STREAMS[stream], 0])
+        drawn.append(_table(decks, _draw_once(decks, half, rng)))
+    return pd.concat(drawn, ignore_index=True)
 
 
 def _fixed_parts(dataset: Dataset, split: str) -> dict[str, Decks]:
@@ -108,19 +115,6 @@ def _fixed_parts(dataset: Dataset, split: str) -> dict[str, Decks]:
         "test": Decks.of(dataset, queries[~is_novel], f"the known part of {name}"),
         "novel": Decks.of(dataset, queries[is_novel], f"the novel part of {name}"),
     }
-
-
-def _refuse_a_class_without_pairs(decks: Decks) -> None:
-    # A class with a like pair has an unlike pair with any other class too: of two samples that are
-    # no copies of each other, one at least is no copy of a third.
-    for column in np.flatnonzero(decks.like_supply() == 0)[:1]:
-        size = int(decks.sizes[column])
-        raise InputError(
-            f"class `{decks.names[column]}` with {size} sample{'s' * (size != 1)} in {decks.name}"
-            " has no like pair of samples that are not exact copies of each other; add samples or"
-            " leave the class out (`prepare.validation` and `prepare.test` set the other splits'"
-            " shares)"
-        )
 
 
 def _refuse_too_many_fixed(parts: dict[str, Decks], size: int, split: str) -> None:
@@ -156,8 +150,9 @@ def _refuse_too_many_fixed(parts: dict[str, Decks], size: int, split: str) -> No
         )
 
 
-def _draw_epoch(decks: Decks, params: PairsParams, rng: np.random.Generator) -> np.ndarray:
+def _draw_epoch(decks: Decks, params: PairsParams, epoch: int) -> np.ndarray:
     """Draw the batches of an epoch: positions, int64 `[batches, batch_size, 2]`."""
+    rng = np.random.default_rng([params.seed, STREAMS["train"], epoch])
     batches, width = params.batches_per_epoch, params.classes_per_batch
     chosen = _choose_classes(decks.n_classes, batches, width, rng)
     turn = np.arange(params.batch_size // 2)
@@ -175,7 +170,7 @@ def _choose_classes(
     """Deal different classes to each batch, from a deck that is shuffled when it runs out.
 
     Returns:
-        Columns, int64 `[batches, width]`; all equally often within one.
+        Columns, int64 `[batches, width]`; each equally often within one.
     """
     deck = np.empty(0, dtype=np.int64)
     chosen = np.empty((batches, width), dtype=np.int64)
@@ -199,35 +194,27 @@ def _level(batches: np.ndarray, n_classes: int) -> None:
         n_classes: C.
     """
     places = np.bincount(batches.ravel(), minlength=n_classes)
-    while sum(_level_batch(batch, places) for batch in batches):
-        pass
-
-
-def _level_batch(batch: np.ndarray, places: np.ndarray) -> bool:
-    """Level one batch `[half, 1 or 2]` and `places` `[C]` in place; return whether that helped."""
-    here = np.bincount(batch.ravel(), minlength=len(places))
-    classes = np.flatnonzero(here)
-    helped = False
-    for poor in classes[places[classes].argsort()]:
-        while places[classes].max() > places[poor] + 1:
-            can_give = (here[batch] > 1) & (batch != poor).all(axis=1, keepdims=True)
-            given = np.where(can_give, places[batch], 0)
-            if given.max() <= places[poor] + 1:
-                break
-            taken = np.unravel_index(given.argmax(), given.shape)
-            for counts in (here, places):
-                counts[[batch[taken], poor]] += [-1, 1]
-            batch[taken] = poor
-            helped = True
-    return helped
+    helped = True
+    while helped:
+        helped = False
+        for batch in batches:
+            here = np.bincount(batch.ravel(), minlength=n_classes)
+            classes = np.flatnonzero(here)
+            for poor in classes[places[classes].argsort()]:
+                while places[classes].max() > places[poor] + 1:
+                    can_give = (here[batch] > 1) & (batch != poor).all(axis=1, keepdims=True)
+                    given = np.where(can_give, places[batch], 0)
+                    if given.max() <= places[poor] + 1:
+                        break
+                    taken = np.unravel_index(given.argmax(), given.shape)
+                    here[[batch[taken], poor]] += [-1, 1]
+                    places[[batch[taken], poor]] += [-1, 1]
+                    batch[taken] = poor
+                    helped = True
 
 
 def _draw_once(decks: Decks, half: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `half` different like and as many unlike pairs; there are so many.
-
-    Returns:
-        Positions, int64 `[2 * half, 2]`.
-    """
+    """Draw `half` different like and as many unlike pairs: positions, int64 `[2 * half, 2]`."""
     classes = rng.permutation(decks.n_classes)
     like = classes.repeat(_share_out(half, decks.like_supply()[classes]))
     n_couples, n_looked_at = len(classes) * (len(classes) - 1) // 2, half
@@ -242,14 +229,10 @@ def _draw_once(decks: Decks, half: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _share_out(total: int, supply: np.ndarray) -> np.ndarray:
-    """Share `total` items as equally as supplies allow, int64 `[n]`, like water in a vessel.
+    """Share `total` items as equally as `supply`, int64 `[n]`, allows: int64 `[n]`.
 
-    Up to a common level everyone gives what they have. The few items that are still wanted come
-    from the first that have more.
-
-    Args:
-        total: items in all, at most the sum of `supply`.
-        supply: the most that each can give, int64 `[n]`.
+    Each gives what it has up to a common level. The few items that are still wanted come from the
+    first that have more. The supplies are enough.
     """
     levels = range(int(supply.max()) + 1)
     level = bisect_right(levels, total, key=lambda level: np.minimum(supply, level).sum()) - 1
@@ -265,10 +248,6 @@ def _deal(
     like_pairs = decks.deal_like(like, rng)
     used = np.bincount(like_pairs.ravel(), minlength=len(decks.numbers))
     return np.concatenate([like_pairs, decks.deal_unlike(unlike, used, rng)])
-
-
-def _generator(params: PairsParams, stream: str, epoch: int) -> np.random.Generator:
-    return np.random.default_rng([params.seed, STREAMS[stream], epoch])
 
 
 def _table(decks: Decks, pairs: np.ndarray) -> pd.DataFrame:

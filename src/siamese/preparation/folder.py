@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 
@@ -206,7 +207,7 @@ def _table(path: Path, images: Path) -> Listing:
     if not len(table):
         raise InputError(f"{path}: no row in it; expected one per image")
     table = table[[name for name in (*REQUIRED, *OPTIONAL) if name in table]]
-    table = table.apply(_as_text)
+    table = table.apply(lambda one: one.astype("string").fillna("").str.strip().astype(object))
     for name in table.columns:
         if (is_empty := table[name] == "").any():
             raise InputError(
@@ -216,10 +217,6 @@ def _table(path: Path, images: Path) -> Listing:
     if "split" in table:
         table["split"] = _splits(path, table["split"])
     return _listing(images, table, path)
-
-
-def _as_text(column: pd.Series) -> pd.Series:
-    return column.astype("string").fillna("").str.strip().astype(object)
 
 
 def _check_files(path: Path, files: pd.Series, images: Path) -> None:
@@ -264,16 +261,16 @@ def _listing(
 ) -> Listing:
     """Number the labels, and check what the table says of them."""
     table = table.sort_values("file", ignore_index=True)
-    names = sorted(set(table["label"]))
+    fine, names = pd.factorize(table["label"], sort=True)
     if len(names) < 2:
         raise InputError(
             f"{source or root}: all {len(table)} images are of one class, `{names[0]}`; expected"
             " two classes or more"
         )
-    fine = {name: number for number, name in enumerate(names)}
-    coarse_names = sorted(set(table["coarse"])) if "coarse" in table else []
-    coarse = {name: number for number, name in enumerate(coarse_names)}
-    if coarse:
+    coarse: Any = [None] * len(table)
+    coarse_names: Any = ()
+    if "coarse" in table:
+        coarse, coarse_names = pd.factorize(table["coarse"], sort=True)
         for label, found in table.groupby("label")["coarse"].unique().items():
             if len(found) > 1:
                 raise InputError(
@@ -283,12 +280,11 @@ def _listing(
     samples = pd.DataFrame(
         {
             "split": table.get("split"),
-            "fine": table["label"].map(fine).astype("int64"),
-            "coarse": (table["coarse"].map(coarse) if coarse else pd.Series([None] * len(table))),
+            "fine": fine,
+            "coarse": pd.array(coarse, dtype="Int64"),
             "file": table["file"],
         }
     )
-    samples["coarse"] = samples["coarse"].astype("Int64")
     if "group" in table:
         samples["group"] = table["group"]
     return Listing(root, samples, Classes(tuple(names), tuple(coarse_names)), tuple(notes))

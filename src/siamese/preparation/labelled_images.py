@@ -1,8 +1,8 @@
 """The images to prepare and what is known of them, from wherever `params.yaml` says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,57 +18,50 @@ from siamese.preparation.folder import Listing, list_images
 from siamese.preparation.places import check_places
 
 
-class LabelledImages(Protocol):
-    """Images that can be read, and their labels.
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images that can be read, and what is known of them.
 
     Attributes:
         samples: one row per image: `fine`, `coarse`, `file`, `split` (null in all rows if there
             are no splits) and, if there are groups, `group`.
         classes: the names of the labels.
+        read: yields the images of some rows (int64), brought to a size: uint8 `[size, size, 3]`, or
+            why one cannot be read.
         notes: sentences on what is worth knowing.
     """
 
     samples: pd.DataFrame
     classes: Classes
-    notes: Sequence[str]
-
-    def read(self, rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
-        """Yield the images of some rows, uint8 `[size, size, 3]`, or why one cannot be read."""
-        ...
-
-
-class RawImages:
-    """The images that `download` wrote."""
-
+    read: Callable[[np.ndarray, int, Fit], Iterator[np.ndarray | InputError]]
     notes: Sequence[str] = ()
 
-    def __init__(self, raw: Dataset) -> None:
-        self.samples, self.classes, self._images = raw.samples, raw.classes, raw.images
 
-    def read(self, rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
-        """Yield the images of some rows; those of the right size stay as they are, byte by byte."""
-        is_right = self._images.shape[1:3] == (size, size)
+def raw_images(raw: Dataset) -> LabelledImages:
+    """Return what `download` wrote; images of the right size stay as they are, byte by byte."""
+
+    def read(rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray]:
+        is_right = raw.images.shape[1:3] == (size, size)
         for row in progress_bar("prepare", "image", rows):
-            image = np.asarray(self._images[row])
+            image = np.asarray(raw.images[row])
             yield image if is_right else fit_image(Image.fromarray(image), size, fit)
 
+    return LabelledImages(raw.samples, raw.classes, read)
 
-class FolderImages:
-    """The images of a folder, read by as many threads as there are cores."""
 
-    def __init__(self, listing: Listing, notes: Sequence[str] = ()) -> None:
-        self.samples, self.classes, self._root = listing.samples, listing.classes, listing.root
-        self.notes: Sequence[str] = (*notes, *listing.notes)
+def folder_images(listing: Listing, notes: Sequence[str] = ()) -> LabelledImages:
+    """Return the images of a folder, read by as many threads as there are cores."""
 
-    def read(self, rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
-        """Yield the images of some rows."""
-        files = [self._root / name for name in self.samples["file"].iloc[rows]]
+    def read(rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
+        files = [listing.root / name for name in listing.samples["file"].iloc[rows]]
         for file, image in zip(files, iter_images(files, size, fit, "prepare"), strict=True):
             if isinstance(image, InputError):
                 # The name without the folder: the same wherever the folder lies.
                 yield InputError(str(image).removeprefix(f"{file}: "))
             else:
                 yield image
+
+    return LabelledImages(listing.samples, listing.classes, read, (*notes, *listing.notes))
 
 
 def open_images(
@@ -88,6 +81,6 @@ def open_images(
             where it must not.
     """
     if name != FOLDER:
-        return RawImages(load_dataset(raw))
+        return raw_images(load_dataset(raw))
     notes = check_places(path, images, workspace)
-    return FolderImages(list_images(path, images), notes)
+    return folder_images(list_images(path, images), notes)

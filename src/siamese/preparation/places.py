@@ -8,8 +8,8 @@ from siamese.base.errors import InputError
 
 # What the pipeline writes; DVC removes these folders before it runs a stage.
 OUTPUTS = (
-    *("raw", "prepared", "duplicates", "pairs", "model", "embeddings", "pictures"),
-    *("gallery", "downloads"),
+    *("data/raw", "data/prepared", "data/duplicates", "data/pairs", "data/model"),
+    *("data/embeddings", "data/pictures", "data/gallery", "data/downloads", "metrics"),
 )
 
 
@@ -29,28 +29,25 @@ def check_places(path: Path, images: Path, workspace: Path) -> list[str]:
             pipeline writes, or holds it.
     """
     places = {"data.path": path} | ({} if images == Path(NO_PATH) else {"data.images": images})
-    for key, place in places.items():
-        _check_place(place, key, workspace)
+    root = workspace.resolve()
+    for key, given in places.items():
+        place = (root / given).resolve()
+        if not given.is_absolute() and not place.is_relative_to(root):
+            raise InputError(
+                f"{key} is {given}, which leads out of the repository: a temporary copy, as `dvc"
+                " exp run --temp` makes it, would look elsewhere. Write it as an absolute path,"
+                f" {place}; or bring the folder into the repository and `dvc add` it, so that"
+                " others have it too"
+            )
+        for output in OUTPUTS:
+            folder = root / output
+            if place.is_relative_to(folder) or folder.is_relative_to(place):
+                raise InputError(
+                    f"{key} is {given}, but {output} is what the pipeline itself writes; move the"
+                    " images to a folder of their own, data/images perhaps"
+                )
     notes = [_untracked_note(place, key, workspace) for key, place in places.items()]
     return [note for note in notes if note]
-
-
-def _check_place(path: Path, key: str, workspace: Path) -> None:
-    """Refuse a place that DVC could not watch, or would empty."""
-    workspace, place = workspace.resolve(), (workspace / path).resolve()
-    if not path.is_absolute() and not place.is_relative_to(workspace):
-        raise InputError(
-            f"{key} is {path}, which leads out of the repository: a temporary copy, as `dvc exp run"
-            f" --temp` makes it, would look elsewhere. Write it as an absolute path, {place}; or"
-            " bring the folder into the repository and `dvc add` it, so that others have it too"
-        )
-    outputs = [workspace / "data" / name for name in OUTPUTS] + [workspace / "metrics"]
-    for output in outputs:
-        if place.is_relative_to(output) or output.is_relative_to(place):
-            raise InputError(
-                f"{key} is {path}, but {output.relative_to(workspace)} is what the pipeline itself"
-                " writes; move the images to a folder of their own, data/images perhaps"
-            )
 
 
 def _untracked_note(path: Path, key: str, workspace: Path) -> str | None:

@@ -5,6 +5,7 @@ into memory can be prepared.
 """
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,6 @@ import pandas as pd
 from siamese.base.data_params import Fit
 from siamese.base.dataset import save_tables
 from siamese.base.errors import InputError
-from siamese.preparation.image_writer import ImageWriter
 from siamese.preparation.labelled_images import LabelledImages
 from siamese.preparation.splits import PrepareParams, check_splits, cut_splits
 
@@ -29,18 +29,17 @@ class Prepared:
 
     Attributes:
         samples: one row per sample.
-        left_out: `file` and `reason` of those that could not be read.
+        left_out: files that could not be read, each with the reason.
         notes: sentences on what is worth knowing.
     """
 
     samples: pd.DataFrame
-    left_out: pd.DataFrame
+    left_out: list[tuple[str, str]]
     notes: list[str]
 
     def summary(self) -> list[str]:
         """Return what to tell the user, one line each."""
-        some = self.left_out.head(LISTED).itertuples(index=False)
-        lines = [f"left out: {file}: {reason}" for file, reason in some]
+        lines = [f"left out: {file}: {reason}" for file, reason in self.left_out[:LISTED]]
         lines += self.notes
         if count := len(self.left_out):
             lines.append(f"{count:,} file{'s' * (count > 1)} left out, listed in {LEFT_OUT}")
@@ -89,16 +88,18 @@ def prepare(
     faults: list[tuple[str, str]] = []
     first: dict[bytes, int] = {}
     copies: list[int | None] = []
-    with ImageWriter(folder / "images.npy", image_size) as writer:
+
+    def readable() -> Iterator[np.ndarray]:
         for position, image in enumerate(images.read(rows, image_size, fit)):
             if isinstance(image, InputError):
                 faults.append((cut["file"].iloc[position], str(image)))
                 continue
-            digest = hashlib.sha256(image.tobytes()).digest()
-            original = first.setdefault(digest, writer.count)
-            copies.append(original if original < writer.count else None)
             is_read[position] = True
-            writer.append(image)
+            original = first.setdefault(hashlib.sha256(image.tobytes()).digest(), len(copies))
+            copies.append(original if original < len(copies) else None)
+            yield image
+
+    _write_images(folder / "images.npy", readable(), image_size)
     if faults and unreadable == "stop":
         raise InputError(
             f"{_unreadable(faults, len(cut))}\nRepair or remove them, or set `data.unreadable:"
@@ -113,12 +114,13 @@ def prepare(
         raise InputError(f"{error}\n{_unreadable(faults, len(cut))}") from None
     samples["sample"] = np.arange(len(samples))
     samples["duplicate_of"] = pd.array(copies, dtype="Int64")
-    samples = samples[_columns(samples)]
+    names = ["sample", "split", "fine", "coarse", "file", "duplicate_of", "group", "enrolled"]
+    samples = samples[[name for name in names if name in samples]]
     save_tables(samples, images.classes, folder)
-    left_out = pd.DataFrame(faults, columns=["file", "reason"])
-    if len(left_out):
+    if faults:
+        left_out = pd.DataFrame(faults, columns=["file", "reason"])
         left_out.to_csv(folder / LEFT_OUT, index=False)
-    return Prepared(samples, left_out, notes)
+    return Prepared(samples, faults, notes)
 
 
 def identical_pairs(samples: pd.DataFrame) -> int:
@@ -127,9 +129,27 @@ def identical_pairs(samples: pd.DataFrame) -> int:
     return int((copies * (copies + 1) // 2).sum())
 
 
-def _columns(samples: pd.DataFrame) -> list[str]:
-    names = ["sample", "split", "fine", "coarse", "file", "duplicate_of", "group", "enrolled"]
-    return [name for name in names if name in samples]
+def _write_images(file: Path, images: Iterable[np.ndarray], size: int) -> None:
+    """Write images, uint8 `[size, size, 3]`, one after the other, as `numpy.save` does all at once.
+
+    Their number is not known beforehand. NumPy leaves room in the header for it to grow, so the
+    header is written again at the end.
+    """
+
+    def write_header(count: int) -> int:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+        stream.seek(0)
+        np.lib.format.write_array_header_1_0(stream, header)
+        return stream.tell()
+
+    with file.open("wb", buffering=2**20) as stream:
+        length = write_header(0)
+        count = 0
+        for image in images:
+            assert (image.dtype, image.shape) == (np.uint8, (size, size, 3))
+            stream.write(image.tobytes())
+            count += 1
+        assert write_header(count) == length
 
 
 def _unreadable(faults: list[tuple[str, str]], total: int) -> str:

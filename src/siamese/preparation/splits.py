@@ -27,8 +27,8 @@ from siamese.base.dataset import SPLITS, Classes
 from siamese.base.errors import InputError
 from siamese.base.params import Section
 
-# A share of the groups is a fraction with at most this denominator: so many of so many parts of
-# nearly equal size.
+# A share of the groups is a fraction with at most this denominator: 3/20 is 3 of 20 parts of nearly
+# equal size.
 MOST_PARTS = 20
 LISTED = 5
 
@@ -78,30 +78,41 @@ def cut_splits(
             asked; or its own splits contradict it.
     """
     check_novel(novel_classes, params.split_by)
-    groups = _groups(samples, params.split_by)
+    by_group = params.split_by == "group"
+    if by_group and "group" not in samples:
+        raise InputError(
+            "params.yaml: `prepare.split_by` is 'group', but the data set has no groups; they are"
+            " given by the column `group` of a table (data.path)"
+        )
+    groups = pd.factorize(samples["group"])[0] if by_group else np.arange(len(samples))
     fine = samples["fine"].to_numpy()
-    is_given = bool(samples["split"].notna().all())
     split = samples["split"].astype(object).to_numpy(copy=True)
     novel = _choose_novel(samples, classes, novel_classes, params.seed)
     is_novel = np.isin(fine, novel)
-    if is_given:
-        _check_given(samples, classes, groups, params.split_by)
+    choose = {"sample": _by_sample, "group": _by_group, "class": _by_class}[params.split_by]
+
+    def cut_off(name: str) -> None:
+        rows = np.flatnonzero(split == "train")
+        split[rows[choose(fine[rows], groups[rows], name, params)]] = name
+
+    if samples["split"].notna().all():
+        if by_group:
+            _check_apart(samples)
+        elif params.split_by == "class":
+            _check_other_classes(samples, classes)
         split[is_novel & (split != "test")] = None
     else:
-        split[:] = "train"
-        split[is_novel] = "test"
-        rows = np.flatnonzero(~is_novel)
-        split[_cut(rows, fine, groups, params.test, "test", params)] = "test"
+        split[:] = np.where(is_novel, "test", "train")
+        cut_off("test")
     if "validation" not in split:
-        rows = np.flatnonzero(split == "train")
-        split[_cut(rows, fine, groups, params.validation, "validation", params)] = "validation"
+        cut_off("validation")
     cut = samples.copy()
     # Into the column as it is, whose type is part of the file's bytes.
     cut["split"] = pd.Series(split, index=samples.index, dtype="str")
     if len(novel):
         cut["enrolled"] = _enrolled(fine, is_novel & (split == "test"), groups, classes, params)
     cut = cut[cut["split"].notna()]
-    if groups is not None and params.split_by == "group":
+    if by_group:
         _check_apart(cut)
     return cut
 
@@ -146,7 +157,14 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
             f" ({_example(samples, single[0], 'train')}); a pair of a class takes two: add images,"
             " or leave the class out"
         )
-    notes = _divided_groups(samples)
+    notes = []
+    if "group" in samples:
+        n_splits = samples.groupby("group")["split"].nunique()
+        if n_divided := int((n_splits > 1).sum()):
+            notes.append(
+                f"note: {n_divided:,} of {len(n_splits):,} groups are in more than one split;"
+                " `prepare.split_by: group` keeps each in one"
+            )
     if split_by == "class":
         return notes
     is_allowed = counts["train"] > 0
@@ -167,19 +185,6 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
     ]
 
 
-def _divided_groups(samples: pd.DataFrame) -> list[str]:
-    """Return a note if there are groups in more than one split."""
-    if "group" not in samples:
-        return []
-    counts = samples.groupby("group")["split"].nunique()
-    if not (n_divided := int((counts > 1).sum())):
-        return []
-    return [
-        f"note: {n_divided:,} of {len(counts):,} groups are in more than one split;"
-        " `prepare.split_by: group` keeps each in one"
-    ]
-
-
 def check_novel(novel_classes: int, split_by: str) -> None:
     """Refuse a single novel class, and any where all tested classes are kept out anyway."""
     if novel_classes == 1:
@@ -192,18 +197,6 @@ def check_novel(novel_classes: int, split_by: str) -> None:
             f"params.yaml: `data.novel_classes` is {novel_classes}, but with `prepare.split_by:"
             " class` training sees none of the tested classes anyway; set one of them back"
         )
-
-
-def _groups(samples: pd.DataFrame, split_by: str) -> np.ndarray | None:
-    """Return the group of each sample as a number, int64 `[N]`, or None if there are none."""
-    if "group" in samples:
-        return pd.factorize(samples["group"])[0]
-    if split_by == "group":
-        raise InputError(
-            "params.yaml: `prepare.split_by` is 'group', but the data set has no groups; they are"
-            " given by the column `group` of a table (data.path)"
-        )
-    return None
 
 
 def _choose_novel(samples: pd.DataFrame, classes: Classes, n_novel: int, seed: int) -> np.ndarray:
@@ -219,50 +212,32 @@ def _choose_novel(samples: pd.DataFrame, classes: Classes, n_novel: int, seed: i
             f" {len(possible)} have the two test images that it takes, and two classes at least"
             " must stay for training"
         )
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(possible)
+    order = np.random.default_rng(seed).permutation(possible)
     coarse = samples.drop_duplicates("fine").set_index("fine")["coarse"]
     superclass = coarse.reindex(order).fillna(-1).to_numpy(dtype=np.int64)
     # How many of the same superclass came before: all the firsts, then all the seconds.
     turn = pd.Series(superclass).groupby(superclass).cumcount().to_numpy()
-    if not coarse.notna().any():
-        turn = np.arange(len(order))
     return np.sort(order[np.argsort(turn, kind="stable")][:n_novel])
 
 
-def _cut(
-    rows: np.ndarray,
-    fine: np.ndarray,
-    groups: np.ndarray | None,
-    share: float,
-    name: str,
-    params: PrepareParams,
+def _by_sample(
+    labels: np.ndarray, groups: np.ndarray, name: str, params: PrepareParams
 ) -> np.ndarray:
-    """Choose the rows that make up a split, int64."""
-    match params.split_by:
-        case "class":
-            return rows[_by_class(fine[rows], share, name, params.seed)]
-        case "group":
-            assert groups is not None
-            return rows[_by_group(fine[rows], groups[rows], share, name, params.seed)]
-    return rows[_by_sample(fine[rows], share, params.seed)]
-
-
-def _by_sample(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Choose a share of the samples, int64; two of a class stay, and one of three leaves."""
     # Imported here, as below: it takes a second, for which reading the schema need not wait.
     from sklearn.model_selection import train_test_split
 
+    share: float = getattr(params, name)
     counts = np.bincount(labels)
     is_large = (counts * share >= 1) & (counts - np.ceil(counts * share) >= 2)
     large = np.flatnonzero(is_large[labels])
     parts = []
     if len(large):
         _, chosen = train_test_split(
-            large, test_size=share, stratify=labels[large], random_state=seed
+            large, test_size=share, stratify=labels[large], random_state=params.seed
         )
         parts.append(chosen)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(params.seed)
     for label in np.flatnonzero(~is_large & (counts >= 3)):
         count = min(max(1, round(share * counts[label])), counts[label] - 2)
         parts.append(rng.choice(np.flatnonzero(labels == label), count, replace=False))
@@ -270,11 +245,12 @@ def _by_sample(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 
 def _by_group(
-    labels: np.ndarray, groups: np.ndarray, share: float, name: str, seed: int
+    labels: np.ndarray, groups: np.ndarray, name: str, params: PrepareParams
 ) -> np.ndarray:
     """Choose the samples of whole groups, about a share of each class, int64."""
     from sklearn.model_selection import StratifiedGroupKFold
 
+    share: float = getattr(params, name)
     smallest = Fraction(1, MOST_PARTS)
     fraction = min(max(Fraction(share).limit_denominator(MOST_PARTS), smallest), 1 - smallest)
     wanted, parts = fraction.numerator, fraction.denominator
@@ -288,7 +264,7 @@ def _by_group(
         )
     if np.bincount(labels).max() < parts:
         labels = np.zeros_like(labels)  # too few of every class to be spread evenly
-    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=params.seed)
     with warnings.catch_warnings():
         # Of classes with fewer samples than parts: `check_splits` says what comes of it.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
@@ -298,8 +274,11 @@ def _by_group(
     return np.concatenate(found[:wanted])
 
 
-def _by_class(labels: np.ndarray, share: float, name: str, seed: int) -> np.ndarray:
+def _by_class(
+    labels: np.ndarray, groups: np.ndarray, name: str, params: PrepareParams
+) -> np.ndarray:
     """Choose all samples of a share of the classes, int64."""
+    share: float = getattr(params, name)
     present = np.unique(labels)
     n_chosen = max(2, round(share * len(present)))
     if len(present) - n_chosen < 2:
@@ -308,32 +287,29 @@ def _by_class(labels: np.ndarray, share: float, name: str, seed: int) -> np.ndar
             f" of {len(present)} classes (`prepare.{name}` {share:g}), but two at least must stay"
             " for training; lower the share, or add classes"
         )
-    chosen = np.random.default_rng(seed).permutation(present)[:n_chosen]
+    chosen = np.random.default_rng(params.seed).permutation(present)[:n_chosen]
     return np.flatnonzero(np.isin(labels, chosen))
 
 
 def _enrolled(
     fine: np.ndarray,
     is_novel: np.ndarray,
-    groups: np.ndarray | None,
+    groups: np.ndarray,
     classes: Classes,
     params: PrepareParams,
 ) -> np.ndarray:
     """Choose the test samples of novel classes that become gallery, bool `[N]`."""
     rows = np.flatnonzero(is_novel)
     enrolled = np.zeros(len(fine), dtype=bool)
-    if params.split_by == "group" and groups is not None:
-        chosen = _by_group(fine[rows], groups[rows], params.enrolled, "enrolled", params.seed)
-        enrolled[rows[chosen]] = True
-    else:
-        rng = np.random.default_rng(params.seed)
-        for label in np.unique(fine[rows]):
-            own = rows[fine[rows] == label]
+    if params.split_by == "group":
+        enrolled[rows[_by_group(fine[rows], groups[rows], "enrolled", params)]] = True
+    rng = np.random.default_rng(params.seed)
+    for label in np.unique(fine[rows]):
+        own = rows[fine[rows] == label]
+        if params.split_by != "group":
             count = min(max(1, round(params.enrolled * len(own))), len(own) - 1)
             enrolled[rng.choice(own, count, replace=False)] = True
-    for label in np.unique(fine[rows]):
-        own = enrolled[rows[fine[rows] == label]]
-        if own.all() or not own.any():
+        elif enrolled[own].all() or not enrolled[own].any():
             raise InputError(
                 f"the novel class `{classes.fine[label]}` cannot be divided by group into images"
                 " that are enrolled and images that are asked about: it takes two groups at least,"
@@ -342,14 +318,8 @@ def _enrolled(
     return enrolled
 
 
-def _check_given(
-    samples: pd.DataFrame, classes: Classes, groups: np.ndarray | None, split_by: str
-) -> None:
-    """Refuse given splits that contradict `split_by`."""
-    if split_by == "group" and groups is not None:
-        _check_apart(samples)
-    if split_by != "class":
-        return
+def _check_other_classes(samples: pd.DataFrame, classes: Classes) -> None:
+    """Make sure that the given test split has no class of the others."""
     is_test = (samples["split"] == "test").to_numpy()
     fine = samples["fine"].to_numpy()
     if len(shared := np.intersect1d(fine[is_test], fine[~is_test])):

@@ -56,17 +56,15 @@ def content_hash(dataset: Dataset) -> str:
 def _order(dataset: Dataset) -> list[int]:
     """Return the present row numbers in canonical order."""
     samples = dataset.samples
-    keys = list(
-        zip(
-            (SPLITS.index(split) for split in samples["split"]),
-            dataset.fine().tolist(),
-            (hashlib.sha256(image.tobytes()).digest() for image in dataset.images),
-            _coarse(dataset),
-            samples["file"].tolist(),
-            strict=True,
-        )
+    keys = zip(
+        samples["split"].map(SPLITS.index),
+        samples["fine"],
+        (hashlib.sha256(image.tobytes()).digest() for image in dataset.images),
+        _coarse(dataset),
+        samples["file"],
+        strict=True,
     )
-    return sorted(range(len(keys)), key=keys.__getitem__)
+    return [row for *_, row in sorted((*key, row) for row, key in enumerate(keys))]
 
 
 def _coarse(dataset: Dataset) -> list[int]:

@@ -8,8 +8,10 @@ data (`plain_pickle`). The number of classes is that of the names in `meta`.
 import gzip
 import tarfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,14 +29,10 @@ MAX_MEMBERS = 1000
 SIDE = 32
 
 
-class _Readable(Protocol):
-    def read(self, size: int = -1, /) -> bytes: ...
-
-
 class _Bounded:
     """A stream that refuses to unpack to more than `limit` bytes."""
 
-    def __init__(self, stream: _Readable, limit: int) -> None:
+    def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
         self._stream = stream
         self._limit = limit
         self._read = 0
@@ -61,11 +59,17 @@ def read_cifar100(archive: Path) -> Dataset:
         raise no_such_file(archive.resolve(), "expected CIFAR-100's archive")
     try:
         members = _read_members(archive)
-        classes = _classes(members.pop("meta"))
-        # Popped, so that the memory of one pickle is free before the next is decoded.
-        parts = [_split(members.pop(split), split, classes) for split in ("train", "test")]
+        with _naming("meta"):
+            classes = _classes(members["meta"])
+        parts = []
+        for split in ("train", "test"):
+            with _naming(split):
+                # Popped, so that the memory of one pickle is free before the next is decoded.
+                parts.append(_split(members.pop(split), split, classes))
         samples = pd.concat([part.samples for part in parts], ignore_index=True)
-        _check_hierarchy(samples, classes)
+        parents = samples.groupby("fine")["coarse"].nunique()
+        for fine in parents.index[parents > 1]:
+            raise InputError(f"images of `{classes.fine[fine]}` stand under several superclasses")
     except InputError as error:
         raise InputError(
             f"{archive}: {error}. Expected CIFAR-100's archive for Python, unchanged or repacked in"
@@ -73,6 +77,15 @@ def read_cifar100(archive: Path) -> Dataset:
         ) from None
     images = np.concatenate([part.images for part in parts])
     return canonical_order(Dataset(images, samples, classes))
+
+
+@contextmanager
+def _naming(member: str) -> Iterator[None]:
+    """Put the name of a member before messages."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{member}: {error}") from None
 
 
 def _read_members(archive: Path) -> dict[str, bytes]:
@@ -124,26 +137,26 @@ def _check_member(member: tarfile.TarInfo) -> str | None:
 
 
 def _classes(content: bytes) -> Classes:
-    record = _record(content, "meta")
-    names = {}
+    record = _record(content)
+    names = []
     for key in ("fine_label_names", "coarse_label_names"):
-        texts = _texts(record, key, "meta")
+        texts = _texts(record, key)
         if not texts or "" in texts or len(set(texts)) != len(texts):
-            raise InputError(f"meta: `{key}` is empty, or has an empty or repeated name")
-        names[key] = tuple(texts)
-    return Classes(names["fine_label_names"], names["coarse_label_names"])
+            raise InputError(f"`{key}` is empty, or has an empty or repeated name")
+        names.append(tuple(texts))
+    return Classes(*names)
 
 
 def _split(content: bytes, split: str, classes: Classes) -> Dataset:
     """Decode one split; the samples are numbered later."""
-    record = _record(content, split)
-    rows = _rows(record, split)
-    files = _texts(record, "filenames", split)
-    fine = _labels(record, "fine_labels", split, len(classes.fine))
-    coarse = _labels(record, "coarse_labels", split, len(classes.coarse))
+    record = _record(content)
+    rows = _rows(record)
+    files = _texts(record, "filenames")
+    fine = _labels(record, "fine_labels", len(classes.fine))
+    coarse = _labels(record, "coarse_labels", len(classes.coarse))
     for key, column in (("filenames", files), ("fine_labels", fine), ("coarse_labels", coarse)):
         if len(column) != len(rows):
-            raise InputError(f"{split}: `{key}` has {len(column):,} entries for {len(rows):,} rows")
+            raise InputError(f"`{key}` has {len(column):,} entries for {len(rows):,} rows")
     # A row is its red, then its green, then its blue plane.
     images = rows.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)  # (N, 32, 32, 3)
     samples = pd.DataFrame(
@@ -158,25 +171,22 @@ def _split(content: bytes, split: str, classes: Classes) -> Dataset:
     return Dataset(images, samples, classes)
 
 
-def _record(content: bytes, member: str) -> dict[str, Any]:
-    try:
-        record = read_pickle(content)
-    except InputError as error:
-        raise InputError(f"{member}: {error}") from None
+def _record(content: bytes) -> dict[str, Any]:
+    record = read_pickle(content)
     if type(record) is not dict:
-        raise InputError(f"{member}: a pickled {type(record).__name__}, expected a dictionary")
+        raise InputError(f"a pickled {type(record).__name__}, expected a dictionary")
     return record
 
 
-def _entry(record: dict[str, Any], key: str, member: str) -> Any:
+def _entry(record: dict[str, Any], key: str) -> Any:
     if key not in record:
-        raise InputError(f"{member}: has no `{key}`")
+        raise InputError(f"has no `{key}`")
     return record[key]
 
 
-def _rows(record: dict[str, Any], member: str) -> np.ndarray:
+def _rows(record: dict[str, Any]) -> np.ndarray:
     """Return the pixels, uint8 `[N, 3072]`, read-only."""
-    entry = _entry(record, "data", member)
+    entry = _entry(record, "data")
     columns = 3 * SIDE * SIDE
     match entry:
         case PickledArray(
@@ -185,35 +195,26 @@ def _rows(record: dict[str, Any], member: str) -> np.ndarray:
             # In C order, or in Fortran's where the pickle says so.
             shape = (count, columns)
             return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if order else "C")
-    raise InputError(f"{member}: `data` is not an array of uint8 [N, {columns}]")
+    raise InputError(f"`data` is not an array of uint8 [N, {columns}]")
 
 
-def _labels(record: dict[str, Any], key: str, member: str, count: int) -> list[int]:
-    labels = _entry(record, key, member)
+def _labels(record: dict[str, Any], key: str, count: int) -> list[int]:
+    labels = _entry(record, key)
     # `type`, since True and False are int too.
     if type(labels) is not list or not all(type(label) is int for label in labels):
-        raise InputError(f"{member}: `{key}` is not a list of whole numbers")
-    wrong = next((label for label in labels if not 0 <= label < count), None)
-    if wrong is not None:
-        raise InputError(f"{member}: `{key}` has {_short(wrong)}, expected 0 to {count - 1}")
+        raise InputError(f"`{key}` is not a list of whole numbers")
+    for label in labels:
+        if not 0 <= label < count:
+            shown = label if abs(label) < 10**9 else "a huge number"
+            raise InputError(f"`{key}` has {shown}, expected 0 to {count - 1}")
     return labels
 
 
-def _texts(record: dict[str, Any], key: str, member: str) -> list[str]:
-    texts = _entry(record, key, member)
+def _texts(record: dict[str, Any], key: str) -> list[str]:
+    texts = _entry(record, key)
     if type(texts) is not list or not all(isinstance(text, str | bytes) for text in texts):
-        raise InputError(f"{member}: `{key}` is not a list of texts")
+        raise InputError(f"`{key}` is not a list of texts")
     try:
         return [text if isinstance(text, str) else text.decode() for text in texts]
     except UnicodeDecodeError:
-        raise InputError(f"{member}: `{key}` has a text that is not UTF-8") from None
-
-
-def _check_hierarchy(samples: pd.DataFrame, classes: Classes) -> None:
-    parents = samples.groupby("fine")["coarse"].nunique()
-    for fine in parents.index[parents > 1]:
-        raise InputError(f"images of `{classes.fine[fine]}` stand under several superclasses")
-
-
-def _short(number: int) -> str:
-    return str(number) if abs(number) < 10**9 else "a huge number"
+        raise InputError(f"`{key}` has a text that is not UTF-8") from None

@@ -25,8 +25,7 @@ def get_data_set(
     """Return a data set in canonical order; its archive is fetched if there is none yet.
 
     Args:
-        name: a name of the registry; or `folder`, of which there is nothing to fetch: the stage
-            `prepare` reads it where it lies, and all of it runs again if an image has changed.
+        name: a name of the registry; or `folder`, which the stage `prepare` reads where it lies.
         archives: the section `data.archives`.
         downloads: where fetched archives are kept, so that the next run need not fetch them again.
         copy: another copy of the archive to use instead, a path or a URL. Its checksum may differ,
@@ -41,26 +40,17 @@ def get_data_set(
     """
     check_names(name, archives)
     data_set = DATA_SETS.get(name)
-    if isinstance(data_set, Fetched):
+    if not isinstance(data_set, Fetched):
         if copy:
-            return _read_copy(name, data_set, archives[name], downloads, copy)
-        return _read_official(name, data_set, archives[name], downloads)
-    if copy:
-        print(f"SIAMESE_ARCHIVE={copy} is ignored: data.name is {name}, which needs none")
-    return data_set.read() if data_set else None
-
-
-def _read_official(name: str, data_set: Fetched, archive: Archive, downloads: Path) -> Dataset:
-    file = downloads / data_set.file
-    size, sha256 = archive.bytes, archive.sha256
-    advice = f"{ADVICE}, or place it at {file} ({size:,} bytes, SHA-256 {sha256})."
-    fetch(archive.urls, file, size, sha256, advice)
-    return _read_checked(name, data_set, archive, file)
-
-
-def _read_copy(
-    name: str, data_set: Fetched, archive: Archive, downloads: Path, copy: str
-) -> Dataset:
+            print(f"SIAMESE_ARCHIVE={copy} is ignored: data.name is {name}, which needs none")
+        return data_set() if data_set else None
+    archive = archives[name]
+    if not copy:
+        file = downloads / data_set.file
+        size, sha256 = archive.bytes, archive.sha256
+        advice = f"{ADVICE}, or place it at {file} ({size:,} bytes, SHA-256 {sha256})."
+        fetch(archive.urls, file, size, sha256, advice)
+        return _read_checked(name, data_set, archive, file)
     if "://" not in copy:
         return _read_checked(name, data_set, archive, Path(copy).expanduser())
     # Named by its URL: without a checksum, what came from one URL says nothing about another.

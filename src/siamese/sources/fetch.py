@@ -1,7 +1,7 @@
 """Fetching one large file: from the first URL that delivers it, resumed after a break, verified.
 
-A URL is http, https or file, or simply a path. HTTP is read as one stream, which starts in the
-middle, by a `Range` header, where part of the file is there already.
+A URL is http, https or file, or simply a path. What is missing of a file is asked for by a `Range`
+header.
 """
 
 import functools
@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -29,23 +28,13 @@ STALL_SECONDS = 60  # silence after which a connection counts as broken
 CHUNK = 1 << 16  # bytes; at a break, what has arrived of one is lost
 
 
+# A function that returns at most that many bytes, none at the end of the file; where in the file it
+# begins; and the whole file's bytes, where the server says.
+_Stream = tuple[Callable[[int], bytes], int, int | None]
+
+
 class _UnusableError(Exception):
     """This URL cannot deliver the file; the message says why, and the next URL gets its turn."""
-
-
-@dataclass(frozen=True)
-class _Stream:
-    """A file, or the end of one.
-
-    Attributes:
-        read: returns at most so many bytes; none at the end.
-        start: where in the file the stream begins.
-        total: the whole file's bytes, where the server says.
-    """
-
-    read: Callable[[int], bytes]
-    start: int
-    total: int | None
 
 
 def fetch(
@@ -58,9 +47,8 @@ def fetch(
     """Bring a file to `target`, unless the right one is there already.
 
     What has arrived is kept in a partial file beside `target` until it is complete and verified,
-    and is then put in place in one rename. After a broken connection, or in the next run after a
-    killed one, the transfer continues where it stopped; a server that cannot do that sends all
-    again.
+    and is then put in place in one rename. After a broken connection or a killed run the transfer
+    continues where it stopped; a server that cannot do that sends all again.
 
     Args:
         urls: places that all hold the same file, tried in this order.
@@ -121,7 +109,7 @@ def _transfer(url: str, partial: Path, size: int | None) -> None:
         try:
             with _opened(url, offset) as stream:
                 connected = True
-                _append(stream, partial, size)
+                _append(*stream, partial, size)
             return
         except (requests.RequestException, HTTPError, OSError) as error:
             # A URL that never answered is not asked again: offline should fail at once.
@@ -131,12 +119,14 @@ def _transfer(url: str, partial: Path, size: int | None) -> None:
         time.sleep(PAUSE_SECONDS)
 
 
-def _append(stream: _Stream, partial: Path, size: int | None) -> None:
-    total = stream.total if stream.total is not None else size
+def _append(
+    read: Callable[[int], bytes], start: int, total: int | None, partial: Path, size: int | None
+) -> None:
+    total = size if total is None else total
     if size is not None and total != size:
         raise _UnusableError(f"it offers {total:,} bytes, expected {size:,}")
     label = partial.name.removeprefix(".").removesuffix(".partial")
-    position = stream.start
+    position = start
     try:
         file = partial.open("ab", buffering=0)  # or closing it would fail once more
         file.truncate(position)
@@ -144,7 +134,7 @@ def _append(stream: _Stream, partial: Path, size: int | None) -> None:
         raise InputError(f"{partial}: cannot be written: {error.strerror}") from None
     bar = progress_bar(label, "B", total=total, initial=position, unit_scale=True)
     with file, bar:
-        while chunk := stream.read(CHUNK):
+        while chunk := read(CHUNK):
             try:
                 rest = memoryview(chunk)
                 while rest:  # a disk that is nearly full takes a part
@@ -167,22 +157,18 @@ def _opened(url: str, offset: int) -> Iterator[_Stream]:
         response, start, total = _response(url, offset)
         with response:
             # Undecoded: some servers declare a .tar.gz to be a compressed tar, to be unpacked.
-            yield _Stream(functools.partial(response.raw.read, decode_content=False), start, total)
+            yield functools.partial(response.raw.read, decode_content=False), start, total
     elif scheme in ("file", ""):
         path = Path(url2pathname(urlsplit(url).path) if scheme else url)
         total = path.stat().st_size
         with path.open("rb") as file:
-            yield _Stream(file.read, file.seek(offset if offset <= total else 0), total)
+            yield file.read, file.seek(offset if offset <= total else 0), total
     else:
         raise _UnusableError(f"expected a path, or a URL of http, https or file, not of {scheme}")
 
 
 def _response(url: str, offset: int) -> tuple[requests.Response, int, int | None]:
-    """Ask a server for a file from `offset` on, or for all of it if it cannot give that.
-
-    Returns:
-        The response; where in the file it starts; the whole file's bytes, where the server says.
-    """
+    """Ask a server for a file from `offset` on, or for all of it if it cannot give that."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
     limits = (CONNECT_SECONDS, STALL_SECONDS)
     response = requests.get(url, headers=headers, stream=True, timeout=limits)

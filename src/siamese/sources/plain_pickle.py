@@ -18,6 +18,12 @@ _RECONSTRUCT = ("numpy.core.multiarray _reconstruct", "numpy._core.multiarray _r
 _ARRAY = "numpy ndarray"
 _DTYPE = "numpy dtype"
 _ENCODE = "_codecs encode"  # how Python 3 writes bytes into a pickle that Python 2 can read
+# Instructions whose argument is the value.
+_VALUES = {
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT"),
+}
 _KNOWN = {*_RECONSTRUCT, _ARRAY, _DTYPE, _ENCODE}
 
 
@@ -93,18 +99,10 @@ def _run(content: bytes) -> Any:
                 stack.pop()
             case "POP_MARK":
                 items_since_mark()
-            case "DUP":
-                stack.append(stack[-1])
             # Texts of Python 2 are bytes; pickletools shows them as Latin-1.
             case "BINSTRING" | "SHORT_BINSTRING":
                 stack.append(argument.encode("latin-1"))
-            case "BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8" | "UNICODE":
-                stack.append(argument)
-            case "BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8":
-                stack.append(argument)
-            case "BININT" | "BININT1" | "BININT2" | "INT" | "LONG" | "LONG1" | "LONG4":
-                stack.append(argument)
-            case "BINFLOAT" | "FLOAT":
+            case name if name in _VALUES:
                 stack.append(argument)
             case "NONE":
                 stack.append(None)
@@ -126,14 +124,14 @@ def _run(content: bytes) -> Any:
             case "DICT":
                 stack.append(_set_items({}, items_since_mark()))
             case "APPEND":
-                item = stack.pop()
-                _extend(stack[-1], [item])
+                items = [stack.pop()]
+                _extend(stack[-1], items)
             case "APPENDS":
                 items = items_since_mark()
                 _extend(stack[-1], items)
             case "SETITEM":
-                pair = [stack.pop(), stack.pop()]
-                _set_items(stack[-1], pair[::-1])
+                value, key = stack.pop(), stack.pop()
+                _set_items(stack[-1], [key, value])
             case "SETITEMS":
                 items = items_since_mark()
                 _set_items(stack[-1], items)
@@ -168,7 +166,7 @@ def _name(name: str) -> _Name:
 
 def _extend(target: Any, items: list[Any]) -> None:
     if type(target) is not list:
-        raise InputError("a pickle that appends to what is no list")
+        raise InputError("a pickle that appends to something that is no list")
     target.extend(items)
 
 
@@ -196,5 +194,5 @@ def _reduce(function: Any, arguments: Any) -> Any:
 
 def _build(target: Any, state: Any) -> None:
     if not isinstance(target, PickledArray | PickledDtype) or type(state) is not tuple:
-        raise InputError("a pickle that gives a state to what has none")
+        raise InputError("a pickle that gives a state to something that has none")
     target.state = state

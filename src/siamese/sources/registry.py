@@ -30,24 +30,15 @@ class Fetched:
     content: str
 
 
-@dataclass(frozen=True)
-class Bundled:
-    """A data set that an installed package brings.
-
-    Attributes:
-        read: returns it in canonical order.
-    """
-
-    read: Callable[[], Dataset]
-
-
-DATA_SETS: dict[str, Fetched | Bundled] = {
+# A data set that an installed package brings is given by the function that returns it, in canonical
+# order.
+DATA_SETS: dict[str, Fetched | Callable[[], Dataset]] = {
     "cifar100": Fetched(
         read_cifar100,
         "cifar-100-python.tar.gz",
         "f8b449bf07b545432c63c984fb1b0c8c2df86822d4b79d174368b940cccbac56",
     ),
-    "digits": Bundled(read_digits),
+    "digits": read_digits,
 }
 
 

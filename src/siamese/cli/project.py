@@ -1,4 +1,4 @@
-"""The command `siamese adopt`."""
+"""The commands about the project itself: `check`, `show`, `adopt`."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,15 @@ from typing import Any
 
 
 def add_commands(commands: Any) -> None:
-    """Add the parser of `adopt` to those of `siamese`."""
+    """Add the parsers of these commands to those of `siamese`."""
+    check = commands.add_parser("check", help="check the whole of params.yaml")
+    check.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"))
+    check.set_defaults(command=_check)
+
+    show = commands.add_parser("show", help="show the figures, their intervals and the pictures")
+    show.add_argument("workspace", nargs="?", type=Path, default=Path())
+    show.set_defaults(command=_show)
+
     adopt = commands.add_parser("adopt", help="set params.yaml to a folder of your own images")
     adopt.add_argument(
         "path", type=Path, metavar="PATH", help="class folders, or a table of files and labels"
@@ -25,6 +33,19 @@ def add_commands(commands: Any) -> None:
         help="set train.augment.flip and network.mirror: is a mirror image the same thing?",
     )
     adopt.set_defaults(command=_adopt)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from siamese.cli.schema import check_params
+
+    check_params(options.file)
+    print(f"{options.file}: every section is sound")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from siamese.cli.results import results_table
+
+    print(results_table(options.workspace))
 
 
 def _adopt(options: argparse.Namespace) -> None:
