@@ -149,7 +149,7 @@ def measure_ours(params: Params, options: argparse.Namespace) -> dict[str, float
     device = start(params.compute)
     data = TrainingData.load(PREPARED, PAIRS, device)
     batches = min(options.batches, data.same.shape[1])
-    epochs = np.arange(TURNS + 1) % len(data.same)  # one a turn, however many were drawn
+    epochs = np.arange(TURNS + 1) % len(data.same)  # one per turn, however many were drawn
     data = replace(data, batches=data.batches[epochs, :batches], same=data.same[epochs, :batches])
 
     def new_trainer() -> Trainer:

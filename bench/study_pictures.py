@@ -10,7 +10,7 @@ INK, GRID = "#333333", "#dddddd"
 COLOURS = ("#c44e52", "#4c72b0", "#55a868")
 KNOBS: dict[str, dict[str, float]] = {
     "margin": {"margin-0.5": 0.5, "default": 1.0, "margin-1.4": 1.4},
-    "images a batch": {"images-128": 128, "default": 256, "images-512": 512},
+    "images per batch": {"images-128": 128, "default": 256, "images-512": 512},
 }
 COURSES = {"all-pairs": "J", "like-weight": "J, like term x 0.1", "power-1": "not squared (p = 1)"}
 

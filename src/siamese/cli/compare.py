@@ -58,7 +58,7 @@ def add_sides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds",
         action="store_true",
-        help="on each side, add the experiments that differ from the first run in seeds alone",
+        help="on each side, add the experiments that differ from the first run only in seeds",
     )
 
 

@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
         type=float,
         default=NOVELTY_SHARE,
         metavar="SHARE",
-        help="of validation images that are still like something in the gallery (default:"
+        help="share of validation images that count as like something in the gallery (default:"
         f" {NOVELTY_SHARE})",
     )
     build.set_defaults(command=_build)
@@ -52,7 +52,9 @@ def add_commands(commands: Any) -> None:
 
     enroll = commands.add_parser("enroll", help="add labelled images to the gallery, no training")
     add(enroll, "paths")
-    enroll.add_argument("--label", help="of all images (default: the name of each one's folder)")
+    enroll.add_argument(
+        "--label", help="label of all images (default: the name of each image's folder)"
+    )
     enroll.add_argument("--new", action="store_true", help="make an empty gallery first")
     add(enroll, "--gallery", "--model")
     enroll.set_defaults(command=_enroll)
@@ -143,7 +145,7 @@ def _enroll(options: argparse.Namespace) -> int:
         done = gallery.enroll(images, labels, [str(file) for file in named])
         added, known, broken = added + done.added, known + done.known, broken + n_broken
     already = f", {known:,} were there already" if known else ""
-    print(f"{options.gallery}: {added:,} images enrolled{already}")
+    print(f"{options.gallery}: {added:,} image{'s' * (added != 1)} enrolled{already}")
     if note := _outvoted(gallery.labels(), enrolled):
         print(note, file=sys.stderr)
     return 1 if broken else 0

@@ -55,7 +55,7 @@ def _about_one_run_each(comparison: Comparison) -> str:
     )
     if seeds and not comparison.setting_changes:
         return (
-            "The two runs differ in seeds alone: any difference between the models is the luck"
+            "The two runs differ only in seeds: any difference between the models is the luck"
             " of training, not the effect of a setting."
         )
     return (

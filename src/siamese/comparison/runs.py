@@ -151,7 +151,7 @@ class Run:
 
 
 def with_siblings(revision: Revision) -> list[Revision]:
-    """Return a revision and the experiments that differ from it in seeds alone.
+    """Return a revision and the experiments that differ from it only in seeds.
 
     Experiments whose seeds are those of one already found are left out.
 
@@ -183,7 +183,7 @@ def check_one_setting(runs: Sequence[Run]) -> None:
         if others:
             raise InputError(
                 f"{runs[0]} and {run} are not runs of one setting: they differ in"
-                f" {names_of(others)}; expected seeds alone"
+                f" {names_of(others)}; expected only seeds"
             )
         for earlier in runs[:position]:
             if seeds_of(earlier.stages) == seeds_of(run.stages):

@@ -1,4 +1,4 @@
-"""The file of near-duplicates, apart from how they are found: `evaluate` reads it and no more."""
+"""The file of near-duplicates. `evaluate` reads it, and needs nothing of how they are found."""
 
 from pathlib import Path
 

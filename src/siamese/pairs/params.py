@@ -1,4 +1,4 @@
-"""The `pairs` section of `params.yaml`, apart from the code that draws."""
+"""The `pairs` section of `params.yaml`, separate from the code that draws."""
 
 from typing import Annotated, Self
 

@@ -178,7 +178,7 @@ def _split_folders(path: Path, names: set[str]) -> dict[str, str]:
     if {"train", "test"} <= present:
         raise InputError(
             f"data.path: {path} has the folders {named}, which are names of splits, and"
-            f" `{others[0]}` beside them; expected splits alone, with one folder per class in each,"
+            f" `{others[0]}` beside them; expected only splits, with one folder per class in each,"
             " or classes alone: move it away, or give a table of files and labels"
         )
     return {}

@@ -312,8 +312,8 @@ def _enrolled(
         elif enrolled[own].all() or not enrolled[own].any():
             raise InputError(
                 f"the novel class `{classes.fine[label]}` cannot be divided by group into images"
-                " that are enrolled and images that are asked about: it takes two groups at least,"
-                " and with another `prepare.seed` they may fall apart"
+                " that are enrolled and images that are asked about: it needs two groups or more;"
+                " another `prepare.seed` may put them on both sides"
             )
     return enrolled
 
