@@ -42,8 +42,8 @@ def add_commands(commands: Any) -> None:
         "--far",
         type=float,
         metavar="RATE",
-        help="share of unlike pairs that may be called the same (default: the threshold that decides"
-        " most pairs right)",
+        help="share of unlike pairs that may be called the same (default: the threshold that"
+        " decides most pairs right)",
     )
     add(verify, "--model", "--json")
     verify.set_defaults(command=_verify)
