@@ -1,10 +1,12 @@
 """One digits workspace for all tests, made by a real `dvc repro`, and copies of it to change."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from tests.support.workspace import Workspace, new_workspace
@@ -43,10 +45,18 @@ def one_thread() -> Iterator[None]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The digits pipeline, run once and committed. Tests must not change it: see `workspace`."""
     pytest.importorskip("dvc")  # a GPU machine may lack it
-    workspace = new_workspace(tmp_path_factory.mktemp("digits") / "repository")
-    workspace.dvc("repro")
-    workspace.commit("results")
-    return workspace
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all processes: the first to come runs it for the others
+    repository, done = folder / "digits", folder / "digits.done"
+    with FileLock(folder / "digits.lock"):
+        if not done.exists():
+            shutil.rmtree(repository, ignore_errors=True)
+            workspace = new_workspace(repository)
+            workspace.dvc("repro")
+            workspace.commit("results")
+            done.touch()
+    return Workspace(repository)
 
 
 @pytest.fixture
