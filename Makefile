@@ -31,8 +31,8 @@ endif
 demo: $(READY)  ## run the whole pipeline on scikit-learn's digits, in demo/ (about a minute, no network)
 	@$(BIN)/siamese demo
 
-test: $(READY)  ## run the tests (about nine minutes)
-	$(BIN)/python -m pytest
+test: $(READY)  ## run the tests (about six minutes)
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-all: test  ## run the tests, then the longer ones (up to forty minutes)
 	$(BIN)/python -m pytest -m slow

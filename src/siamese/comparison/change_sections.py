@@ -8,7 +8,7 @@ from siamese.comparison.compare import Comparison
 from siamese.comparison.provenance import Change, StageChanges, is_seed
 
 WIDTH = 100
-INDENT = 12
+INDENT = 14
 LONG = 8
 
 
@@ -59,7 +59,7 @@ def as_lines(sections: list[Section]) -> list[str]:
             lines.append(section.title)
         for position, line in enumerate(section.lines):
             is_beside = position == 0 and len(section.title) < INDENT
-            lines.append(f"{section.title if is_beside else '':<10}{line}")
+            lines.append(f"{section.title if is_beside else '':<{INDENT - 2}}{line}")
     return lines
 
 
