@@ -32,7 +32,7 @@ demo: $(READY)  ## run the whole pipeline on scikit-learn's digits, in demo/ (ab
 	@$(BIN)/siamese demo
 
 test: $(READY)  ## run the tests (about six minutes)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: test  ## run the tests, then the longer ones (up to forty minutes)
 	$(BIN)/python -m pytest -m slow

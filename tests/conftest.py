@@ -16,6 +16,11 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, so that processes that share the tests end together."""
+    items.sort(key=lambda item: "pipeline" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def settings_of_nobody() -> Iterator[None]:
     """Nothing may rely on the Git settings, the language or the proxies of who runs the tests."""
