@@ -99,7 +99,7 @@ def test_equal_inputs_with_another_outcome_are_pointed_out(repository: Repositor
     repository.git("commit", "-qam", "on a GPU")
     text = as_text(repository.compare("good", "HEAD"))
     assert "equal parameters, code and data gave other results" in text
-    assert "ran on    device cpu -> cuda" in text
+    assert "ran on      device cpu -> cuda" in text
 
 
 # DVC's hash of a folder.
