@@ -35,8 +35,8 @@ def test_what_differs_is_told_stage_by_stage(repository: Repository, lists_files
     text = as_text(comparison)
     assert "train.margin 1.0 -> 0.5" in text
     assert "code in src/siamese/training" in text
-    assert f"code      {MODULE} (changed)" in text
-    assert "and so    evaluate" in text
+    assert f"code        {MODULE} (changed)" in text
+    assert "and so      evaluate" in text
 
 
 def test_an_old_lock_of_files_is_compared_with_a_new_one_of_folders(repository: Repository) -> None:
