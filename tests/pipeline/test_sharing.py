@@ -42,7 +42,7 @@ def test_without_access_to_a_remote_everything_is_rebuilt(
     workspace.git("clone", "-q", str(workspace.path), str(clone))
     there = Workspace(clone)
     # All but `floor`, whose one output is in Git.
-    expected = {"download", "prepare", "pairs", "train", "embed", "evaluate"}
+    expected = {"download", "prepare", "duplicates", "pairs", "train", "embed", "evaluate"}
     assert stages_run(there.dvc("repro")) == expected
     assert not there.git("status", "--porcelain"), "the same figures, the same hashes"
     model = "data/model/model.safetensors"
