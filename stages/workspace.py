@@ -34,10 +34,12 @@ def run(main: Callable[[], None]) -> None:
 
     Wrong input ends it with one plain message; a signal as convention has it, by that signal.
     """
-    from siamese.base.errors import InputError, Interrupted
+    from siamese.base.errors import InputError, Interrupted, explained
+    from siamese.base.terminal import print_any_name
 
     name = Path(sys.argv[0]).stem
     rank = os.environ.get("RANK", "0")  # among processes that train together
+    print_any_name()
     start = time.perf_counter()
     try:
         main()
@@ -45,6 +47,8 @@ def run(main: Callable[[], None]) -> None:
         if rank == "0":
             sys.exit(f"{name}: {error}")
         sys.exit(1 if error.met_by_all else f"{name}: process of rank {rank}: {error}")
+    except (OSError, MemoryError) as error:
+        sys.exit(f"{name}: {explained(error)}")
     except Interrupted as interruption:
         if rank == "0":
             print(f"{name}: {interruption}", file=sys.stderr, flush=True)

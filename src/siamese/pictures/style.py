@@ -1,6 +1,8 @@
 """Colours, readable class names, and PNG files that are equal for equal data."""
 
+import re
 import warnings
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -12,6 +14,7 @@ from matplotlib.figure import Figure
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 MOST_LETTERS = 30  # of the name of a class
+_NO_GLYPH = r"Glyph (\d+) .*missing from font"
 
 
 def readable(name: str) -> str:
@@ -22,11 +25,27 @@ def readable(name: str) -> str:
 
 
 def save_picture(picture: Figure, file: Path) -> None:
-    """Write a picture as PNG and close it."""
-    with warnings.catch_warnings():
-        # Matplotlib's own font, the same everywhere, lacks some scripts: it draws boxes for them.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+    """Write a picture as PNG and close it; a note is printed on letters that are boxes in it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", _NO_GLYPH, UserWarning)
         picture.tight_layout()
         # Without the metadata, another release of Matplotlib may still give the same bytes.
         picture.savefig(file, dpi=110, format="png", metadata={"Software": None})
     plt.close(picture)
+    missing = set()
+    for warning in caught:
+        if found := re.match(_NO_GLYPH, str(warning.message)):
+            missing.add(chr(int(found[1])))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    if missing:
+        _note_boxes("".join(sorted(missing)))
+
+
+@cache
+def _note_boxes(letters: str) -> None:
+    # Once for the same letters: several pictures show the same names.
+    some = letters if len(letters) <= MOST_LETTERS else f"{letters[:MOST_LETTERS]}…"
+    print(f"note: the font of the pictures, the same on every machine, has boxes for {some}")
