@@ -43,6 +43,7 @@ def run(main: Callable[[], None]) -> None:
     start = time.perf_counter()
     try:
         main()
+        _log(name, time.perf_counter() - start)
     except InputError as error:
         if rank == "0":
             sys.exit(f"{name}: {error}")
@@ -56,11 +57,14 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _log(stage: str, seconds: float) -> None:
     TIMINGS.parent.mkdir(exist_ok=True)
     is_new = not TIMINGS.exists()
     with TIMINGS.open("a", newline="") as log:
         writer = csv.writer(log)
         if is_new:
             writer.writerow(["finished", "stage", "seconds"])
-        seconds = f"{time.perf_counter() - start:.1f}"
-        writer.writerow([datetime.now().isoformat(timespec="seconds"), name, seconds])
+        finished = datetime.now().isoformat(timespec="seconds")
+        writer.writerow([finished, stage, f"{seconds:.1f}"])

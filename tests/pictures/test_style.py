@@ -5,7 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from siamese.pictures.style import plt, save_picture
+from siamese.pictures.style import plt, readable, save_picture
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("lawn_mower", "lawn mower"),
+        ("5$ or 6$", r"5\$ or 6\$"),
+        ("a" * 31, "a" * 29 + "…"),
+        ("Vegetables/Onion/Yellow-Onion-Sweet", "…bles/Onion/Yellow-Onion-Sweet"),
+    ],
+)
+def test_a_name_is_cut_where_it_says_least(name: str, drawn: str) -> None:
+    assert readable(name) == drawn
 
 
 def test_letters_that_are_boxes_are_named_once(

@@ -145,11 +145,11 @@ def _written_out(text: str, whole: bool) -> str | None:
 
 def nearest_name(word: str, allowed: Iterable[object]) -> str:
     """Return the end of a message on an unknown name: the allowed one most like it, or all."""
-    allowed = list(map(str, allowed))
-    close = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
+    names = list(map(str, allowed))
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if close:
         return f"; did you mean `{close[0]}`?"
-    return f"; known here: {', '.join(f'`{name}`' for name in allowed)}"
+    return f"; known here: {', '.join(f'`{name}`' for name in names)}"
 
 
 def _lower_first(sentence: str) -> str:

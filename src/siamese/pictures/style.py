@@ -20,7 +20,8 @@ _NO_GLYPH = r"Glyph (\d+) .*missing from font"
 def readable(name: str) -> str:
     """Return the name of a class as Matplotlib is to have it, cut off where it is very long."""
     if len(name) > MOST_LETTERS:
-        name = name[: MOST_LETTERS - 1] + "…"
+        # Of a path of folders, the last says most.
+        name = "…" + name[1 - MOST_LETTERS :] if "/" in name else name[: MOST_LETTERS - 1] + "…"
     return name.replace("_", " ").replace("$", r"\$")  # two of them would enclose mathematics
 
 
