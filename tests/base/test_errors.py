@@ -28,8 +28,9 @@ def test_the_file_the_reason_and_the_advice_are_named(tmp_path: Path) -> None:
             "caf\udce9.png: permission denied; this user needs the permission, or another place"
             " for it",
         ),
-        (OSError("a library's\n  own words"), "a library's own words"),
-        (OSError(), "the system gave no reason"),
+        (OSError("a library's\n  own words"), "a library's own words; is the disk full?"),
+        (OSError(), "the system gave no reason; is the disk full?"),
+        (OSError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: not a directory"),
         (MemoryError(), "this takes more memory than there is"),
     ],
 )

@@ -47,7 +47,8 @@ def explained(error: OSError | MemoryError) -> str:
     # The error of a whole disk, for one, names no file.
     place = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
     reason = " ".join((error.strerror or str(error) or "the system gave no reason").split())
-    advice = _ADVICE.get(error.errno or 0)
+    # NumPy, for one, says no more of a full disk than how many values it has written.
+    advice = "is the disk full?" if error.errno is None else _ADVICE.get(error.errno)
     return f"{place}{reason[:1].lower()}{reason[1:]}{f'; {advice}' if advice else ''}"
 
 
