@@ -17,14 +17,7 @@ from siamese.cli import ask, compare, demo, gallery, project
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; wrong input ends it with a plain message and exit status 1."""
-    parser = argparse.ArgumentParser(
-        prog="siamese", description="Siamese networks for image similarity, under DVC."
-    )
-    parser.add_argument("--version", action="version", version=f"siamese {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (project, demo, gallery, ask, compare):
-        module.add_commands(commands)
-    options = parser.parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     print_any_name()
     try:
         # A command that continues after an error has printed it, and returns 1.
@@ -40,6 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, MemoryError) as error:
         print(f"siamese: {explained(error)}", file=sys.stderr)
         return 1
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="siamese", description="Siamese networks for image similarity, under DVC."
+    )
+    parser.add_argument("--version", action="version", version=f"siamese {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in (project, demo, gallery, ask, compare):
+        module.add_commands(commands)
+    return parser
 
 
 if __name__ == "__main__":

@@ -147,7 +147,8 @@ class Trainer:
         if self.data.validation_labels.max() < self.data.n_classes:
             gallery = self._embed(self.data.images.some(self.gallery))
             gallery_labels = self.data.labels[self.gallery].cpu().numpy()
-            rows, _ = nearest(gallery, queries, min(self.params.monitor_k, len(gallery)))
+            k = min(self.params.monitor_k, len(gallery))
+            rows, _ = nearest(gallery, queries, k, device=self.device)
         else:
             gallery_labels = self.data.validation_labels
             rows = nearest_others(queries, np.arange(len(queries)), 1)
