@@ -266,7 +266,7 @@ def test_a_jpeg_cut_in_the_middle_is_damaged(kind: str, share: float, tmp_path: 
     if kind == "restart markers":  # between two parts, where nothing looks torn
         position = content.index(b"\xff\xd3", position)
     file.write_bytes(content[:position])
-    with pytest.raises(InputError, match="cannot be decoded .*truncated.* missing.*damaged"):
+    with pytest.raises(InputError, match=r"cannot be decoded .*truncated.* missing.*damaged"):
         load_image(file, 64)
 
 

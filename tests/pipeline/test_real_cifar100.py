@@ -13,8 +13,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from siamese.base.dataset import Dataset
 from siamese.cli.schema import check_params
 from siamese.measures.knn import nearest
+from siamese.preparation.copies import identical_pairs
 from siamese.preparation.labelled_images import raw_images
-from siamese.preparation.prepare import identical_pairs, prepare
+from siamese.preparation.prepare import prepare
 from siamese.sources.canonical import content_hash
 from siamese.sources.cifar100 import read_cifar100
 from siamese.sources.registry import DATA_SETS, Fetched

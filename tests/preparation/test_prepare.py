@@ -10,9 +10,10 @@ from PIL import Image
 
 from siamese.base.dataset import Classes, Dataset, load_dataset
 from siamese.base.errors import InputError
+from siamese.preparation.copies import identical_pairs
 from siamese.preparation.folder import list_images
 from siamese.preparation.labelled_images import folder_images, raw_images
-from siamese.preparation.prepare import identical_pairs, prepare
+from siamese.preparation.prepare import prepare
 from siamese.preparation.splits import PrepareParams
 from tests.support.prepare_params import params
 
