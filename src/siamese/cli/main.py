@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from siamese import __version__
-from siamese.base.errors import InputError
+from siamese.base.errors import InputError, explained
+from siamese.base.terminal import print_any_name
 from siamese.cli import ask, compare, demo, gallery, project
 
 
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for module in (project, demo, gallery, ask, compare):
         module.add_commands(commands)
     options = parser.parse_args(arguments)
+    print_any_name()
     try:
         # A command that continues after an error has printed it, and returns 1.
         status = options.command(options) or 0
@@ -35,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has stopped, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, MemoryError) as error:
+        print(f"siamese: {explained(error)}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -162,8 +162,11 @@ class Trainer:
 
         No host and no clock: it is written beside the figures.
         """
+        # Other numbers of threads may add up in another order.
+        threads = {"threads": str(torch.get_num_threads())} if self.device.type == "cpu" else {}
         return {
             "device": self.device.type,
+            **threads,
             "precision": str(self.precision).removeprefix("torch."),
             # Without the build: one for CUDA computes on a CPU what a build for CPUs does.
             "torch": torch.__version__.partition("+")[0],
