@@ -21,12 +21,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
+import joblib
 import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from siamese.base.data_params import Fit
-from siamese.base.errors import InputError
+from siamese.base.errors import InputError, explained
 from siamese.base.progress import progress_bar
 from siamese.images.fit import fit_image
 
@@ -93,14 +94,14 @@ def iter_images(
         size: height and width wanted, in pixels.
         fit: see `fit_image`.
         progress: the label of a progress bar; without one, there is no bar.
-        workers: threads that read, at least one; None takes as many as this process has cores.
+        workers: threads that read, at least one; None takes as many as this process may use cores.
             Each may need the memory of one file, and holds at most `AHEAD` results.
 
     Yields:
         For each file, in the order of `files`: the picture, uint8 `[size, size, 3]`; or, if it
         cannot be read, the error that `load_image` raises.
     """
-    workers = max(1, min(_cores() if workers is None else workers, len(files)))
+    workers = max(1, min(joblib.cpu_count() if workers is None else workers, len(files)))
     _formats()  # here, so that Pillow's plugins are not imported by several threads at once
 
     def image_or_error(file: Path) -> np.ndarray | InputError:
@@ -215,18 +216,8 @@ def _no_picture(file: Path) -> str:
 
 def _refused(file: Path, error: OSError) -> InputError:
     """Return the error of a file that the system does not give."""
-    advice = ""
-    if isinstance(error, PermissionError):
-        advice = "; change the permissions of the file, or of its folder"
-    return InputError(f"{file}: {(error.strerror or str(error)).lower()}{advice}")
-
-
-def _cores() -> int:
-    """Return how many cores this process may use: a container or `taskset` may limit them."""
-    # Imported here: using a model without files need not wait for it.
-    from joblib import cpu_count
-
-    return int(cpu_count())
+    error.filename = str(file)
+    return InputError(explained(error))
 
 
 @cache

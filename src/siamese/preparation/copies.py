@@ -71,9 +71,9 @@ def _copied(dataset: Dataset) -> list[str]:
     first = dict(zip(picture[gallery[::-1]], gallery[::-1], strict=True))
     lines = [_shown(dataset, [row, first[picture[row]]]) for row in copied[:LISTED]]
     return [
-        f"note: test images with an exact copy in the gallery (training, validation, enrolled images):"
-        f" {len(copied):,} of {len(queries):,}, which flatters the figures; those called"
-        f" `no_copies` are without them:\n{listing(lines, len(copied))}"
+        f"note: test images with an exact copy in the gallery: {len(copied):,} of {len(queries):,},"
+        " which flatters the figures; those called `no_copies` are without them:\n"
+        + listing(lines, len(copied))
     ]
 
 
