@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese.base.dataset import Classes, Dataset
@@ -27,7 +27,7 @@ def data(rows: list[tuple[str, str, str]]) -> Dataset:
             "split": table["split"].replace("enrolled", "test"),
             "fine": fine,
             "file": [f"{label}/{row}.png" for row, label in enumerate(table["label"])],
-            "duplicate_of": pd.array(first.where(first != first.index), dtype="Int64"),
+            "duplicate_of": first.where(first != first.index).astype("Int64"),
             "enrolled": table["split"] == "enrolled",
         }
     )
@@ -69,6 +69,7 @@ def test_a_test_set_that_is_part_of_the_training_set_takes_a_few_lines() -> None
     assert len(lines) == 7
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(

@@ -187,7 +187,7 @@ def test_images_that_a_novel_class_takes_out_of_training_are_not_written(
     if is_broken:
         for file in (tmp_path / "photos/test/c").iterdir():
             file.write_bytes(b"no picture")
-    options = {"image_size": 4, "novel_classes": 2, "unreadable": "leave_out"}
+    options: dict[str, Any] = {"image_size": 4, "novel_classes": 2, "unreadable": "leave_out"}
     prepare(images, new(tmp_path / "found"), params(), **options)
     found = load_dataset(tmp_path / "found")
     assert len(found.novel_classes()) == 2

@@ -97,7 +97,7 @@ def prepare(
     faults: list[tuple[str, str]] = []
 
     def readable() -> Iterator[np.ndarray]:
-        for row, image in enumerate(images.read(np.arange(total), image_size, fit)):
+        for row, image in enumerate(images.read(image_size, fit)):
             if isinstance(image, InputError):
                 faults.append((images.samples["file"].iloc[row], str(image)))
                 continue
