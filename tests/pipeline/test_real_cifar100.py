@@ -83,6 +83,9 @@ def test_prepared(cifar100: Dataset, tmp_path: Path) -> None:
     assert set(counts.xs("train")) == {450}
     assert set(counts.xs("validation")) == {50}
     assert identical_pairs(prepared.samples) == 26
+    several, copied = prepared.notes
+    assert "more than one label: 17 (34 images)" in several
+    assert "exact copy in the gallery: 10 of 10,000" in copied
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_the_notes_word_for_word() -> None:
     rows += [("bee", "train", "1"), ("cat", "validation", "1"), ("dog", "train", "2")]
     rows += [("dog", "test", "2"), ("elk", "test", "1"), ("elk", "test", "3")]
     assert copy_notes(data(rows)) == [
-        "note: pictures with more than one label: 2, as 9 images; no model can be right about"
+        "note: pictures with more than one label: 2 (9 images); no model can be right about"
         " them. Keep them under the right label alone, and remove what stands for a missing"
         " picture:\n"
         "  ant/0.png (`ant`) = bee/1.png (`bee`) = cat/2.png (`cat`) = 2 more\n"
@@ -97,6 +97,6 @@ def test_prepare_says_so_of_files(tmp_path: Path) -> None:
     images = folder_images(list_images(tmp_path / "photos"))
     (tmp_path / "out").mkdir()
     summary = prepare(images, tmp_path / "out", params(), image_size=8).summary()
-    (note,) = (line for line in summary if "more than one label: 1, as 2 images" in line)
+    (note,) = (line for line in summary if "more than one label: 1 (2 images)" in line)
     assert note.endswith("\n  cat/0.png (`cat`) = dog/none.png (`dog`)")
     assert summary[-1].endswith("; 1 identical pairs")

@@ -56,7 +56,7 @@ def _several_labels(dataset: Dataset) -> list[str]:
         lines.append(_shown(dataset, rows) + more)
     n_images = int(np.isin(picture, several.index).sum())
     return [
-        f"note: pictures with more than one label: {len(several):,}, as {n_images:,} images; no"
+        f"note: pictures with more than one label: {len(several):,} ({n_images:,} images); no"
         " model can be right about them. Keep them under the right label alone, and remove what"
         f" stands for a missing picture:\n{listing(lines, len(several))}"
     ]
