@@ -185,7 +185,7 @@ def _cut_short(content: bytes, file: Path) -> Image.Image:
 
     The decoder fills what is missing with a plain colour, and does not say how much that is. So the
     picture is compared with what it would be if it went on: the rows above the first difference are
-    all there.
+    all there. Those of a progressive one may lack detail that would have followed.
 
     Raises:
         OSError: more than `LOST` of the rows are missing; or something else is wrong.

@@ -90,7 +90,7 @@ def prepare(
         found = cut_splits(samples, images.classes, novel_classes, params)
         return found, check_splits(found, images.classes, params.split_by)
 
-    cut(images.samples)  # before the long work
+    samples, notes = cut(images.samples)  # before the long work
     total = len(images.samples)
     is_read, is_dark = np.zeros((2, total), dtype=bool)
     digests: list[bytes] = []
@@ -112,15 +112,12 @@ def prepare(
             f"{_unreadable(faults, total)}\nRepair or remove them, or set `data.unreadable:"
             " leave_out`"
         )
-    # Which splits there are is decided now, when it is known which images there are.
-    readable_samples = images.samples[is_read]
-    try:
-        samples, notes = cut(readable_samples)
-    except InputError as error:
-        if not faults:
-            raise
-        raise InputError(f"{error}\n{_unreadable(faults, total)}") from None
-    rows = readable_samples.index.get_indexer(samples.index)
+    if faults:
+        try:  # as if the files that are left out were not there
+            samples, notes = cut(images.samples[is_read])
+        except InputError as error:
+            raise InputError(f"{error}\n{_unreadable(faults, total)}") from None
+    rows = images.samples.index[is_read].get_indexer(samples.index)
     _keep_rows(file, rows)
     notes += _dark(samples[is_dark[is_read][rows]], len(samples))
     samples = samples.reset_index(drop=True)
