@@ -14,7 +14,8 @@ from siamese.base.dataset import SPLITS
 from siamese.base.errors import InputError
 from siamese.base.params import nearest_name
 from siamese.base.parquet import read_frame
-from siamese.preparation.listing import SPLIT_NAMES, Listing, listing_of, refuse_link
+from siamese.images.folder_names import split_of
+from siamese.preparation.listing import Listing, listing_of, refuse_link
 
 REQUIRED, OPTIONAL = ("file", "label"), ("split", "group", "coarse")
 TABLES = (".csv", ".parquet")
@@ -77,7 +78,7 @@ def _check_files(path: Path, files: pd.Series, images: Path) -> None:
 
 
 def _splits(path: Path, column: pd.Series) -> pd.Series:
-    splits = column.str.lower().map(SPLIT_NAMES)
+    splits = column.map(split_of)
     if (is_unknown := splits.isna()).any():
         row = _first(is_unknown)
         raise InputError(
