@@ -9,7 +9,7 @@ import pytest
 
 from siamese.base.errors import InputError
 from siamese.images.files import is_picture
-from siamese.preparation.folder import list_images
+from tests.support.listed import listed
 from tests.support.pictures import draw
 
 
@@ -25,7 +25,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_class_folders(photos: Path) -> None:
-    listing = list_images(photos)
+    listing = listed(photos)
     assert listing.classes.fine == ("cat", "owl")
     assert listing.classes.coarse == ()
     files = ["cat/1.png", "cat/b.gif", "owl/1.png", "owl/2.PNG", "owl/deep/er/3.jpg"]
@@ -40,7 +40,7 @@ def test_folders_of_splits_whatever_their_case(tmp_path: Path) -> None:
     for name in ("Train/a/1.png", "Train/b/1.png", "TEST/a/1.png", "TEST/b/1.png"):
         draw(tmp_path / name)
     (tmp_path / "meta").mkdir()  # without an image: no class
-    listing = list_images(tmp_path)
+    listing = listed(tmp_path)
     assert listing.classes.fine == ("a", "b")
     assert listing.samples["split"].tolist() == ["test"] * 2 + ["train"] * 2
 
@@ -60,21 +60,21 @@ def test_splits_that_are_not_complete_are_not_taken_for_classes(
         for label in "ab":
             draw(tmp_path / folder / label / "1.png")
     with pytest.raises(InputError, match=message):
-        list_images(tmp_path)
+        listed(tmp_path)
 
 
 def test_what_is_passed_over_is_noted(photos: Path) -> None:
     for file in photos.rglob("*"):
         if file.is_file() and not is_picture(file.name):
             file.unlink()
-    assert list_images(photos).notes == ()
+    assert listed(photos).notes == ()
     for name in ("1.heic", "2.HEIC", "README", ".hidden"):
         (photos / "owl" / name).write_bytes(b"a picture, or not")
-    [note] = list_images(photos).notes
+    [note] = listed(photos).notes
     assert note.endswith("in no format of pictures that is read: 2 .heic, 1 without suffix")
     (photos / "bat").mkdir()
     (photos / "bat/1.heic").write_bytes(b"a picture")
-    first, second = list_images(photos).notes
+    first, second = listed(photos).notes
     assert f"{photos / 'bat'} has files, but no picture" in first
     assert "3 .heic" in second
 
@@ -83,7 +83,7 @@ def test_a_name_that_is_no_text_is_refused(photos: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")  # Latin-1, from an old archive
     (photos / "owl/1.png").rename(photos / "owl" / name)
     with pytest.raises(InputError, match=r"'owl/caf\\udce9\.png' is not UTF-8"):
-        list_images(photos)
+        listed(photos)
 
 
 @pytest.mark.parametrize(
@@ -98,19 +98,19 @@ def test_other_names_of_splits(tmp_path: Path, splits: dict[str, str]) -> None:
     for folder in splits:
         for label in "ab":
             draw(tmp_path / "photos" / folder / label / "1.png")
-    samples = list_images(tmp_path / "photos").samples
+    samples = listed(tmp_path / "photos").samples
     folders = samples["file"].str.split("/").str[0]
     assert dict(zip(folders, samples["split"], strict=True)) == splits
     labels = samples["file"].str.split("/").str[1]
     table = pd.DataFrame({"file": samples["file"], "label": labels, "split": folders})
-    of_table = list_images(save(table, tmp_path / "table.csv"), tmp_path / "photos").samples
+    of_table = listed(save(table, tmp_path / "table.csv"), tmp_path / "photos").samples
     assert of_table["split"].tolist() == samples["split"].tolist()
 
 
 def test_classes_that_are_called_like_a_split_stay_classes(tmp_path: Path) -> None:
     for label in ("train", "bus"):
         draw(tmp_path / label / "1.png")
-    assert list_images(tmp_path).classes.fine == ("bus", "train")
+    assert listed(tmp_path).classes.fine == ("bus", "train")
 
 
 def save(table: pd.DataFrame, file: Path) -> Path:
@@ -133,7 +133,7 @@ def test_tables(photos: Path, suffix: str) -> None:
             "coarse": ["bird", "pet", "bird", "pet"],
         }
     )
-    listing = list_images(save(table, photos.parent / f"table{suffix}"), photos)
+    listing = listed(save(table, photos.parent / f"table{suffix}"), photos)
     assert listing.root == photos
     assert listing.classes.fine == ("007", "NA")
     assert listing.classes.coarse == ("bird", "pet")
@@ -172,33 +172,33 @@ def test_faults_in_a_table_are_named(
     content = columns if "lable" in columns or columns.get("file") == [] else GOOD | columns
     file = save(pd.DataFrame(content), tmp_path / "table.csv")
     with pytest.raises(InputError, match=message):
-        list_images(file, tmp_path)
+        listed(file, tmp_path)
 
 
 def test_places_that_hold_no_data_set_are_refused(photos: Path) -> None:
     with pytest.raises(InputError, match="no such folder or file"):
-        list_images(photos / "bat")
+        listed(photos / "bat")
     with pytest.raises(InputError, match="expected a folder of class folders, or a table"):
-        list_images(photos / "README")
+        listed(photos / "README")
     (photos.parent / "empty").mkdir()
     with pytest.raises(InputError, match=r"no image in it; expected .*\.png"):
-        list_images(photos.parent / "empty")
+        listed(photos.parent / "empty")
     draw(photos / "stray.png")
     with pytest.raises(InputError, match=r"stray\.png lies in no class folder"):
-        list_images(photos)
+        listed(photos)
     table = save(pd.DataFrame(GOOD), photos.parent / "table.csv")
     with pytest.raises(InputError, match=r"set data\.images to the folder"):
-        list_images(table, Path("data/none"))
+        listed(table)
     table.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"table\.csv: cannot be read as a table"):
-        list_images(table, photos)
+        listed(table, photos)
 
 
 @pytest.mark.parametrize("name", ["bat", "cat/more", "owl/deep/er/more"])
 def test_a_link_to_a_folder_is_refused_at_any_depth(photos: Path, name: str) -> None:
     (photos / name).symlink_to(photos / "owl")
     with pytest.raises(InputError, match=f"{name} is a link to a folder"):
-        list_images(photos)
+        listed(photos)
 
 
 @pytest.mark.parametrize(("name", "target"), [("bat", "cat"), ("cat/more/er", "owl")])
@@ -209,12 +209,12 @@ def test_a_link_to_a_folder_is_refused_in_a_table(photos: Path, name: str, targe
     files = [f"{name}/1.png", "owl/1.png"]
     table = save(pd.DataFrame({"file": files, "label": ["a", "b"]}), photos.parent / "table.csv")
     with pytest.raises(InputError, match=f"data.images: .*{name} is a link to a folder"):
-        list_images(table, photos)
+        listed(table, photos)
 
 
 def test_a_link_to_a_file_is_a_file(photos: Path) -> None:
     (photos / "cat/link.png").symlink_to(photos / "owl/1.png")
-    assert "cat/link.png" in set(list_images(photos).samples["file"])
+    assert "cat/link.png" in set(listed(photos).samples["file"])
 
 
 @pytest.mark.parametrize("end", [",", ",x"])
@@ -222,7 +222,7 @@ def test_rows_with_more_fields_than_names_are_refused(tmp_path: Path, end: str) 
     table = tmp_path / "table.csv"
     table.write_text(f"file,label\na.png,owl{end}\nb.png,cat{end}\n")
     with pytest.raises(InputError, match="more fields than its first line has names"):
-        list_images(table, tmp_path)
+        listed(table, tmp_path)
 
 
 def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:
@@ -230,4 +230,4 @@ def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:
     names = [f"{label}/{number}.png" for label in "ba" for number in rng.permutation(12)]
     for name in names:
         draw(tmp_path / name)
-    assert list_images(tmp_path).samples["file"].tolist() == sorted(names)
+    assert listed(tmp_path).samples["file"].tolist() == sorted(names)

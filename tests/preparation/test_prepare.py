@@ -10,10 +10,10 @@ from PIL import Image
 
 from siamese.base.dataset import Classes, Dataset, load_dataset
 from siamese.base.errors import InputError
-from siamese.preparation.folder import list_images
 from siamese.preparation.labelled_images import folder_images, raw_images
 from siamese.preparation.prepare import identical_pairs, prepare
 from siamese.preparation.splits import PrepareParams
+from tests.support.listed import listed
 from tests.support.prepare_params import params
 
 TENTH = params()
@@ -134,7 +134,7 @@ def test_too_few_images_that_can_be_read_name_those_that_cannot(tmp_path: Path) 
     """As with `data.images` set to a wrong folder: no class, no split is at fault then."""
     rows = [(f"{label}/{number}.png", label) for label in "ab" for number in range(10)]
     pd.DataFrame(rows, columns=["file", "label"]).to_csv(tmp_path / "table.csv", index=False)
-    images = folder_images(list_images(tmp_path / "table.csv", tmp_path))
+    images = folder_images(listed(tmp_path / "table.csv", tmp_path))
     with pytest.raises(InputError) as caught:
         prepare(images, tmp_path, params(), image_size=4, unreadable="leave_out")
     assert "the split `train` is empty" in str(caught.value)

@@ -77,13 +77,13 @@ def adopt(
     """
     path, images = _within(path, workspace), _within(images or Path(NO_PATH), workspace)
     notes = check_places(path, images, workspace)
-    listing = list_images(workspace / path, None if images == Path(NO_PATH) else workspace / images)
-    has_splits = bool(listing.samples["split"].notna().all())
     values = {"data.name": FOLDER, "data.path": str(path), "data.images": str(images)}
     file = workspace / PARAMS_FILE
     with _rewriting(file) as (document, save):
         changes: dict[str, tuple[Any, Any]] = {}
-        _set(document, values, changes)
+        _set(document, values | (wanted or {}), changes)
+        listing = list_images(read_sections(DataSections, save()).data, workspace)
+        has_splits = bool(listing.samples["split"].notna().all())
         split_by = _section(document, "prepare.split_by")["split_by"]
         if "group" in listing.samples and not has_splits:
             split_by = "group"

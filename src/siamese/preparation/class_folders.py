@@ -6,6 +6,7 @@ which then are the splits.
 
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -14,7 +15,7 @@ from siamese.images.files import SUFFIX_LIST, is_picture, visible
 from siamese.preparation.listing import SPLIT_NAMES, Listing, listing_of, refuse_link
 
 
-def list_class_folders(path: Path) -> Listing:
+def list_class_folders(path: Path, level: Literal["top", "leaf"] | int) -> Listing:
     """List the images of class folders; see `siamese.preparation.folder.list_images`."""
     files, notes = _pictures_in(path)
     if not files:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from siamese.base.data_params import TableParams
 from siamese.base.dataset import SPLITS
 from siamese.base.errors import InputError
 from siamese.base.params import nearest_name
@@ -19,7 +20,7 @@ REQUIRED, OPTIONAL = ("file", "label"), ("split", "group", "coarse")
 TABLES = (".csv", ".parquet")
 
 
-def list_table(path: Path, images: Path) -> Listing:
+def list_table(path: Path, images: Path, written: TableParams) -> Listing:
     """List the images of a table; see `siamese.preparation.folder.list_images`."""
     try:
         if path.suffix.lower() == ".csv":

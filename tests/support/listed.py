@@ -1,0 +1,18 @@
+"""Listing the images of a folder or a table as `params.yaml` says, but for some changes."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from siamese.base.data_params import FOLDER, NO_PATH, DataParams
+from siamese.preparation.folder import list_images
+from siamese.preparation.listing import Listing
+from tests.support.workspace import ROOT
+
+
+def listed(path: Path, images: Path | str = NO_PATH, **changes: Any) -> Listing:
+    """List a folder or a table; the changes are to the section `data`."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())["data"]
+    where = {"name": FOLDER, "path": str(path), "images": str(images)}
+    return list_images(DataParams(**(values | where | changes)), Path())
