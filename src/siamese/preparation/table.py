@@ -109,20 +109,26 @@ def _places(path: Path, names: Sequence[str], written: TableParams) -> dict[str,
     Raises:
         InputError: one is missing, or there are two of its name.
     """
+    missing = [
+        key
+        for key in (*REQUIRED, *OPTIONAL)
+        if (name := getattr(written, key)) not in names and (key in REQUIRED or name != key)
+    ]
+    if missing:
+        lacking = " and ".join(f"`{getattr(written, key)}`" for key in missing)
+        options = " and ".join(f"`--{key}-column`" for key in missing)
+        raise InputError(
+            f"{path}: it lacks the column{'s' * (len(missing) > 1)} {lacking}; its columns are"
+            f" {_listed(names)}: `siamese adopt` is told by {options} (data.table) which to take"
+            + _header_advice(names, written)
+        )
     places = {}
     for key in (*REQUIRED, *OPTIONAL):
         name = getattr(written, key)
-        if name not in names:
-            if key in OPTIONAL and name == key:
-                continue
-            raise InputError(
-                f"{path}: it lacks the column `{name}`; its columns are {_listed(names)};"
-                f" `siamese adopt --{key}-column` (data.table.{key}) says which is meant"
-                + _header_advice(names, written)
-            )
         if names.count(name) > 1:
             raise InputError(f"{path}: two columns are called `{name}`; rename one of them")
-        places[key] = names.index(name)
+        if name in names:
+            places[key] = names.index(name)
     return places
 
 
