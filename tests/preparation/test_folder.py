@@ -1,10 +1,9 @@
-"""Listing folders and tables of images, with every fault that people make in them."""
+"""Listing class folders, with every fault that people make in them."""
 
 import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from siamese.base.errors import InputError
@@ -101,78 +100,12 @@ def test_other_names_of_splits(tmp_path: Path, splits: dict[str, str]) -> None:
     samples = listed(tmp_path / "photos").samples
     folders = samples["file"].str.split("/").str[0]
     assert dict(zip(folders, samples["split"], strict=True)) == splits
-    labels = samples["file"].str.split("/").str[1]
-    table = pd.DataFrame({"file": samples["file"], "label": labels, "split": folders})
-    of_table = listed(save(table, tmp_path / "table.csv"), tmp_path / "photos").samples
-    assert of_table["split"].tolist() == samples["split"].tolist()
 
 
 def test_classes_that_are_called_like_a_split_stay_classes(tmp_path: Path) -> None:
     for label in ("train", "bus"):
         draw(tmp_path / label / "1.png")
     assert listed(tmp_path).classes.fine == ("bus", "train")
-
-
-def save(table: pd.DataFrame, file: Path) -> Path:
-    if file.suffix == ".csv":
-        table.to_csv(file, index=False)
-    else:
-        table.to_parquet(file, index=False)
-    return file
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_tables(photos: Path, suffix: str) -> None:
-    table = pd.DataFrame(
-        {
-            "taken": ["2020", "2021", "2022", "2023"],
-            "file": ["owl/2.PNG", "cat/1.png", "owl/1.png", "cat/b.gif"],
-            "label": ["007", "NA", "007", "NA"],
-            "split": ["test", "train", "train", "test"],
-            "group": [3, 1, 3, 2],
-            "coarse": ["bird", "pet", "bird", "pet"],
-        }
-    )
-    listing = listed(save(table, photos.parent / f"table{suffix}"), photos)
-    assert listing.root == photos
-    assert listing.classes.fine == ("007", "NA")
-    assert listing.classes.coarse == ("bird", "pet")
-    assert listing.samples["file"].tolist() == ["cat/1.png", "cat/b.gif", "owl/1.png", "owl/2.PNG"]
-    assert listing.samples["fine"].tolist() == [1, 1, 0, 0]
-    assert listing.samples["coarse"].tolist() == [1, 1, 0, 0]
-    assert listing.samples["split"].tolist() == ["train", "test", "train", "test"]
-    assert listing.samples["group"].tolist() == ["1", "2", "3", "3"]
-
-
-GOOD = {"file": ["a", "b", "c"], "label": ["x", "y", "x"]}
-
-
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ({"file": GOOD["file"], "lable": GOOD["label"]}, "lacks the column `label`; did you mean"),
-        ({"file": ["a", "b", ""]}, "row 3 has no `file`"),
-        ({"label": ["x", " ", "y"]}, "row 2 has no `label`"),
-        ({"file": ["a", "../b", "c"]}, r"row 2: `file` is '\.\./b'; expected a path below"),
-        ({"file": ["a", "b", "/c"]}, "row 3: `file` is '/c'"),
-        ({"file": ["a", "\0", "c"]}, "row 2: .*no name has a NUL"),
-        ({"file": ["a", "b", "a"]}, "row 3: a is listed a second time"),
-        ({"file": ["a", "b", "./a"]}, "row 3: a is listed a second time"),
-        ({"label": ["x", "x", "x"]}, "all 3 images are of one class, `x`"),
-        ({"split": ["train", "tset", "test"]}, "row 2: `split` is 'tset'; expected one of"),
-        ({"split": ["train", "train", "train"]}, "no row has the split `test`"),
-        ({"split": ["train", "", "test"]}, "row 2 has no `split`"),
-        ({"coarse": ["p", "p", "q"]}, "the label `x` has the superclasses .* `p` and `q`"),
-        ({"file": [], "label": []}, "no row in it"),
-    ],
-)
-def test_faults_in_a_table_are_named(
-    tmp_path: Path, columns: dict[str, list[str]], message: str
-) -> None:
-    content = columns if "lable" in columns or columns.get("file") == [] else GOOD | columns
-    file = save(pd.DataFrame(content), tmp_path / "table.csv")
-    with pytest.raises(InputError, match=message):
-        listed(file, tmp_path)
 
 
 def test_places_that_hold_no_data_set_are_refused(photos: Path) -> None:
@@ -186,12 +119,6 @@ def test_places_that_hold_no_data_set_are_refused(photos: Path) -> None:
     draw(photos / "stray.png")
     with pytest.raises(InputError, match=r"stray\.png lies in no class folder"):
         listed(photos)
-    table = save(pd.DataFrame(GOOD), photos.parent / "table.csv")
-    with pytest.raises(InputError, match=r"set data\.images to the folder"):
-        listed(table)
-    table.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"table\.csv: cannot be read as a table"):
-        listed(table, photos)
 
 
 @pytest.mark.parametrize("name", ["bat", "cat/more", "owl/deep/er/more"])
@@ -201,28 +128,9 @@ def test_a_link_to_a_folder_is_refused_at_any_depth(photos: Path, name: str) -> 
         listed(photos)
 
 
-@pytest.mark.parametrize(("name", "target"), [("bat", "cat"), ("cat/more/er", "owl")])
-def test_a_link_to_a_folder_is_refused_in_a_table(photos: Path, name: str, target: str) -> None:
-    link = photos / name
-    link.parent.mkdir(exist_ok=True)
-    link.symlink_to(photos / target)
-    files = [f"{name}/1.png", "owl/1.png"]
-    table = save(pd.DataFrame({"file": files, "label": ["a", "b"]}), photos.parent / "table.csv")
-    with pytest.raises(InputError, match=f"data.images: .*{name} is a link to a folder"):
-        listed(table, photos)
-
-
 def test_a_link_to_a_file_is_a_file(photos: Path) -> None:
     (photos / "cat/link.png").symlink_to(photos / "owl/1.png")
     assert "cat/link.png" in set(listed(photos).samples["file"])
-
-
-@pytest.mark.parametrize("end", [",", ",x"])
-def test_rows_with_more_fields_than_names_are_refused(tmp_path: Path, end: str) -> None:
-    table = tmp_path / "table.csv"
-    table.write_text(f"file,label\na.png,owl{end}\nb.png,cat{end}\n")
-    with pytest.raises(InputError, match="more fields than its first line has names"):
-        listed(table, tmp_path)
 
 
 def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:

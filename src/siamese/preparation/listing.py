@@ -99,15 +99,17 @@ def leave_out(listing: Listing, drop_labels: Sequence[str], min_images: int) -> 
     counts = np.bincount(fine, minlength=len(names))
     is_dropped = np.isin(names, list(dropped))
     is_small = ~is_dropped & (counts < min_images)
-    notes = [
-        f"note: left out by {key}: {left_out.sum():,} class{'es' * (left_out.sum() > 1)} with"
-        f" {counts[left_out].sum():,} images in all, for example `{names[left_out][0]}`"
-        for key, left_out in (
-            ("data.drop_labels", is_dropped),
-            (f"data.min_images ({min_images})", is_small),
-        )
-        if left_out.any()
-    ]
+    notes = []
+    for key, left_out in (
+        ("data.drop_labels", is_dropped),
+        (f"data.min_images ({min_images})", is_small),
+    ):
+        if left_out.any():
+            notes.append(
+                f"note: left out by {key}: {_counted(left_out.sum(), 'class', 'classes')} with"
+                f" {_counted(counts[left_out].sum(), 'image', 'images')} in all, for example"
+                f" `{names[left_out][0]}`"
+            )
     if not notes:
         return listing
     is_kept = ~(is_dropped | is_small)
@@ -124,6 +126,10 @@ def leave_out(listing: Listing, drop_labels: Sequence[str], min_images: int) -> 
         samples["coarse"] = pd.array(coarse, dtype="Int64")
         classes = Classes(classes.fine, tuple(listing.classes.coarse[n] for n in numbers))
     return Listing(listing.root, samples, classes, (*listing.notes, *notes))
+
+
+def _counted(count: int, one: str, more: str) -> str:
+    return f"{count:,} {one if count == 1 else more}"
 
 
 def refuse_link(folder: Path, key: str) -> None:

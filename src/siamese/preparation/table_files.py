@@ -107,8 +107,8 @@ def _likeness(file: str, images: Path, present: AbstractSet[str]) -> str:
         advice = f": `siamese adopt --suffix {ending}` (data.table.suffix) adds what is missing"
     elif other.endswith(f"/{slashed}"):
         advice = f": let data.images be {images / other.removesuffix(slashed)}"
-    elif file.endswith(other):
-        advice = f": take {file.removesuffix(other)!r} off the names in the table"
+    elif slashed.endswith(other):
+        advice = f": take {file[: -len(other)]!r} off the names in the table"
     elif _folded(other) == _folded(slashed):
         advice = ": capitals or accents are written in another way"
     elif PurePosixPath(other).with_suffix("") == PurePosixPath(slashed).with_suffix(""):
