@@ -284,6 +284,19 @@ def test_odd_names_are_names(tmp_path: Path, name: str) -> None:
     assert find_images([root / name]) == [root / name / "1.png"]
 
 
+def test_places_that_hold_no_data_set_are_refused(photos: Path) -> None:
+    with pytest.raises(InputError, match="no such folder or file"):
+        listed(photos / "bat")
+    with pytest.raises(InputError, match="expected a folder of class folders, or a table"):
+        listed(photos / "README")
+    (photos.parent / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no image in it; expected .*\.png"):
+        listed(photos.parent / "empty")
+    draw(photos / "stray.png")
+    with pytest.raises(InputError, match=r"stray\.png lies in no class folder"):
+        listed(photos)
+
+
 @pytest.mark.parametrize("name", ["bat", "cat/more", "owl/deep/er/more"])
 def test_a_link_to_a_folder_is_refused_at_any_depth(photos: Path, name: str) -> None:
     (photos / name).symlink_to(photos / "owl")

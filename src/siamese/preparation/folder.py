@@ -9,7 +9,7 @@ from pathlib import Path
 from siamese.base.data_params import NO_PATH, DataParams
 from siamese.base.errors import InputError
 from siamese.preparation.class_folders import list_class_folders
-from siamese.preparation.listing import Listing
+from siamese.preparation.listing import Listing, leave_out
 from siamese.preparation.table import TABLES, list_table
 
 
@@ -27,19 +27,22 @@ def list_images(data: DataParams, workspace: Path) -> Listing:
     """
     path, images = workspace / data.path, workspace / data.images
     if path.is_dir():
-        return list_class_folders(path, data.label_level)
+        listing = list_class_folders(path, data.label_level)
+        return leave_out(listing, data.drop_labels, data.min_images)
     if not path.is_file():
         raise InputError(f"data.path: {path}: no such folder or file")
     if path.suffix.lower() not in TABLES:
         raise InputError(
             f"data.path: {path}: expected a folder of class folders, or a table whose name ends in"
-            f" {' or '.join(TABLES)}"
+            f" {', '.join(TABLES[:-1])} or {TABLES[-1]}; save another kind of table as CSV"
         )
     if data.images == NO_PATH:
         raise InputError(
-            f"data.path is a table, {path}: set data.images to the folder that its file names start"
-            f" from, {path.parent} perhaps; DVC watches that folder for changed images"
+            f"data.path is a table, {path}: give the folder that its file names start from,"
+            f" {path.parent} perhaps, by `siamese adopt --images` (data.images); DVC watches that"
+            " folder for changed images"
         )
     if not images.is_dir():
         raise InputError(f"data.images: {images}: no such folder")
-    return list_table(path, images, data.table)
+    listing = list_table(path, images, data.table)
+    return leave_out(listing, data.drop_labels, data.min_images)
