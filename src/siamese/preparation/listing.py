@@ -2,8 +2,9 @@
 
 import difflib
 import os
-import unicodedata
+from collections import defaultdict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from siamese.base.dataset import SPLITS, Classes
+from siamese.base.dataset import Classes
 from siamese.base.errors import InputError
-
-# What people call the splits, in lower case.
-SPLIT_NAMES = {
-    **{name: name for name in SPLITS},
-    "training": "train",
-    **dict.fromkeys(("val", "valid", "dev"), "validation"),
-    "testing": "test",
-}
+from siamese.images.folder_names import one_form
 
 
 @dataclass(frozen=True)
@@ -47,6 +41,9 @@ def listing_of(
 ) -> Listing:
     """Number the labels, and check what the table says of them."""
     table = table.sort_values("file", ignore_index=True)
+    notes = [*notes, *_notes_on_names(set(table["label"]))]
+    for column in {"label", "coarse", "group"}.intersection(table.columns):
+        table[column] = table[column].map(one_form)
     fine, names = pd.factorize(table["label"], sort=True)
     if len(names) < 2:
         raise InputError(
@@ -76,6 +73,34 @@ def listing_of(
     return Listing(root, samples, Classes(tuple(names), tuple(coarse_names)), tuple(notes))
 
 
+def _notes_on_names(labels: AbstractSet[str]) -> list[str]:
+    """Return notes on labels that look the same, or nearly."""
+    in_one_form, alike = defaultdict(set), defaultdict(set)
+    for label in labels:
+        in_one_form[one_form(label)].add(label)
+    for label in in_one_form:
+        alike["".join(label.split()).casefold()].add(label)
+    same = sorted(label for label, written in in_one_form.items() if len(written) > 1)
+    near = sorted(sorted(names) for names in alike.values() if len(names) > 1)
+    notes = []
+    if same:
+        notes.append(
+            f"note: {_and_more(f'`{same[0]}`', len(same))}: written in two ways that look the same"
+            " (Unicode NFC and NFD), which are taken for one class"
+        )
+    if near:
+        names = " and ".join(f"`{name}`" for name in near[0])
+        notes.append(
+            f"note: {_and_more(names, len(near))}: classes whose names differ in capitals or blanks"
+            " alone; if they are one class, give them one name"
+        )
+    return notes
+
+
+def _and_more(example: str, count: int) -> str:
+    return example + (f" (and {count - 1:,} more)" if count > 1 else "")
+
+
 def leave_out(listing: Listing, drop_labels: Sequence[str], min_images: int) -> Listing:
     """Leave out the classes of some names, and then those of few images; number the others again.
 
@@ -88,7 +113,7 @@ def leave_out(listing: Listing, drop_labels: Sequence[str], min_images: int) -> 
         InputError: no class has one of the names, or fewer than two classes are left.
     """
     names = np.array(listing.classes.fine, dtype=object)
-    dropped = {unicodedata.normalize("NFC", name.strip()) for name in drop_labels}
+    dropped = {one_form(name.strip()) for name in drop_labels}
     for name in sorted(dropped.difference(names)):
         close = difflib.get_close_matches(name, names, n=1)
         raise InputError(

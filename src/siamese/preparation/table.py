@@ -16,7 +16,8 @@ from siamese.base.dataset import SPLITS
 from siamese.base.errors import InputError
 from siamese.base.parquet import read_table
 from siamese.images.files import is_picture
-from siamese.preparation.listing import SPLIT_NAMES, Listing, listing_of
+from siamese.images.folder_names import split_of
+from siamese.preparation.listing import Listing, listing_of
 from siamese.preparation.table_files import match_files
 from siamese.preparation.table_text import decoded, rows_of
 
@@ -148,7 +149,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _splits(path: Path, column: pd.Series, name: str) -> pd.Series:
-    splits = column.str.lower().map(SPLIT_NAMES)
+    splits = column.map(split_of)
     if (is_unknown := splits.isna()).any():
         row = _first(is_unknown)
         raise InputError(
