@@ -131,9 +131,11 @@ def test_the_files_have_the_documented_types_and_are_the_same_each_time(tmp_path
 
 
 def test_too_few_images_that_can_be_read_name_those_that_cannot(tmp_path: Path) -> None:
-    """As with `data.images` set to a wrong folder: no class, no split is at fault then."""
+    """No class, no split is at fault then."""
     rows = [(f"{label}/{number}.png", label) for label in "ab" for number in range(10)]
     pd.DataFrame(rows, columns=["file", "label"]).to_csv(tmp_path / "table.csv", index=False)
+    (tmp_path / "a").mkdir()
+    (tmp_path / rows[0][0]).touch()
     images = folder_images(listed(tmp_path / "table.csv", tmp_path))
     with pytest.raises(InputError) as caught:
         prepare(images, tmp_path, params(), image_size=4, unreadable="leave_out")

@@ -15,7 +15,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from ruamel.yaml import YAML
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScalarString
+from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.scalarstring import (
+    DoubleQuotedScalarString,
+    PlainScalarString,
+    SingleQuotedScalarString,
+)
 from yaml import YAMLError, safe_load
 
 from siamese.base.data_params import FOLDER, NO_PATH, DataParams, TableParams
@@ -141,6 +146,7 @@ def _rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
     read_document(file)  # says what is wrong with it, if anything is
     yaml = YAML()
     yaml.width = 1000
+    yaml.preserve_quotes = True  # stages read YAML 1.1, where `no` without them is not text
     newline = "\r\n" if b"\r\n" in file.read_bytes() else "\n"
     document = yaml.load(file.read_text(encoding="utf-8"))
     with new_file(file) as partial:
@@ -225,14 +231,16 @@ def _set(document: Any, values: Changes) -> None:
         old = content[key]
         if old == value:
             continue
-        if isinstance(value, list) and isinstance(old, list):
+        if isinstance(value, list) and isinstance(old, CommentedSeq):
+            if not old or not value:  # ruamel.yaml puts what is empty on a line of its own
+                old.fa.set_flow_style()
             old[:] = [_quoted(one) for one in value]  # in place: it stays on one line, if it was
         else:
             content[key] = _quoted(value)
 
 
 def _quoted(value: Any) -> Any:
-    """Return text with quotes if it needs them: stages read YAML 1.1, where `yes` is no text."""
+    """Return text with quotes if it needs them in YAML 1.1, which stages read."""
     if not isinstance(value, str):
         return value
     if not value.isprintable():
@@ -240,7 +248,7 @@ def _quoted(value: Any) -> Any:
     with suppress(YAMLError):
         # In a list, where more is not text than elsewhere.
         if safe_load(f"[{value}]") == [value]:
-            return value
+            return PlainScalarString(value)  # a plain `str` would get the quotes of the old value
     return SingleQuotedScalarString(value)
 
 
