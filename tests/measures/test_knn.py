@@ -151,7 +151,8 @@ def test_candidates_are_not_trusted_beyond_their_rounding(by: str, scale: float)
 def test_differences_that_float64_loses_in_a_product_are_found(by: str) -> None:
     """So far from the origin a dot product is rounded by more than squared distances differ."""
     rng = np.random.default_rng(7)
-    gallery, queries = (2**20 + rng.integers(0, 2, (n, 128)) / 8 for n in (300, 10))
+    centre = 2**23 + rng.integers(0, 2**20, 512)
+    gallery, queries = (centre + rng.integers(0, 2, (n, 512)) for n in (200, 5))
     gallery, queries = gallery.astype(np.float32), queries.astype(np.float32)
     rows, _ = find(by, gallery, queries, 5)
     assert rows.tolist() == naive_nearest(gallery, queries, 5)[0]

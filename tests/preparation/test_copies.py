@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from siamese.base.dataset import Classes, Dataset
 from siamese.preparation.copies import copied_queries, copy_notes
-from siamese.preparation.folder import list_images
 from siamese.preparation.labelled_images import folder_images
 from siamese.preparation.prepare import prepare
+from tests.support.listed import listed
 from tests.support.pictures import draw
 from tests.support.prepare_params import params
 
@@ -94,7 +94,7 @@ def test_prepare_says_so_of_files(tmp_path: Path) -> None:
         for number in range(6):
             draw(tmp_path / f"photos/{label}/{number}.png", shade + 3 * number)
     draw(tmp_path / "photos/dog/none.png", 0)
-    images = folder_images(list_images(tmp_path / "photos"))
+    images = folder_images(listed(tmp_path / "photos"))
     (tmp_path / "out").mkdir()
     summary = prepare(images, tmp_path / "out", params(), image_size=8).summary()
     (note,) = (line for line in summary if "more than one label: 1 (2 images)" in line)

@@ -11,10 +11,10 @@ from PIL import Image
 from siamese.base.dataset import Classes, Dataset, load_dataset
 from siamese.base.errors import InputError
 from siamese.preparation.copies import identical_pairs
-from siamese.preparation.folder import list_images
 from siamese.preparation.labelled_images import LabelledImages, folder_images, raw_images
 from siamese.preparation.prepare import prepare
 from siamese.preparation.splits import PrepareParams
+from tests.support.listed import listed
 from tests.support.prepare_params import params
 
 TENTH = params()
@@ -132,10 +132,12 @@ def test_the_files_have_the_documented_types_and_are_the_same_each_time(tmp_path
 
 
 def test_too_few_images_that_can_be_read_name_those_that_cannot(tmp_path: Path) -> None:
-    """As with `data.images` set to a wrong folder: no class, no split is at fault then."""
+    """No class, no split is at fault then."""
     rows = [(f"{label}/{number}.png", label) for label in "ab" for number in range(10)]
     pd.DataFrame(rows, columns=["file", "label"]).to_csv(tmp_path / "table.csv", index=False)
-    images = folder_images(list_images(tmp_path / "table.csv", tmp_path))
+    (tmp_path / "a").mkdir()
+    (tmp_path / rows[0][0]).touch()
+    images = folder_images(listed(tmp_path / "table.csv", tmp_path))
     with pytest.raises(InputError) as caught:
         prepare(images, tmp_path, params(), image_size=4, unreadable="leave_out")
     assert "the split `train` is empty" in str(caught.value)
@@ -151,7 +153,7 @@ def folder_of(root: Path, classes: str, per_class: int) -> LabelledImages:
         for number in range(per_class):
             noise = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
             Image.fromarray(noise).save(root / label / f"{number:02}.png")
-    return folder_images(list_images(root))
+    return folder_images(listed(root))
 
 
 def test_leaving_files_out_is_as_if_they_were_not_there(tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ def test_leaving_files_out_is_as_if_they_were_not_there(tmp_path: Path) -> None:
     assert found.notes == []
     for name in broken:
         (tmp_path / "photos" / name).unlink()
-    images = folder_images(list_images(tmp_path / "photos"))
+    images = folder_images(listed(tmp_path / "photos"))
     prepare(images, new(tmp_path / "expected"), params(), image_size=4)
     for name in ("images.npy", "samples.parquet", "classes.json"):
         expected = (tmp_path / "expected" / name).read_bytes()
@@ -183,7 +185,7 @@ def test_images_that_a_novel_class_takes_out_of_training_are_not_written(
     files = {}
     for split in ("train", "test"):
         folder_of(tmp_path / "photos" / split, "abcde", 8)
-    images = folder_images(list_images(tmp_path / "photos"))
+    images = folder_images(listed(tmp_path / "photos"))
     if is_broken:
         for file in (tmp_path / "photos/test/c").iterdir():
             file.write_bytes(b"no picture")

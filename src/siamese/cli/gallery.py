@@ -52,9 +52,11 @@ def add_commands(commands: Any) -> None:
 
     enroll = commands.add_parser("enroll", help="add labelled images to the gallery, no training")
     add(enroll, "paths")
-    enroll.add_argument(
-        "--label", help="label of all images (default: the name of each image's folder)"
+    labels = enroll.add_mutually_exclusive_group()
+    labels.add_argument(
+        "--label", help="label of all images (default: by the folders that each lies in)"
     )
+    add(labels, "--label-level")
     enroll.add_argument("--new", action="store_true", help="make an empty gallery first")
     add(enroll, "--gallery", "--model")
     enroll.set_defaults(command=_enroll)
@@ -126,9 +128,17 @@ def _remove(options: argparse.Namespace) -> None:
 
 
 def _enroll(options: argparse.Namespace) -> int:
-    from siamese.images.files import find_images
+    from siamese.images.files import find, passed_over_note
+    from siamese.images.folder_names import labels_of, one_form
 
-    files = find_images(options.paths)
+    found = find(options.paths)
+    label_of = dict.fromkeys(found.files, one_form(options.label or ""))
+    notes = passed_over_note(found.passed_over)
+    if not options.label:
+        label_of, nested = labels_of(found.files, options.label_level or "top")
+        notes += nested
+    for line in notes:
+        print(line, file=sys.stderr)
     with quick_imports():
         from siamese.gallery.gallery import Gallery
         from siamese.model.folder import load_model
@@ -139,8 +149,8 @@ def _enroll(options: argparse.Namespace) -> int:
     gallery = Gallery.open(options.gallery, model)
     added, known, broken = 0, 0, 0
     enrolled = set()
-    for images, named, n_broken in read_images(files, model, "enroll"):
-        labels = [options.label or file.absolute().parent.name for file in named]
+    for images, named, n_broken in read_images(list(found.files), model, "enroll"):
+        labels = [label_of[file] for file in named]
         enrolled.update(labels)
         done = gallery.enroll(images, labels, [str(file) for file in named])
         added, known, broken = added + done.added, known + done.known, broken + n_broken

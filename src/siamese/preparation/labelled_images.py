@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from siamese.base.data_params import FOLDER, Fit
+from siamese.base.data_params import FOLDER, DataParams, Fit
 from siamese.base.dataset import Classes, Dataset, load_dataset
 from siamese.base.errors import InputError
 from siamese.base.progress import progress_bar
@@ -63,15 +63,11 @@ def folder_images(listing: Listing, notes: Sequence[str] = ()) -> LabelledImages
     return LabelledImages(listing.samples, listing.classes, read, (*notes, *listing.notes))
 
 
-def open_images(
-    name: str, path: Path, images: Path, *, raw: Path, workspace: Path
-) -> LabelledImages:
+def open_images(data: DataParams, *, raw: Path, workspace: Path) -> LabelledImages:
     """Return the images of a data set, none of them read yet.
 
     Args:
-        name: `data.name`.
-        path: `data.path`.
-        images: `data.images`.
+        data: which data set, and how it is listed.
         raw: what `download` wrote.
         workspace: the folder that holds dvc.yaml; paths are relative to it.
 
@@ -79,7 +75,7 @@ def open_images(
         InputError: the raw data is missing or damaged; or the folder cannot be listed, or lies
             where it must not.
     """
-    if name != FOLDER:
+    if data.name != FOLDER:
         return raw_images(load_dataset(raw))
-    notes = check_places(path, images, workspace)
-    return folder_images(list_images(path, images), notes)
+    notes = check_places(Path(data.path), Path(data.images), workspace)
+    return folder_images(list_images(data, workspace), notes)
