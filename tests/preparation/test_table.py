@@ -278,8 +278,8 @@ def test_faults_in_its_text_are_named(
         ("photos/photos/owl/7.jpg", r"has 'owl/7\.jpg': take 'photos/photos/' off"),
         ("owl/cafe\u0301.jpg", "has 'owl/caf\u00e9.jpg': capitals or accents"),
         ("emu/7.jpeg", r"has 'cat/7\.jpg'$"),
-        ("emu/8.jpg", r"the folder has 'cat/7\.jpg'"),
-        (f"{'x' * 300}.jpg", r"the folder has 'cat/7\.jpg'"),
+        ("emu/8.jpg", r"the folder has other names, 'cat/7\.jpg' for example"),
+        (f"{'x' * 300}.jpg", r"the folder has other names, 'cat/7\.jpg' for example"),
     ],
 )
 def test_what_would_have_matched_is_named(tmp_path: Path, name: str, advice: str) -> None:

@@ -94,12 +94,12 @@ def _check_name(path: Path, row: int, file: str, images: Path, present: Abstract
 
 
 def _likeness(file: str, images: Path, present: AbstractSet[str]) -> str:
-    """Return the end of a message on a file that is not there: which may be meant, and why."""
+    """Return the end of a message on a file that is not there: what may be meant instead."""
     wanted = _slashed_parts(file)
     alike = [other for other in sorted(present) if _aliases(wanted[-1]) & _aliases(other)]
     if not alike:
         pictures = sorted(filter(is_picture, present))
-        return f"; the folder has {pictures[0]!r}" if pictures else "; there is no picture"
+        return f"; the folder has other names, {pictures[0]!r} for example" if pictures else ""
     other = max(alike, key=lambda name: _n_common(wanted, _slashed_parts(name)))
     slashed, ending = "/".join(wanted), PurePosixPath(other).suffix
     advice = ""
