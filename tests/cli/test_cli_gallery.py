@@ -15,6 +15,8 @@ from siamese.base.dataset import load_dataset
 from siamese.cli.gallery import _outvoted
 from siamese.cli.main import main
 from siamese.gallery.answers import LabelCount
+from tests.support.listed import listed
+from tests.support.pictures import draw
 from tests.support.workspace import ROOT, Workspace
 
 
@@ -185,6 +187,36 @@ def test_enrolment_by_folder_names_and_removal(
     assert main(["gallery", "remove", "--file", "shapes/square/a.png"]) == 0
     assert main(["gallery", "remove", "--label", "cross"]) == 1
     assert "no row of data/gallery has it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("level", ["top", "leaf", "2"])
+@pytest.mark.parametrize("split", [False, True])
+def test_enrolment_names_classes_as_adopting_does(
+    own: Path, capsys: pytest.CaptureFixture[str], level: str, split: bool
+) -> None:
+    for number, name in enumerate(("birds/owl/barn", "birds/duck", "pets/cat")):
+        for folder in {"train", "test"} if split else {""}:
+            draw(own / "photos" / folder / name / "1.png", number)
+    draw(own / "photos/@eaDir/1.png")
+    command = ["enroll", "photos", "--label-level", level, "--new", "--gallery", "mine"]
+    assert main(command) == 0
+    told = capsys.readouterr().err
+    assert "passed over, as hidden or as what a system keeps for itself: 1 @eaDir/" in told
+    assert ("note: photos: folders are nested 3 deep" in told) == (level == "top")
+    assert main(["gallery", "list", "--gallery", "mine", "--json"]) == 0
+    enrolled = [count["label"] for count in lines_of(capsys)]
+    as_level = int(level) if level.isdecimal() else level
+    assert sorted(enrolled) == list(listed(Path("photos"), label_level=as_level).classes.fine)
+
+
+def test_enrolment_takes_a_label_or_a_level(capsys: pytest.CaptureFixture[str]) -> None:
+    for options, told in (
+        (["--label", "owl", "--label-level", "leaf"], "not allowed with argument --label"),
+        (["--label-level", "0"], "'0'; expected top, leaf or a number from 1 on"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["enroll", "photos", *options])
+        assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,18 @@ def test_a_folder_that_is_not_nested_deep_enough_is_named(tmp_path: Path) -> Non
         listed(tmp_path, label_level=3)
 
 
+@pytest.mark.parametrize(
+    ("level", "folders"),
+    [("top", ("all/a", "all/b")), (1, ("all/a", "all/b")), ("leaf", ("all/train/a", "all/test/a"))],
+)
+def test_a_folder_around_the_class_folders_is_named(
+    tmp_path: Path, level: str | int, folders: tuple[str, ...]
+) -> None:
+    draw_in(tmp_path, *folders)
+    with pytest.raises(InputError, match=r"all images are in its folder `all`, .*; give .*/all$"):
+        listed(tmp_path, label_level=level)
+
+
 def test_pictures_beside_class_folders_are_a_class_too(tmp_path: Path) -> None:
     draw_in(tmp_path, "birds", "birds/owl", "pets/cat")
     listing = listed(tmp_path, label_level="leaf")

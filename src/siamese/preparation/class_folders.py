@@ -5,6 +5,7 @@ which then are the splits. See `siamese.images.folder_names`.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from siamese.images.folder_names import (
     below_splits,
     class_folders,
     nested_note,
+    split_folders,
     split_of,
 )
 from siamese.preparation.listing import Listing, listing_of, refuse_link
@@ -35,9 +37,11 @@ def list_class_folders(path: Path, level: Level) -> Listing:
             f"data.path: {path}: no image in it; expected one folder per class, with files whose"
             f" names end in one of {SUFFIX_LIST}"
         )
+    placed = below_splits(path, files)
+    _refuse_a_wrapper(path, files, level)
     rows, superclasses = [], []
     depth = 0
-    for file, (split, folders) in zip(files, below_splits(path, files), strict=True):
+    for file, (split, folders) in zip(files, placed, strict=True):
         if not folders:
             raise InputError(
                 f"data.path: {path / file} lies in no class folder; expected {path}/label/file"
@@ -60,6 +64,20 @@ def list_class_folders(path: Path, level: Level) -> Listing:
     if level == "leaf":
         notes += _classes_in_classes(path, set(table["label"]))
     return listing_of(path, table, notes=notes)
+
+
+def _refuse_a_wrapper(path: Path, files: Sequence[Path], level: Level) -> None:
+    """Refuse a path whose only folder holds the class folders, or the splits, as archives have."""
+    inner = {file.parts[1] for file in files if len(file.parts) > 2}
+    outer = {file.parts[0] for file in files}
+    if len(outer) > 1 or not inner:
+        return
+    [only] = outer
+    if level in ("top", 1) or split_folders(path / only, inner):
+        raise InputError(
+            f"data.path: {path}: all images are in its folder `{only}`, which would be their only"
+            f" class; give {path / only}"
+        )
 
 
 def _classes_in_classes(path: Path, labels: set[str]) -> list[str]:
