@@ -251,6 +251,7 @@ def test_faults_in_a_table_are_named(
         ("file,label\nowl/1.png,o\0wl\n", {}, "holds NUL characters"),
         (b"PK\x03\x04\0\0\xff", {}, "is not written in utf-8"),
         (b"PK\x03\x04\0\0\xff", {"encoding": "latin-1"}, "holds NUL characters"),
+        (r"file,\ud800", {"encoding": "unicode_escape"}, "is not written in unicode_escape"),
         ("file,label\n", {"encoding": "utf8x"}, r"data\.table\.encoding is 'utf8x'"),
         ("file,label\n", {"encoding": "hex"}, r"data\.table\.encoding is 'hex'"),
         ("file,label\n", {"separator": "||"}, r"data\.table\.separator is '\|\|'"),
