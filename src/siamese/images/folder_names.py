@@ -102,8 +102,8 @@ def below_splits(root: Path, files: Sequence[PurePath]) -> list[tuple[str | None
         return [(None, file.parts[:-1]) for file in files]
     if stray := [file for file in files if len(file.parts) < 3]:
         raise InputError(
-            f"{root / stray[0]} lies in no class folder; expected {root}/split/label/file, or a table"
-            " of files, labels and splits"
+            f"{root / stray[0]} lies in no class folder; expected {root}/split/label/file, or a"
+            " table of files, labels and splits"
         )
     return [(splits[file.parts[0]], file.parts[1:-1]) for file in files]
 
