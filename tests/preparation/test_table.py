@@ -301,10 +301,11 @@ def test_rows_without_a_file_and_pictures_without_a_row_are_noted(photos: Path) 
     listing = listed_table(photos, "file,label\nowl/1.png,owl\ncat/1.jpg,cat\nx.png,cat\n")
     assert listing.samples["file"].tolist() == ["cat/1.jpg", "owl/1.png", "x.png"]
     without_file, without_row = listing.notes
-    assert "2 of 3 rows have no file in" in without_file
+    assert "rows without a file in" in without_file
+    assert ": 2 of 3; row 2 is" in without_file
     assert "row 2 is 'cat/1.jpg'; the folder has 'cat/1.png': the extension is" in without_file
-    assert without_row.endswith("t.csv, for example 'a b.png'")
-    assert "4 pictures are in no row" in without_row
+    assert "pictures without a row in" in without_row
+    assert without_row.endswith("t.csv: 4, for example 'a b.png'")
 
 
 def test_a_back_slash_that_is_part_of_a_name_stays(photos: Path) -> None:

@@ -57,12 +57,12 @@ def match_files(path: Path, names: pd.Series, images: Path) -> tuple[pd.Series, 
                 f" (data.images); {example}"
             )
         notes.append(
-            f"note: {path}: {len(missing):,} of {len(found):,} rows have no file in {images};"
+            f"note: {path}: rows without a file in {images}: {len(missing):,} of {len(found):,};"
             f" {example}. `prepare` treats them as unreadable (data.unreadable)"
         )
     if without := sorted(filter(is_picture, present.difference(found))):
         notes.append(
-            f"note: {images}: {len(without):,} pictures are in no row of {path}, for example"
+            f"note: {images}: pictures without a row in {path}: {len(without):,}, for example"
             f" {without[0]!r}"
         )
     return pd.Series(found, index=names.index, dtype=object), notes
