@@ -163,6 +163,11 @@ def test_parquet_that_is_not_understood(photos: Path) -> None:
     pq.write_table(pa.table([["a"], ["b"], ["c"]], ["file", "label", "label"]), file)
     with pytest.raises(InputError, match="two columns are called `label`"):
         listed(file, photos)
+    damaged = bytearray(file.read_bytes())
+    damaged[-60:-20] = b"\xff" * 40
+    file.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"t\.parquet: cannot be read .*\((?!None)"):
+        listed(file, photos)
     file.write_bytes(b"PAR1 and nothing more PAR1")
     with pytest.raises(InputError, match=r"t\.parquet: cannot be read as Parquet"):
         listed(file, photos)
