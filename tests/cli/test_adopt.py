@@ -1,6 +1,8 @@
 """`siamese adopt`: what it sets can be drawn, comments stay, and nothing is changed in error."""
 
+import re
 import shutil
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -300,6 +302,169 @@ def test_the_command_says_what_it_did(
     assert "Next: dvc repro" in out
     assert main(["adopt", "elsewhere"]) == 1
     assert "siamese: data.path: elsewhere: no such folder" in capsys.readouterr().err
+
+
+@pytest.fixture
+def table(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """A function that writes a table of the photos, adopts it, and returns `data.table`."""
+    monkeypatch.chdir(workspace)
+    photos = workspace / "photos"
+    files = sorted(str(file.relative_to(photos)) for file in photos.rglob("*.png"))
+
+    def adopted(header: str, row: str, name: str, encoding: str, *options: str) -> dict[str, Any]:
+        """In `row`, `f` is the file, `s` is it without `.png`, `l` the label, `g` a group."""
+        shutil.copyfile(ROOT / "params.yaml", "params.yaml")
+        rows = [
+            row.format(f=file, s=file[:-4], l=file.split("/")[0], g=f"w{number // 3}")
+            for number, file in enumerate(files)
+        ]
+        lines = [*([header] if header else []), *rows]
+        Path(name).write_text("\n".join(lines), encoding=encoding)
+        assert main(["adopt", name, "--images", "photos", *options]) == 0
+        check_params()
+        return dict(yaml.safe_load(Path("params.yaml").read_text())["data"]["table"])
+
+    return adopted
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "name", "encoding", "options", "expected"),
+    [
+        (
+            "file;label",
+            "{f};Käfer {l}",
+            "t.csv",
+            "cp1252",
+            "",
+            {"separator": ";", "encoding": "cp1252"},
+        ),
+        ("file,label", "{f},{l}", "t.csv", "utf-8", "--encoding latin-1", {"encoding": "latin-1"}),
+        ("file\tlabel", "{f}\t{l}", "t.csv", "utf-8", "--separator tab", {"separator": "\t"}),
+        (
+            "file;label",
+            "{s};{l}",
+            "t.csv",
+            "utf-8",
+            "--suffix .png",
+            {"separator": ";", "suffix": ".png"},
+        ),
+        (
+            "image,kind,sender_id",
+            "{f},{l},{g}",
+            *("t.csv", "utf-8"),
+            "--file-column image --label-column kind --group-column sender_id",
+            {"file": "image", "label": "kind", "group": "sender_id"},
+        ),
+        (
+            "",
+            "{f}, {l}, x{l}",
+            *("t.txt", "utf-8"),
+            "--no-header --coarse-column 3",
+            {"file": "1", "label": "2", "coarse": "3", "header": False},
+        ),
+        (
+            "",
+            "{l} {f}",
+            *("t.txt", "utf-8"),
+            "--no-header --file-column 2 --label-column 1",
+            {"file": "2", "label": "1", "header": False, "separator": " "},
+        ),
+    ],
+)
+def test_how_a_table_is_written_is_found_and_set(
+    table: Callable[..., dict[str, Any]],
+    header: str,
+    row: str,
+    name: str,
+    encoding: str,
+    options: str,
+    expected: dict[str, Any],
+) -> None:
+    before = yaml.safe_load((ROOT / "params.yaml").read_text())["data"]["table"]
+    assert table(header, row, name, encoding, *options.split()) == before | expected
+
+
+def test_the_command_says_what_it_understood_of_a_table(
+    table: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = ("image;kind;group", "{f};{l};{g}", "t.csv", "cp1252", "--file-column", "image")
+    table(*how, "--label-column", "kind", "--drop-labels", "bat")
+    out = capsys.readouterr().out
+    assert "columns `image` (file), `kind` (label), `group` (group), separated by ';'" in out
+    assert "data.table.separator      ',' -> ';'" in out
+    assert "data.drop_labels          [] -> ['bat']" in out
+    assert "prepare.split_by          sample -> group" in out
+    assert "left out by data.drop_labels: 1 class with 8 images in all, for example `bat`" in out
+    table(*how, "--label-column", "kind", "--min-images", "12")
+    out = capsys.readouterr().out
+    assert "left out by data.min_images (12): 1 class with 8 images" in out
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("photos --label-column x", "photos: a folder, .*; data.table.label goes with a table"),
+        ("photos --images photos", "photos: a folder, .*; data.images goes with a table"),
+        ("t.csv --images photos --label-level leaf", "data.label_level goes with class folders"),
+        ("t.csv", r"by `siamese adopt --images` \(data\.images\)"),
+        ("t.csv --images photos --group-column writer", "lacks the column `writer`"),
+        ("t.csv --images photos --encoding utf8x", r"data\.table\.encoding is 'utf8x'"),
+        ("t.csv --images photos --separator ab", r"data\.table\.separator is 'ab'"),
+        ("t.csv --images photos --suffix .jpg", "none of the 50 files that it lists is in photos"),
+        ("t.csv --images photos --drop-labels bta", "called `bta`; did you mean `bat`"),
+        ("t.csv --images photos --min-images 0", r"`data\.min_images` is 0"),
+        ("t.csv --images photos --test 2", r"`prepare\.test` is 2"),
+    ],
+)
+def test_options_that_cannot_be_met(
+    table: Callable[..., dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    message: str,
+) -> None:
+    table("file,label", "{f},{l}", "t.csv", "utf-8")
+    before = Path("params.yaml").read_bytes()
+    capsys.readouterr()
+    assert main(["adopt", *command.split()]) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_names_with_commas_and_levels_of_folders(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workspace)
+    for number in range(4):
+        draw(workspace / "photos" / "a, b" / f"{number}.png")
+    assert main(["adopt", "photos", "--drop-labels", 'cat, "a, b"', "--label-level", "leaf"]) == 0
+    data = check_params().data
+    assert data.drop_labels == ["cat", "a, b"]
+    assert data.label_level == "leaf"
+    assert main(["adopt", "photos", "--label-level", "1"]) == 0
+    assert check_params().data.label_level == 1
+    assert check_params().data.drop_labels == []
+    with pytest.raises(SystemExit):
+        main(["adopt", "photos", "--label-level", "deep"])
+    assert "'deep' is none of: top, leaf, a number from 1 on" in capsys.readouterr().err
+
+
+def test_a_set_of_faces_most_of_whom_have_one_picture(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Labeled Faces in the Wild is."""
+    monkeypatch.chdir(workspace)
+    for person in range(60):
+        for number in range(1 if person % 10 < 7 else 2 + person % 5):
+            file = workspace / f"faces/P_{person:02}/P_{person:02}_{number:04}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    assert main(["adopt", "faces"]) == 1
+    assert "`siamese adopt --min-images 2`" in capsys.readouterr().err
+    for options in ([], ["--split-by", "class"]):
+        assert main(["adopt", "faces", "--min-images", "2", *options]) == 0
+        out = capsys.readouterr().out
+        assert "images of 18 classes" in out
+        assert "left out by data.min_images (2): 42 classes with 42 images in all" in out
 
 
 @settings(max_examples=40)

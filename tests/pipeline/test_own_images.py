@@ -225,6 +225,28 @@ def test_a_table_with_splits_and_groups(own: Workspace) -> None:
     assert "no such file or directory" in output
 
 
+def test_a_table_as_it_was_exported(own: Workspace) -> None:
+    """The stage reads it as `adopt` has found it to be written."""
+    photos = own.path / "photos"
+    files = sorted(file.relative_to(photos) for file in photos.rglob("*/*.*"))
+    rows = ["\\".join(file.parts) + f";Käfer {file.parts[0]}" for file in files]
+    rows += ["3\\missing.png;Käfer 3", "4\\rare.png;rare"]
+    text = "\r\n".join(["image;kind", *rows])
+    (own.path / "labels.txt").write_text(text, encoding="cp1252", newline="")
+    columns = {"data.table.file": "image", "data.table.label": "kind", "data.min_images": 2}
+    found = adopt(Path("labels.txt"), Path("photos"), columns, own.path)
+    assert any("rows without a file in" in note and "2 of 402" in note for note in found.notes)
+    own.change_params(SMALL)
+    output = own.dvc("repro", "prepare", fails=True)
+    assert "left out by data.min_images (2): 1 class with 1 image in all" in output
+    assert "3\\missing.png: no such file or directory" in output
+    own.change_params({"data": {"unreadable": "leave_out"}})
+    assert stages_run(own.dvc("repro", "pairs")) == {"prepare", "pairs"}
+    dataset = load_dataset(own.path / "data/prepared")
+    assert dataset.classes.fine == tuple(f"Käfer {digit}" for digit in range(10))
+    assert sorted(dataset.samples["file"]) == sorted(map(str, files))
+
+
 @pytest.mark.slow
 def test_never_seen_classes_are_reported_apart(own: Workspace) -> None:
     adopted(own, "photos", **{"data.novel_classes": 3})

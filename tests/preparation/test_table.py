@@ -163,6 +163,11 @@ def test_parquet_that_is_not_understood(photos: Path) -> None:
     pq.write_table(pa.table([["a"], ["b"], ["c"]], ["file", "label", "label"]), file)
     with pytest.raises(InputError, match="two columns are called `label`"):
         listed(file, photos)
+    damaged = bytearray(file.read_bytes())
+    damaged[-60:-20] = b"\xff" * 40
+    file.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"t\.parquet: cannot be read .*\((?!None)"):
+        listed(file, photos)
     file.write_bytes(b"PAR1 and nothing more PAR1")
     with pytest.raises(InputError, match=r"t\.parquet: cannot be read as Parquet"):
         listed(file, photos)
@@ -251,6 +256,7 @@ def test_faults_in_a_table_are_named(
         ("file,label\nowl/1.png,o\0wl\n", {}, "holds NUL characters"),
         (b"PK\x03\x04\0\0\xff", {}, "is not written in utf-8"),
         (b"PK\x03\x04\0\0\xff", {"encoding": "latin-1"}, "holds NUL characters"),
+        (r"file,\ud800", {"encoding": "unicode_escape"}, "is not written in unicode_escape"),
         ("file,label\n", {"encoding": "utf8x"}, r"data\.table\.encoding is 'utf8x'"),
         ("file,label\n", {"encoding": "hex"}, r"data\.table\.encoding is 'hex'"),
         ("file,label\n", {"separator": "||"}, r"data\.table\.separator is '\|\|'"),
@@ -278,8 +284,8 @@ def test_faults_in_its_text_are_named(
         ("photos/photos/owl/7.jpg", r"has 'owl/7\.jpg': take 'photos/photos/' off"),
         ("owl/cafe\u0301.jpg", "has 'owl/caf\u00e9.jpg': capitals or accents"),
         ("emu/7.jpeg", r"has 'cat/7\.jpg'$"),
-        ("emu/8.jpg", r"the folder has 'cat/7\.jpg'"),
-        (f"{'x' * 300}.jpg", r"the folder has 'cat/7\.jpg'"),
+        ("emu/8.jpg", r"the folder has other names, 'cat/7\.jpg' for example"),
+        (f"{'x' * 300}.jpg", r"the folder has other names, 'cat/7\.jpg' for example"),
     ],
 )
 def test_what_would_have_matched_is_named(tmp_path: Path, name: str, advice: str) -> None:
@@ -300,10 +306,11 @@ def test_rows_without_a_file_and_pictures_without_a_row_are_noted(photos: Path) 
     listing = listed_table(photos, "file,label\nowl/1.png,owl\ncat/1.jpg,cat\nx.png,cat\n")
     assert listing.samples["file"].tolist() == ["cat/1.jpg", "owl/1.png", "x.png"]
     without_file, without_row = listing.notes
-    assert "2 of 3 rows have no file in" in without_file
+    assert "rows without a file in" in without_file
+    assert ": 2 of 3; row 2 is" in without_file
     assert "row 2 is 'cat/1.jpg'; the folder has 'cat/1.png': the extension is" in without_file
-    assert without_row.endswith("t.csv, for example 'a b.png'")
-    assert "4 pictures are in no row" in without_row
+    assert "pictures without a row in" in without_row
+    assert without_row.endswith("t.csv: 4, for example 'a b.png'")
 
 
 def test_a_back_slash_that_is_part_of_a_name_stays(photos: Path) -> None:

@@ -1,34 +1,23 @@
 """Setting `params.yaml` to the user's own data set, which is listed and split for that.
 
 The pairs that can be drawn depend on how many images each class has: see `siamese.cli.fitting`.
-Comments in the file stay.
 """
 
-import shutil
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedSeq
-from ruamel.yaml.scalarstring import (
-    DoubleQuotedScalarString,
-    PlainScalarString,
-    SingleQuotedScalarString,
-)
-from yaml import YAMLError, safe_load
 
 from siamese.base.data_params import FOLDER, NO_PATH, DataParams, TableParams
 from siamese.base.errors import InputError
-from siamese.base.files import new_file
-from siamese.base.params import PARAMS_FILE, Section, read_document, read_sections
+from siamese.base.params import PARAMS_FILE, Section, read_sections
 from siamese.cli.defaults import DEFAULTS
 from siamese.cli.fitting import CUT, cut_with_pairs, fitting
+from siamese.cli.params_file import rewriting, set_values, value_of
 from siamese.cli.schema import check_params
 from siamese.cli.table_format import found_format
 from siamese.network.embedding import images_at_once
@@ -96,14 +85,14 @@ def adopt(
     if _is_text_table(workspace / path):
         values |= found_format(workspace / path, values, wanted)
     file = workspace / PARAMS_FILE
-    with _rewriting(file) as (document, save):
-        before = {name: _value(document, name) for name in values}
-        _set(document, values)
+    with rewriting(file) as (document, save):
+        before = {name: value_of(document, name) for name in values}
+        set_values(document, values)
         listing = list_images(read_sections(DataSections, save()).data, workspace)
         has_splits = bool(listing.samples["split"].notna().all())
         if "group" in listing.samples and not has_splits:
             values |= {"prepare.split_by": "group"} | wanted
-        _set(document, values)
+        set_values(document, values)
         params = read_sections(DataSections, save())
         prepare, cut = cut_with_pairs(
             listing.samples, listing.classes, params.data.novel_classes, params.prepare
@@ -111,7 +100,7 @@ def adopt(
         notes += [*listing.notes, *check_splits(cut, listing.classes, prepare.split_by)]
         values |= {f"prepare.{split}": getattr(prepare, split) for split in CUT}
         values |= fitting(cut) | {"embed.batch_size": images_at_once(params.data.image_size)}
-        _set(document, values)
+        set_values(document, values)
         notes += _notes(check_params(save()), wanted)
     changes = {name: (before[name], new) for name, new in values.items() if before[name] != new}
     counts = cut["split"].value_counts()
@@ -134,33 +123,6 @@ def adopt(
             f" {listing.samples['file'].iloc[0]}"
         )
     return Adopted(found, changes, notes)
-
-
-@contextmanager
-def _rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
-    """Yield the content of a parameter file, and a function that writes it to a file to check.
-
-    If the block succeeds, the file written last replaces the original, with its line ends and its
-    permissions.
-    """
-    read_document(file)  # says what is wrong with it, if anything is
-    yaml = YAML()
-    yaml.width = 1000
-    yaml.preserve_quotes = True  # stages read YAML 1.1, where `no` without them is not text
-    newline = "\r\n" if b"\r\n" in file.read_bytes() else "\n"
-    document = yaml.load(file.read_text(encoding="utf-8"))
-    with new_file(file) as partial:
-
-        def save() -> Path:
-            with partial.open("w", encoding="utf-8", newline=newline) as stream:
-                yaml.dump(document, stream)
-            shutil.copymode(file, partial)
-            return partial
-
-        try:
-            yield document, save
-        except InputError as error:
-            raise InputError(str(error).replace(str(partial), str(file))) from None
 
 
 def _notes(params: Any, wanted: Changes) -> list[str]:
@@ -205,51 +167,6 @@ def _within(path: Path, workspace: Path) -> Path:
     """Return a path relative to the workspace, if it lies in it."""
     place, root = (workspace / path).resolve(), workspace.resolve()
     return place.relative_to(root) if place.is_relative_to(root) else path
-
-
-def _section(document: Any, name: str) -> dict[str, Any]:
-    """Return the mapping that holds a parameter, given by dotted name."""
-    content = document
-    *sections, key = name.split(".")
-    for section in sections:
-        content = content.get(section) if isinstance(content, dict) else None
-    if not isinstance(content, dict) or key not in content:
-        raise InputError(f"{PARAMS_FILE}: key `{name}` is missing")
-    return content
-
-
-def _value(document: Any, name: str) -> Any:
-    """Return the value of a parameter, given by dotted name; a list as a copy."""
-    value = _section(document, name)[name.split(".")[-1]]
-    return list(value) if isinstance(value, list) else value
-
-
-def _set(document: Any, values: Changes) -> None:
-    """Set parameters by dotted name."""
-    for name, value in values.items():
-        content, key = _section(document, name), name.split(".")[-1]
-        old = content[key]
-        if old == value:
-            continue
-        if isinstance(value, list) and isinstance(old, CommentedSeq):
-            if not old or not value:  # ruamel.yaml puts what is empty on a line of its own
-                old.fa.set_flow_style()
-            old[:] = [_quoted(one) for one in value]  # in place: it stays on one line, if it was
-        else:
-            content[key] = _quoted(value)
-
-
-def _quoted(value: Any) -> Any:
-    """Return text with quotes if it needs them in YAML 1.1, which stages read."""
-    if not isinstance(value, str):
-        return value
-    if not value.isprintable():
-        return DoubleQuotedScalarString(value)
-    with suppress(YAMLError):
-        # In a list, where more is not text than elsewhere.
-        if safe_load(f"[{value}]") == [value]:
-            return PlainScalarString(value)  # a plain `str` would get the quotes of the old value
-    return SingleQuotedScalarString(value)
 
 
 def _described(path: Path, listing: Listing) -> str:

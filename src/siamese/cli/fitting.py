@@ -103,10 +103,11 @@ def fitting(samples: pd.DataFrame) -> dict[str, Any]:
 
 
 def _is_scarce(samples: pd.DataFrame, split: str) -> bool:
-    """Tell whether a split has hardly any like pairs among the samples that are not enrolled."""
+    """Tell whether a split has one class, or few like pairs, of the samples not enrolled."""
     is_in = (samples["split"] == split) & ~_enrolled(samples)
     counts = samples.loc[is_in, "fine"].value_counts()
-    return _n_like(counts.to_numpy()) < min(ENOUGH_LIKE_PAIRS, len(counts) / 2)
+    is_one_class = len(counts) < 2
+    return is_one_class or _n_like(counts.to_numpy()) < min(ENOUGH_LIKE_PAIRS, len(counts) / 2)
 
 
 def _enrolled(samples: pd.DataFrame) -> pd.Series:

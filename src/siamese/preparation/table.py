@@ -32,7 +32,9 @@ def list_table(path: Path, images: Path, written: TableParams) -> Listing:
         read = _parquet_columns if is_parquet(path) else _text_columns
         table = read(path, written)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        # Arrow raises them without the reason that the system gives.
+        reason = error.strerror or _in_a_line(error)
+        raise InputError(f"{path}: cannot be read ({reason})") from None
     if not len(table):
         raise InputError(f"{path}: no row in it; expected one per image")
     table = table.apply(lambda column: column.str.strip())

@@ -57,12 +57,12 @@ def match_files(path: Path, names: pd.Series, images: Path) -> tuple[pd.Series, 
                 f" (data.images); {example}"
             )
         notes.append(
-            f"note: {path}: {len(missing):,} of {len(found):,} rows have no file in {images};"
+            f"note: {path}: rows without a file in {images}: {len(missing):,} of {len(found):,};"
             f" {example}. `prepare` treats them as unreadable (data.unreadable)"
         )
     if without := sorted(filter(is_picture, present.difference(found))):
         notes.append(
-            f"note: {images}: {len(without):,} pictures are in no row of {path}, for example"
+            f"note: {images}: pictures without a row in {path}: {len(without):,}, for example"
             f" {without[0]!r}"
         )
     return pd.Series(found, index=names.index, dtype=object), notes
@@ -94,12 +94,12 @@ def _check_name(path: Path, row: int, file: str, images: Path, present: Abstract
 
 
 def _likeness(file: str, images: Path, present: AbstractSet[str]) -> str:
-    """Return the end of a message on a file that is not there: which may be meant, and why."""
+    """Return the end of a message on a file that is not there: what may be meant instead."""
     wanted = _slashed_parts(file)
     alike = [other for other in sorted(present) if _aliases(wanted[-1]) & _aliases(other)]
     if not alike:
         pictures = sorted(filter(is_picture, present))
-        return f"; the folder has {pictures[0]!r}" if pictures else "; there is no picture"
+        return f"; the folder has other names, {pictures[0]!r} for example" if pictures else ""
     other = max(alike, key=lambda name: _n_common(wanted, _slashed_parts(name)))
     slashed, ending = "/".join(wanted), PurePosixPath(other).suffix
     advice = ""

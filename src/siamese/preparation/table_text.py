@@ -16,6 +16,7 @@ def decoded(path: Path, content: bytes, encoding: str) -> str:
     """
     try:
         text = content.decode(encoding)
+        text.encode()  # refuses half a surrogate pair, which could not be stored
     except UnicodeError as error:
         raise InputError(
             f"{path}: is not written in {encoding} (data.table.encoding): {error}; `siamese adopt`"
