@@ -7,14 +7,15 @@ names for people, without the full commits. The whole of `siamese compare` takes
 """
 
 import hashlib
+import os
 import re
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from siamese.base.errors import InputError
+from siamese.repository.git import git, run_git
 
 WORKSPACE = "workspace"
 # refs/exps/BASELINE/NAME, the baseline's hash cut after two digits; a queue's refs look otherwise.
@@ -106,11 +107,12 @@ def find_revision(name: str, root: Path) -> Revision:
     """
     if name == WORKSPACE:
         return Revision(name, None, root)
-    found = _run(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    parse = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+    found = run_git(root, *parse, f"{name}^{{commit}}")
     if found.returncode == 0:
         return Revision(name, found.stdout.decode().strip(), root)
     known = [one for one in experiments(root) if one.revision.name == name]
-    head = _run(root, "rev-parse", "--verify", "--quiet", "HEAD").stdout.decode().strip()
+    head = run_git(root, *parse, "HEAD").stdout.decode().strip()
     candidates = [one for one in known if one.baseline == head] or known
     if not candidates:
         raise InputError(
@@ -180,34 +182,13 @@ def prefix_of(root: Path) -> str:
     Raises:
         InputError: the project is not in a Git repository.
     """
-    return git(root, "rev-parse", "--show-prefix").strip()
-
-
-def git(root: Path, *arguments: str) -> str:
-    """Return what a Git command prints.
-
-    Raises:
-        InputError: it failed; the message quotes Git.
-    """
-    done = _run(root, *arguments)
-    if done.returncode:
-        raise InputError(f"git {arguments[0]}: {done.stderr.decode().strip()}")
-    return done.stdout.decode()
-
-
-def _run(
-    root: Path, *arguments: str, given: bytes | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(["git", *arguments], cwd=root, input=given, capture_output=True)
-    except FileNotFoundError:
-        raise InputError("`git` is not on the path; it is what reads revisions here") from None
+    return git(root, "rev-parse", "--show-prefix").removesuffix("\n")
 
 
 def _blobs(root: Path, objects: Sequence[str]) -> list[bytes | None]:
     """Return the content of many objects by one Git process, None for each that is no file."""
-    given = "".join(f"{name}\n" for name in objects).encode()
-    output = _run(root, "cat-file", "--batch", given=given).stdout
+    given = os.fsencode("".join(f"{name}\n" for name in objects))
+    output = run_git(root, "cat-file", "--batch", given=given).stdout
     found: list[bytes | None] = []
     position = 0
     for _ in objects:
