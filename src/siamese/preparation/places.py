@@ -101,7 +101,8 @@ def _tracking(path: Path, workspace: Path) -> tuple[int, list[str]]:
     """
     try:
         # What Git ignores counts: a temporary copy lacks it all the same.
-        listed = run_git(workspace, *"ls-files -z -t --cached --others --".split(), str(path))
+        listing = ("ls-files", "-z", "-t", "--cached", "--others", "--")
+        listed = run_git(workspace, *listing, str(path))
     except InputError:
         return 0, []
     by_git, by_nobody = 0, []
