@@ -6,14 +6,16 @@ from pathlib import Path
 
 from siamese.base.errors import InputError
 from siamese.comparison.provenance import (
+    LOCK,
     Stage,
     all_params,
+    changed_params,
     changes_between,
     is_seed,
     setting_of,
 )
 from siamese.comparison.revisions import Experiment, Revision, experiments, find_revision
-from siamese.comparison.runs import Run
+from siamese.comparison.runs import EVALUATION, Run
 from siamese.evaluation.figures import MAIN
 
 WIDTH = 120
@@ -29,7 +31,7 @@ def experiment_table(root: Path, all_commits: bool = False) -> str:
     began at another commit than HEAD.
 
     Raises:
-        InputError: there is no Git repository, or no experiment.
+        InputError: there is no Git repository, or no experiment; or the results of one are damaged.
     """
     head = find_revision("HEAD", root)
     known = experiments(root)
@@ -56,7 +58,12 @@ def _without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 def _rows_of(baseline: Revision, own: Iterable[Experiment]) -> list[list[str]]:
     base = _run_of(baseline)
-    rows = [[baseline.short, *_values(base), ""]]
+    made_with = ", ".join(
+        f"{change.name} {change.base}, not {change.head}"
+        for change in changed_params(baseline, base.stages)
+    )
+    remark = f"careful: made with {made_with}" if made_with else ""
+    rows = [[baseline.short, *_values(base), remark]]
     for experiment in own:
         run = _run_of(experiment.revision)
         changes = _changed(base.stages, run.stages)
@@ -66,17 +73,13 @@ def _rows_of(baseline: Revision, own: Iterable[Experiment]) -> list[list[str]]:
 
 def _run_of(revision: Revision) -> Run:
     """Read a run; without a lock, nothing is known of what it was made from."""
-    try:
-        return Run.of(revision)
-    except InputError:
-        return Run(revision, {})
+    return Run.of(revision) if revision.has(LOCK) else Run(revision, {})
 
 
 def _values(run: Run) -> list[str]:
-    try:
-        metrics = run.metrics
-    except InputError:
+    if not run.revision.has(EVALUATION):
         return ["none"] * len(MAIN)
+    metrics = run.metrics
     return [f"{100 * metrics[name]:.2f}" if name in metrics else "" for name in MAIN]
 
 

@@ -47,6 +47,10 @@ class Revision:
         """The commit's first seven digits, or `workspace`."""
         return self.commit[:7] if self.commit else WORKSPACE
 
+    def place(self, file: str) -> str:
+        """Name a file of the revision in a sentence."""
+        return str(self.root / file) if self.commit is None else f"{self}: {file}"
+
     def read(self, file: str) -> bytes:
         """Return a file's content.
 
@@ -59,8 +63,12 @@ class Revision:
         content = self.read_all([file])[file]
         if content is None:
             made = "`dvc repro` makes it" if self.commit is None else "run `dvc repro`, then commit"
-            raise InputError(f"{self}: {file} is not there, so there are no results; {made}")
+            raise InputError(f"{self.place(file)} is not there, so there are no results; {made}")
         return content
+
+    def has(self, file: str) -> bool:
+        """Whether the revision has a file."""
+        return self.read_all([file])[file] is not None
 
     def read_all(self, files: Iterable[str]) -> dict[str, bytes | None]:
         """Return the content of many files, None for each that this revision lacks."""
