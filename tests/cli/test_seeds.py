@@ -37,7 +37,7 @@ def test_names_are_those_that_the_documentation_shows() -> None:
 
 @pytest.mark.parametrize("setting", ["train.margin", "a='b", "train.margin 0.5"])
 def test_a_setting_that_is_none_is_refused(setting: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="SET .* expected"):
+    with pytest.raises(InputError, match=r"SET .* expected"):
         run_seeds([1], setting, "", tmp_path)
 
 
@@ -45,7 +45,7 @@ def test_a_setting_that_is_none_is_refused(setting: str, tmp_path: Path) -> None
 def test_make_runs_a_setting_with_each_seed(tmp_path: Path) -> None:
     """Real DVC, and a stage that keeps its parameters."""
     workspace = Workspace(tmp_path)
-    params = {name: {"seed": 0} for name in ("network", "pairs", "train")}
+    params: dict[str, dict] = {name: {"seed": 0} for name in ("network", "pairs", "train")}
     params |= {"evaluate": {"k": [1], "title": ""}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     stage = {
@@ -67,22 +67,19 @@ def test_make_runs_a_setting_with_each_seed(tmp_path: Path) -> None:
     siamese.chmod(0o755)
     title = '~^: it\'s $HOME `date` "x" & *; a/b'
     setting = f"evaluate.k=[1,5] {shlex.quote(f'evaluate.title={yaml_text(title)}')}"
-    setting = setting.replace("$", "$$")  # make's own sign
     workspace.run(
         *("make", "--file", str(ROOT / "Makefile"), "READY=", "BIN=bin"),
         *("seeds", "SEEDS=1 2", f"SET={setting}"),
     )
-    name = experiment_name(f"evaluate.k=[1,5] evaluate.title={yaml_text(title)}")
     refs = workspace.git("for-each-ref", "--format=%(refname)", "refs/exps").split()
     found = {ref.rpartition("/")[2]: ref for ref in refs}
     for seed in (1, 2):
-        [ref] = [ref for title, ref in found.items() if title.endswith(f"-s{seed}")]
+        ref = found[f"{experiment_name(setting)}-s{seed}"]
         seen = yaml.safe_load(workspace.git("show", f"{ref}:metrics/seen.yaml"))
         assert seen == {
             **{section: {"seed": seed} for section in ("network", "pairs", "train")},
             "evaluate": {"k": [1, 5], "title": title},
         }
-    assert name.startswith("evaluate.k-1-5-evaluate.title-")
 
 
 def yaml_text(text: str) -> str:
