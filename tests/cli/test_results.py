@@ -1,14 +1,18 @@
 """`siamese show`: whose figures these are comes first, and a damaged file is named."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from siamese.cli.main import main
 from siamese.cli.results import results_table
-from tests.support.workspace import Workspace
+from tests.support.made_up_results import MadeUp, Repository
+from tests.support.workspace import ROOT, Workspace
 
 TABLE = "k-NN on the test split, top-1"
 
@@ -111,3 +115,39 @@ def test_a_damaged_file_is_named(
     error = capsys.readouterr().err
     assert error.startswith(f"siamese: {shown.path / file} {message}")
     assert error.count("\n") == 1
+
+
+def test_figures_are_shown_on_a_terminal_that_knows_ascii_alone(shown: Workspace) -> None:
+    table = shown.path / "metrics/classes.csv"
+    rows = [f"caf\xe9_{number},0.{number},9,caf\xe9_0,1\n" for number in range(4)]
+    table.write_text(ROWS + "".join(rows), encoding="utf-8")
+    (shown.path / "data/pictures").mkdir(parents=True)
+    (shown.path / os.fsdecode(b"data/pictures/caf\xe9.png")).touch()
+    output = in_ascii(shown.path, "show")
+    assert r"caf\xe9 0" in output
+    assert r"data/pictures/caf\udce9.png" in output
+
+
+def test_a_comparison_is_printed_in_ascii_and_its_json_stays_json(
+    tmp_path: Path,
+) -> None:
+    repository = Repository(tmp_path / "repository")
+    repository.commit(MadeUp(params={"train.title": "caf\xe9", "train.seed": 0}), "first")
+    repository.commit(MadeUp(params={"train.title": "caf\xe9", "train.seed": 1}, luck=1), "second")
+    repository.commit(MadeUp(params={"train.title": "th\xe9", "train.seed": 0}, luck=2), "third")
+    repository.commit(MadeUp(params={"train.title": "th\xe9", "train.seed": 1}, luck=3), "fourth")
+    sides = ("compare", "first,second", "third,fourth")
+    assert r" \xb1 " in in_ascii(repository.root, *sides)
+    content = json.loads(in_ascii(repository.root, *sides, "--json"))
+    [change] = [one for one in content["changes"] if one["stage"] == "train"]
+    assert {"name": "train.title", "base": "caf\xe9", "head": "th\xe9"} in change["params"]
+
+
+def in_ascii(folder: Path, *arguments: str) -> str:
+    """Return what a command prints where output, file names and files are ASCII by default."""
+    environment = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    environment |= {"PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "siamese.cli.main", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout.decode("ascii")

@@ -96,7 +96,7 @@ def _compare(options: argparse.Namespace) -> None:
 
     comparison = compared_sides(options)
     if options.json:
-        print(json.dumps(as_json(comparison), indent=2, ensure_ascii=False))
+        print(json.dumps(as_json(comparison), indent=2))  # ASCII: JSON whatever the output takes
     else:
         print(as_markdown(comparison) if options.md else as_text(comparison))
 
