@@ -61,18 +61,15 @@ show: $(READY)  ## print the figures beside the floors
 experiments: $(READY)  ## list the experiments: what each changes, and its main figures (ALL=1: of all commits)
 	@$(BIN)/siamese experiments $(if $(ALL),--all)
 
-# An independent run needs other initial weights, batches and augmentation, so three seeds change. The
-# validation split (prepare.seed) and the test images stay. SET: other parameters, separated by spaces.
+# SET: other parameters, separated by spaces; quotes within keep a value that has some together.
 SEEDS ?= 1 2 3
 SET ?=
-NAME ?= $(subst $() ,-,$(subst =,-,$(or $(strip $(SET)),default)))
+NAME ?=
+# By the environment, they reach the shell as they were typed.
+seeds: export SETTING := $(value SET)
+seeds: export TITLE := $(value NAME)
 seeds: $(READY)  ## run a setting with several seeds, in a queue (make seeds SEEDS="1 2 3" SET="train.margin=0.5")
-	@for seed in $(SEEDS); do \
-	  $(BIN)/dvc exp run --queue --name $(NAME)-s$$seed $(SET:%=-S %) \
-	    -S network.seed=$$seed -S pairs.seed=$$seed -S train.seed=$$seed || exit; \
-	done
-	$(BIN)/dvc exp run --run-all --jobs 1
-	@$(BIN)/siamese experiments
+	@$(BIN)/siamese seeds $(SEEDS) --set="$$SETTING" --name="$$TITLE"
 
 compare: $(READY)  ## is the difference real? (make compare BASE=main; HEAD=... replaces the workspace)
 	@$(BIN)/siamese compare $(BASE) $(HEAD) $(if $(COMPARE_SEEDS),--seeds)

@@ -8,7 +8,8 @@ import re
 import tomllib
 from pathlib import Path
 
-project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+file = Path(__file__).parents[1] / "pyproject.toml"
+project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
 for requirement in project["dependencies"]:
     name, version = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)", requirement).groups()
     print(f"{name}=={version}")

@@ -13,11 +13,8 @@ project's own `dvc status`, experiments and metrics.
 import argparse
 import json
 import math
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -34,8 +31,10 @@ from study_pictures import draw_forces, draw_knobs
 from torch import Tensor
 
 from siamese.base.dataset import Dataset, load_dataset
+from siamese.base.errors import InputError
 from siamese.base.files import write_json
 from siamese.base.params import Section, read_document, read_sections
+from siamese.cli.dvc_runs import run_dvc
 from siamese.measures.knn import class_ranking, nearest
 from siamese.measures.manifest import read_manifest
 from siamese.measures.verification import pair_distances
@@ -44,6 +43,7 @@ from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import NetworkParams, build_network
 from siamese.pairs.drawing import draw_training
 from siamese.pairs.params import PairsParams
+from siamese.repository.git import git, own_git
 from siamese.training.objective import Contrastive, Figures, Objective, PairedBatch, Pairs
 from siamese.training.train_params import TrainParams
 from siamese.training.trainer import Trainer
@@ -215,17 +215,17 @@ def prepare_clone() -> None:
     experiment with all outputs that `dvc.lock` lists, and the others need not be in the cache.
     """
     shutil.rmtree(CLONE, ignore_errors=True)
-    subprocess.run(["git", "clone", "--quiet", ".", CLONE], check=True)
+    git(Path(), "clone", "--quiet", "--template=", ".", str(CLONE))
     shutil.copyfile(CLONE / "bench/study.yaml", CLONE / "bench/dvc.yaml")
     for file in (CLONE / "dvc.yaml", CLONE / "dvc.lock"):
         content = read_document(file)
         content["stages"] = {name: content["stages"][name] for name in READ_STAGES}
         content.pop("plots", None)
         file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    git("config", "user.name", "study")
-    git("config", "user.email", "study@localhost")
-    git("add", "-A")
-    git("commit", "--quiet", "-m", "the stage of the study")
+    own_git(CLONE, "config", "user.name", "study")  # for DVC
+    own_git(CLONE, "config", "user.email", "study@localhost")
+    own_git(CLONE, "add", "-A")
+    own_git(CLONE, "commit", "--quiet", "-m", "the stage of the study")
     dvc("config", "--local", "cache.dir", str(Path(".dvc/cache").resolve()))
     dvc("checkout", "--quiet", "data/raw", "data/prepared", "data/pairs")
 
@@ -240,8 +240,8 @@ def collect() -> list[dict[str, Any]]:
     for name, revision in [pair for pairs in listed.values() for pair in pairs]:
         split, *words, seed = name.split("-")
         run = {"contestant": "-".join(words), "seed": int(seed), "split": split}
-        figures = json.loads(git("show", f"{revision}:bench/contestant.json"))
-        course = git("show", f"{revision}:bench/course.csv").splitlines()
+        figures = json.loads(git(CLONE, "show", f"{revision}:bench/contestant.json"))
+        course = git(CLONE, "show", f"{revision}:bench/course.csv").splitlines()
         found.append({**run, **figures, "course": course})
     return found
 
@@ -283,17 +283,10 @@ def markdown(runs: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def git(*arguments: str) -> str:
-    """Return what a Git command prints in the clone."""
-    command = ["git", "-C", str(CLONE), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def dvc(*arguments: str) -> None:
     """Run DVC in the clone, the stage with this Python."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = [sys.executable, "-m", "dvc", *arguments]
-    subprocess.run(command, check=True, cwd=CLONE, env=os.environ | {"PATH": path})
+    if run_dvc(CLONE, *arguments):
+        raise InputError(f"`dvc {arguments[0]}` failed in {CLONE}/, see above")
 
 
 if __name__ == "__main__":

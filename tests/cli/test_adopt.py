@@ -128,7 +128,10 @@ def test_a_broken_parameter_file_is_named(
         adopt(Path("photos"), workspace=workspace)
 
 
-@pytest.mark.parametrize("name", ["yes", "12:30", "1e3", "null", "#1", "a: b"])
+MEANINGFUL = ("yes", "12:30", "1e3", "null", "#1", "a: b", "@a", "[1] a", "%a", "!a", "*a", "${x}")
+
+
+@pytest.mark.parametrize("name", MEANINGFUL)
 def test_a_folder_whose_name_means_something_to_yaml(workspace: Path, name: str) -> None:
     (workspace / "photos").rename(workspace / name)
     adopt(Path(name), workspace=workspace)

@@ -95,7 +95,9 @@ def test_show_without_results_says_what_to_do(
 ) -> None:
     assert main(["show", str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert "training.json: no such file; `make repro` or `make demo` makes it" in error
+    assert (
+        "metrics/training.json is not there, so there are no results; `dvc repro` makes it" in error
+    )
 
 
 def test_check_names_the_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

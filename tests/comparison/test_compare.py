@@ -209,22 +209,53 @@ def test_a_revision_without_results_is_named_with_the_file(
         repository.compare("HEAD", "good")
 
 
-@pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("metrics/evaluation.json", "{", "is no JSON"),
-        ("metrics/evaluation.json", '{"knn": {"k1": "high"}}', "expected to hold numbers"),
-        ("metrics/evaluation.json", '{"knn": {"k20": 0.1}}', "come from different runs"),
-        ("metrics/per_query.parquet", "PAR1", "is no Parquet table"),
-        ("metrics/details.json", "{}", "lacks `verification.threshold`"),
-        ("dvc.lock", "stages: 3", "dvc.lock cannot be read"),
-    ],
-)
+CONFLICT = "<<<<<<< HEAD\n{}\n=======\n[]\n>>>>>>> branch\n"
+DAMAGED = [
+    ("metrics/evaluation.json", "{", "cannot be read (invalid JSON: EOF"),
+    ("metrics/evaluation.json", "{}", "cannot be read"),
+    ("metrics/evaluation.json", "[]", "cannot be read"),
+    ("metrics/evaluation.json", '{"knn": {"k1": "high"}}', "has 'high' as `knn.k1`;"),
+    ("metrics/evaluation.json", '{"knn": {"k1": NaN}}', "has nan as `knn.k1`;"),
+    ("metrics/evaluation.json", '{"knn": 1}', "has 1 as `knn`;"),
+    ("metrics/evaluation.json", CONFLICT, "has merge conflict markers; `git checkout HEAD -- "),
+    ("metrics/evaluation.json", b"\xff\xfe", "cannot be read"),
+    ("metrics/per_query.parquet", "PAR1", "cannot be read (Parquet"),
+    ("metrics/per_query.parquet", CONFLICT, "has merge conflict markers"),
+    ("metrics/details.json", "{}", "lacks `verification`"),
+    ("metrics/details.json", '{"verification": {"threshold": "far"}}', "has 'far' as `verif"),
+    ("metrics/ran_on.json", "[1]", "cannot be read"),
+    ("dvc.lock", "stages: 3", "has 3 as `stages`;"),
+    ("dvc.lock", "- 3", "cannot be read"),
+    ("dvc.lock", "", "cannot be read"),
+    ("dvc.lock", "stages: {a: {deps: {}}}", "has {} as `stages.a.deps`;"),
+    ("dvc.lock", "stages:\n\ta: {}", "cannot be read (while scanning"),
+    ("dvc.lock", CONFLICT, "has merge conflict markers"),
+    ("params.yaml", "[1]", "cannot be read"),
+    ("params.yaml", CONFLICT, "has merge conflict markers"),
+]
+
+
+@pytest.mark.parametrize(("file", "content", "message"), DAMAGED)
 def test_a_damaged_file_is_named(
-    repository: Repository, file: str, content: str, message: str
+    repository: Repository, file: str, content: str | bytes, message: str
 ) -> None:
-    (repository.root / file).write_text(content)
-    with pytest.raises(InputError, match=f"(?s)the workspace.*{message}"):
+    content = content if isinstance(content, bytes) else content.encode()
+    (repository.root / file).write_bytes(content)
+    with pytest.raises(InputError) as error:
+        repository.compare("good")
+    assert f"{repository.root / file} {message}" in str(error.value)
+    assert "\n" not in str(error.value)
+    repository.git("commit", "-qam", "damaged")
+    with pytest.raises(InputError) as error:
+        repository.compare("HEAD", "good")
+    assert f"{file} {message.partition(';')[0]}" in str(error.value)
+    assert str(error.value).startswith("HEAD (")
+
+
+def test_figures_of_different_runs_are_not_compared(repository: Repository) -> None:
+    file = repository.root / "metrics/evaluation.json"
+    file.write_text('{"knn": {"k20": 0.1}}')
+    with pytest.raises(InputError, match="come from different runs"):
         repository.compare("good")
 
 

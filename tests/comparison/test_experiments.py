@@ -152,3 +152,29 @@ def test_a_figure_that_no_row_has_is_left_out(tmp_path: Path) -> None:
     repository.experiment(MadeUp(0.8), "classified")
     titles = experiment_table(repository.root).splitlines()[0].split()
     assert titles == ["k1", "k20", "map_at_r", "auc", "eer", "changes"]
+
+
+def test_damaged_results_and_figures_of_other_parameters_are_told_in_their_rows(
+    tmp_path: Path,
+) -> None:
+    repository = Repository(tmp_path / "repository")
+    repository.commit(MadeUp(params={"train.margin": 1.0}))
+    (repository.root / "params.yaml").write_text("train: {margin: 0.5}\n")
+    repository.git("commit", "-qam", "parameters without a run")
+    repository.experiment(MadeUp(0.8), "sound")
+    for name, file in (("a", "metrics/evaluation.json"), ("b", "dvc.lock")):
+        commit = repository.experiment(MadeUp(0.6), f"damaged-{name}")
+        repository.git("checkout", "-q", commit)
+        (repository.root / file).write_text("<<<<<<< HEAD\n\t{}\n")
+        repository.git("commit", "-qam", "damaged")
+        baseline = repository.git("rev-parse", "main")
+        reference = f"refs/exps/{baseline[:2]}/{baseline[2:]}/damaged-{name}"
+        repository.git("update-ref", reference, "HEAD")
+        repository.git("checkout", "-q", "main")
+    table = " ".join(experiment_table(repository.root).split())
+    assert "70.00 " in table
+    assert "careful: made with train.margin 1.0, not 0.5 damaged-a" in table
+    for name, file in (("a", "metrics/evaluation.json"), ("b", "dvc.lock")):
+        assert f"damaged-{name} none none none none none damaged-{name} (" in table
+        assert f"{file} has merge conflict markers; `dvc repro`" in table
+    assert " sound " in table

@@ -8,7 +8,7 @@ from dvc.repo import Repo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese.comparison.provenance import dvc_hash, read_lock, stale
+from siamese.comparison.provenance import Stage, dvc_hash, outrun, read_lock, stale
 from siamese.comparison.revisions import find_revision
 from siamese.comparison.text_formats import as_text
 from tests.support.made_up_results import MadeUp, Repository, folder_md5, md5
@@ -100,6 +100,37 @@ def test_equal_inputs_with_another_outcome_are_pointed_out(repository: Repositor
     text = as_text(repository.compare("good", "HEAD"))
     assert "equal parameters, code and data gave other results" in text
     assert "ran on      device cpu -> cuda" in text
+
+
+def stage(inputs: dict[str, str], outputs: dict[str, str], **n_files: int) -> Stage:
+    return Stage({}, {}, inputs, outputs, {f"data/{name}": n for name, n in n_files.items()})
+
+
+def test_what_was_written_anew_and_not_read_since_is_found() -> None:
+    """As dvc.lock stands after a `dvc repro` that stopped halfway."""
+    contents = {"a": b"first", "b": b"second"}
+    hashes = {f"data/prepared/{name}": md5(content) for name, content in contents.items()}
+    folder = {"data/prepared": folder_md5(contents)}
+    a, b = ({name: hash_} for name, hash_ in hashes.items())
+    later = {"data/prepared": folder_md5({"a": b"first", "b": b"third"})}
+    of_later = {"data/prepared/b": md5(b"third")}
+
+    def found(*stages: Stage) -> list[str]:
+        return outrun({str(number): one for number, one in enumerate(stages)})
+
+    assert found(stage({}, folder, prepared=2), stage(a | b, {}), stage(a, {})) == []
+    assert found(stage({}, folder), stage(folder, {})) == []
+    assert found(stage({}, later), stage(folder, {})) == ["data/prepared"]
+    assert found(stage({}, later, prepared=2), stage(a, {}), stage(b, {})) == ["data/prepared"]
+    assert found(stage({}, later, prepared=3), stage(of_later, {}), stage(a | b, {})) == [
+        "data/prepared"
+    ]
+    # A file that no stage reads may be the one that has changed.
+    assert found(stage({}, later, prepared=3), stage(a, {}), stage(b, {})) == []
+
+
+def test_a_finished_pipeline_is_of_one_run(finished: Workspace) -> None:
+    assert outrun(read_lock(find_revision("HEAD", finished.path))) == []
 
 
 # DVC's hash of a folder.

@@ -12,12 +12,14 @@ import yaml
 from dvc.repo import Repo
 from PIL import Image
 
+from siamese.base.errors import InputError
 from siamese.cli.main import main
 from siamese.comparison.compare import Comparison
 from siamese.comparison.provenance import Change
 from siamese.comparison.report import as_html, pictures_of, write_report
 from siamese.comparison.revisions import find_revision
 from siamese.comparison.runs import Run
+from siamese.comparison.text_formats import as_markdown, as_text
 from tests.support.made_up_results import MadeUp, Repository
 from tests.support.workspace import Workspace
 
@@ -109,6 +111,26 @@ def test_only_long_lists_of_files_are_folded_away(comparison: Comparison) -> Non
         replace(comparison, changes=[], code=[], ran_on=[], stale={"main": stale["change"]})
     )
     assert "nothing" not in page.partition("<h2>What differs")[2].partition("<h2>Training")[0]
+
+
+def test_what_is_stale_stands_before_the_conclusions(comparison: Comparison) -> None:
+    changed = replace(comparison, stale={"change": ["data.name (made with cifar100, now folder)"]})
+    careful = "Careful: change has changed since its figures were made"
+    page, markdown, text = as_html(changed), as_markdown(changed), as_text(changed)
+    for content, conclusion in ((page, "These two models"), (markdown, "These two models")):
+        assert content.index(careful) < content.index(conclusion)
+        assert content.count(careful) == 1
+    assert text.index(careful) < text.index("What differs")
+    assert "data.name (made with cifar100, now folder)" in page
+    assert "Careful" not in as_html(comparison)
+
+
+@pytest.mark.parametrize("content", ["<<<<<<< HEAD\n", "epoch,loss\n1,high\n", "loss\n1\n", "\0"])
+def test_a_damaged_curve_is_named(repository: Repository, content: str, tmp_path: Path) -> None:
+    (repository.root / "metrics/training.csv").write_text(content)
+    comparison = repository.compare("<b>main")
+    with pytest.raises(InputError, match=r"metrics/training\.csv (cannot be read|has merge)"):
+        write_report(comparison, tmp_path / "report")
 
 
 def test_figures_of_one_side_alone_are_neither_better_nor_worse(

@@ -1,5 +1,6 @@
 """Sharing: results through an ordinary DVC remote, and a review on two branches; real processes."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,29 @@ from siamese.comparison.compare import compare
 from siamese.comparison.report import as_html
 from siamese.comparison.revisions import find_revision
 from tests.support.pipeline_output import stages_run
-from tests.support.workspace import Workspace
+from tests.support.workspace import ROOT, Workspace
 
 RESULTS = ("data/model/model.safetensors", "data/embeddings/queries.parquet", "data/raw/images.npy")
+
+
+def test_a_clone_that_converts_ends_of_lines_has_the_same_bytes(tmp_path: Path) -> None:
+    """Else every hash in dvc.lock would be another's."""
+    project = Workspace(tmp_path / "project")
+    shutil.copytree(ROOT / "metrics", project.path / "metrics")
+    shutil.copytree(ROOT / "docs", project.path / "docs")
+    for name in (".gitattributes", "dvc.lock", "dvc.yaml", "params.yaml"):
+        shutil.copyfile(ROOT / name, project.path / name)
+    (project.path / "crlf.csv").write_bytes(b"a,b\r\n1,2\r\n")
+    project.git("init", "-q")
+    project.git("-c", "core.autocrlf=true", "-c", "core.safecrlf=false", "add", "-A")
+    project.git("commit", "-qm", "the project")
+    clone = tmp_path / "clone"
+    project.git("clone", "-q", "-c", "core.autocrlf=true", str(project.path), str(clone))
+    files = [file for file in project.path.rglob("*") if file.is_file()]
+    kept = [file.relative_to(project.path) for file in files if ".git" not in file.parts]
+    assert {".json", ".csv", ".parquet", ".lock", ".yaml", ".png"} <= {f.suffix for f in kept}
+    for file in kept:
+        assert (clone / file).read_bytes() == (project.path / file).read_bytes(), file
 
 
 @pytest.mark.slow

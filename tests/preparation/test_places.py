@@ -1,5 +1,8 @@
 """Places for images: those that DVC cannot watch are refused, those that others lack are noted."""
 
+import os
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -59,3 +62,79 @@ def test_every_output_of_the_pipeline_is_refused(tmp_path: Path) -> None:
     for name in [name for name in ignored if "." not in name]:
         with pytest.raises(InputError, match=r"is what the pipeline itself writes"):
             check(f"data{name}", tmp_path)
+
+
+def test_one_tracked_image_does_not_speak_for_the_others(tmp_path: Path) -> None:
+    git = ("git", "-C", str(tmp_path))
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/.thumbnails/1.png"):
+        draw(tmp_path / "photos" / name)
+    (tmp_path / "photos/notes.txt").touch()
+    (tmp_path / ".gitignore").write_text("/photos/b\n")
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "photos/a/1.png"], check=True)
+    [note] = check("photos", tmp_path)
+    assert "of 4 images in photos (data.path) Git tracks 1:" in note
+    subprocess.run([*git, "add", "photos/a"], check=True)
+    [note] = check("photos", tmp_path)
+    assert "the others, photos/b/1.png for example;" in note
+    (tmp_path / "photos/b.dvc").touch()
+    assert check("photos", tmp_path) == [], (
+        "the rest is in DVC; text and hidden files are no images"
+    )
+    (tmp_path / "photos/b.dvc").unlink()
+    subprocess.run([*git, "add", "--force", "photos/b"], check=True)
+    assert check("photos", tmp_path) == []
+    # A table is no image, and counts.
+    (tmp_path / "table.csv").touch()
+    [note] = check("table.csv", tmp_path, images="photos")
+    assert "neither DVC nor Git tracks table.csv (data.path)" in note
+    # Git does not enter a repository in the folder.
+    subprocess.run(["git", "init", "-q", str(tmp_path / "cloned")], check=True)
+    draw(tmp_path / "cloned/a/1.png")
+    [note] = check("cloned", tmp_path)
+    assert "neither DVC nor Git tracks cloned" in note
+
+
+STRANGE = (
+    "@photos",
+    "[2024] photos",
+    "%old",
+    "-x",
+    ":(top)x",
+    "a${x}b",
+    "!t",
+    "*g",
+    "é",
+    " x",
+    "~",
+)
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_name_that_means_something_to_git_is_only_a_name(name: str, tmp_path: Path) -> None:
+    draw(tmp_path / name / "a/1.png")
+    draw(tmp_path / "x/a/1.png")
+    subprocess.run(["git", "-C", str(tmp_path), "init", "-q"], check=True)
+    [note] = check(name, tmp_path)
+    [command] = re.findall("`(dvc add [^`]*)`", note)
+    assert Path(shlex.split(command)[2]) == Path(name)
+    subprocess.run(["git", "--literal-pathspecs", "add", "--", name], cwd=tmp_path, check=True)
+    assert check(name, tmp_path) == []
+    assert check("x", tmp_path) != []
+
+
+def test_a_hooks_variables_do_not_lead_to_another_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "other"):
+        draw(tmp_path / name / "photos/a/1.png")
+        subprocess.run(["git", "-C", str(tmp_path / name), "init", "-q"], check=True)
+    subprocess.run(["git", "-C", str(tmp_path / "here"), "add", "-A"], check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other/.git/index"))
+    assert check("photos", tmp_path / "here") == []
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.path is 'caf\\udce9', a name that is not UTF-8"):
+        check(os.fsdecode(b"caf\xe9"), tmp_path)

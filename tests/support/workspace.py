@@ -13,7 +13,10 @@ from siamese.base.params import read_document
 from siamese.cli.demo import override
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = (".dvcignore", ".gitignore", "dvc.yaml", "stages", "src", "data/.gitignore", "data/none")
+PROJECT = (
+    *(".dvcignore", ".gitattributes", ".gitignore", "dvc.yaml", "stages", "src"),
+    *("data/.gitignore", "data/none"),
+)
 # Smaller than the demo: what is tested is how the stages play together, not the accuracy.
 # Longer steps, so that something is learned in the few that there are.
 SMALL = {

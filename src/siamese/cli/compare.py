@@ -1,4 +1,4 @@
-"""The commands of `siamese` that compare revisions. Nothing heavy is imported before one runs."""
+"""The commands of `siamese` on experiments. Nothing heavy is imported before one runs."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def add_commands(commands: Any) -> None:
-    """Add `compare`, `report`, `review` and `experiments` to an argument parser."""
+    """Add `compare`, `report`, `review`, `experiments` and `seeds` to an argument parser."""
     compare = commands.add_parser(
         "compare",
         help="is the difference between two revisions real, and where does it come from?",
@@ -43,6 +43,19 @@ def add_commands(commands: Any) -> None:
         "--all", action="store_true", help="not only those that began at this commit"
     )
     experiments.set_defaults(command=_experiments)
+
+    seeds = commands.add_parser("seeds", help="run a setting with several seeds, in DVC's queue")
+    seeds.add_argument("seeds", nargs="+", type=int, metavar="SEED", help="one run for each")
+    seeds.add_argument(
+        "--set",
+        default="",
+        metavar="NAME=VALUE",
+        help="parameters of the setting, separated by spaces and quoted as in a shell",
+    )
+    seeds.add_argument(
+        "--name", default="", help="of the experiments, before -sSEED (default: from --set)"
+    )
+    seeds.set_defaults(command=_seeds)
 
 
 def add_sides(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +96,7 @@ def _compare(options: argparse.Namespace) -> None:
 
     comparison = compared_sides(options)
     if options.json:
-        print(json.dumps(as_json(comparison), indent=2, ensure_ascii=False))
+        print(json.dumps(as_json(comparison), indent=2))  # ASCII: JSON whatever the output takes
     else:
         print(as_markdown(comparison) if options.md else as_text(comparison))
 
@@ -112,3 +125,10 @@ def _experiments(options: argparse.Namespace) -> None:
     from siamese.comparison.experiment_table import experiment_table
 
     print(experiment_table(Path(), options.all))
+
+
+def _seeds(options: argparse.Namespace) -> None:
+    from siamese.cli.seeds import run_seeds
+
+    run_seeds(options.seeds, options.set, options.name, Path())
+    _experiments(argparse.Namespace(all=False))

@@ -5,14 +5,12 @@ changed. The committed results stay as they are, and DVC needs no Git identity t
 """
 
 import argparse
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from siamese.base.errors import InputError, no_such_file
+from siamese.cli.dvc_runs import run_dvc
 
 WORKSPACE = Path("demo")
 OVERRIDES = Path("demo.yaml")
@@ -90,16 +88,10 @@ def override(params: dict[str, Any], changes: dict[str, Any], source: str, path:
 
 
 def reproduce(workspace: Path) -> None:
-    """Run `dvc repro` there with this Python first on the path.
+    """Run `dvc repro` there; the project's archive is not the demo's.
 
     Raises:
         InputError: a stage failed; it has printed why.
     """
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    # The project's archive is not the demo's.
-    environment = {key: value for key, value in os.environ.items() if key != "SIAMESE_ARCHIVE"}
-    code = subprocess.call(
-        [sys.executable, "-m", "dvc", "repro"], cwd=workspace, env=environment | {"PATH": path}
-    )
-    if code:
+    if run_dvc(workspace, "repro", without=("SIAMESE_ARCHIVE",)):
         raise InputError(f"`dvc repro` failed in {workspace}/, see above")

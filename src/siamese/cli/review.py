@@ -8,7 +8,6 @@ commits that `siamese report` compares like any others.
 
 import io
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
@@ -16,14 +15,14 @@ from pathlib import Path
 from siamese.base.errors import InputError
 from siamese.cli.demo import make_workspace, reproduce
 from siamese.comparison.provenance import read_lock
-from siamese.comparison.revisions import Revision, find_revision, git
+from siamese.comparison.revisions import Revision, find_revision
+from siamese.repository.git import own_git, run_git
 
 REVIEW = Path(".review")
 # What is committed there: no data and no models, which stay in that workspace's DVC cache. A commit
 # needs DVC's configuration for DVC to find the cache. What Python compiled is not code.
 TRACKED = (".dvc/config", "dvc.yaml", "dvc.lock", "params.yaml", "stages", "src", "metrics")
 UNTRACKED = ":(exclude,glob)**/__pycache__/**"
-_IDENTITY = ("-c", "user.name=review", "-c", "user.email=review@localhost")
 
 
 def rebuild_both(base: str, project: Path, folder: Path) -> tuple[Revision, Revision]:
@@ -42,7 +41,7 @@ def rebuild_both(base: str, project: Path, folder: Path) -> tuple[Revision, Revi
     """
     revision = find_revision(base, project)
     folder.mkdir(parents=True, exist_ok=True)
-    git(folder, "init", "--quiet")
+    own_git(folder, "init", "--quiet", "--template=")
     with tempfile.TemporaryDirectory() as name:
         extract(revision, Path(name))
         _rebuild(Path(name), folder, "base", str(revision))
@@ -56,10 +55,9 @@ def extract(revision: Revision, target: Path) -> None:
     Raises:
         InputError: Git cannot; its own words are in the message.
     """
-    command = ["git", "archive", "--format=tar", str(revision.commit)]
-    done = subprocess.run(command, cwd=revision.root, capture_output=True)
+    done = run_git(revision.root, "archive", "--format=tar", str(revision.commit))
     if done.returncode:
-        raise InputError(f"git archive: {done.stderr.decode().strip()}")
+        raise InputError(f"git archive: {done.stderr.decode(errors='replace').strip()}")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(target, filter="data")
 
@@ -76,6 +74,6 @@ def _rebuild(project: Path, folder: Path, tag: str, title: str) -> None:
         if f"metrics/{file.name}" not in written:
             shutil.rmtree(file) if file.is_dir() else file.unlink()
     present = [name for name in TRACKED if (folder / name).exists()]
-    git(folder, "add", "--force", "--all", "--", *present, UNTRACKED)
-    git(folder, *_IDENTITY, "commit", "--quiet", "--allow-empty", "--message", title)
-    git(folder, "tag", "--force", tag)
+    own_git(folder, "add", "--force", "--all", "--", *present, UNTRACKED)
+    own_git(folder, "commit", "--quiet", "--allow-empty", "--message", title)
+    own_git(folder, "tag", "--force", tag)

@@ -1,6 +1,7 @@
-"""What differs between two sides, for a reader: by stage, then the code, then what is stale."""
+"""What differs between two sides, for a reader: by stage, then the code; and what is stale."""
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -45,13 +46,24 @@ def change_sections(comparison: Comparison) -> list[Section]:
     if comparison.code:
         lines = [f"{change.name} {_existence(change)}" for change in comparison.code]
         sections.append(Section("code", lines, are_files=True))
-    for name, changed in comparison.stale.items():
-        title = f"Careful: {name} has changed since its figures were made:"
-        sections.append(Section(title, changed, are_files=True))
-    return sections or [Section("nothing: the same parameters, data and code", [])]
+    if sections:
+        return sections
+    if comparison.stale:
+        return [Section("the same parameters, data and code when the figures were made", [])]
+    return [Section("nothing: the same parameters, data and code", [])]
 
 
-def as_lines(sections: list[Section]) -> list[str]:
+def stale_sections(comparison: Comparison) -> list[Section]:
+    """Say which revision's figures are not its own, and by what: a reader must know that first."""
+    return [
+        Section(
+            f"Careful: {name} has changed since its figures were made:", changed, are_files=True
+        )
+        for name, changed in comparison.stale.items()
+    ]
+
+
+def as_lines(sections: Sequence[Section]) -> list[str]:
     """Lay sections out as plain lines, each title beside its first line if it is short."""
     lines = []
     for section in sections:

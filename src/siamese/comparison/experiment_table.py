@@ -1,23 +1,26 @@
 """Experiments beside the commit that they began at: what each changes, and its main figures."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from siamese.base.errors import InputError
 from siamese.comparison.provenance import (
+    LOCK,
     Stage,
     all_params,
+    changed_params,
     changes_between,
     is_seed,
     setting_of,
 )
 from siamese.comparison.revisions import Experiment, Revision, experiments, find_revision
-from siamese.comparison.runs import Run
+from siamese.comparison.runs import EVALUATION, Run
 from siamese.evaluation.figures import MAIN
 
 WIDTH = 120
 _LONGEST_NAME = 28
+_NO_VALUES = ["none"] * len(MAIN)
 # The seeds that make another run of one setting; the test pairs of a run depend on `pairs.seed`.
 RUN_SEEDS = ("network.seed", "pairs.seed", "train.seed")
 
@@ -55,28 +58,42 @@ def _without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _rows_of(baseline: Revision, own: Iterable[Experiment]) -> list[list[str]]:
-    base = _run_of(baseline)
-    rows = [[baseline.short, *_values(base), ""]]
-    for experiment in own:
-        run = _run_of(experiment.revision)
-        changes = _changed(base.stages, run.stages)
-        rows.append([f"  {run.revision.name}", *_values(run), changes])
+    base: dict[str, Stage] = {}
+
+    def of_baseline(run: Run) -> str:
+        base.update(run.stages)
+        made_with = [
+            f"{change.name} {change.base}, not {change.head}"
+            for change in changed_params(baseline, base)
+        ]
+        return f"careful: made with {', '.join(made_with)}" if made_with else ""
+
+    rows = [_row(baseline.short, baseline, of_baseline)]
+    for one in own:
+        name = f"  {one.revision.name}"
+        rows.append(_row(name, one.revision, lambda run: _changed(base, run.stages)))
     return rows
+
+
+def _row(name: str, revision: Revision, remark: Callable[[Run], str]) -> list[str]:
+    """Return the cells of a run; where its results are damaged, the remark says so."""
+    try:
+        run = _run_of(revision)
+        remarks = remark(run)
+        return [name, *_values(run), remarks]
+    except InputError as error:
+        return [name, *_NO_VALUES, str(error)]
 
 
 def _run_of(revision: Revision) -> Run:
     """Read a run; without a lock, nothing is known of what it was made from."""
-    try:
-        return Run.of(revision)
-    except InputError:
-        return Run(revision, {})
+    return Run.of(revision) if revision.has(LOCK) else Run(revision, {})
 
 
 def _values(run: Run) -> list[str]:
-    try:
-        metrics = run.metrics
-    except InputError:
-        return ["none"] * len(MAIN)
+    if not run.revision.has(EVALUATION):
+        return _NO_VALUES
+    metrics = run.metrics
     return [f"{100 * metrics[name]:.2f}" if name in metrics else "" for name in MAIN]
 
 

@@ -11,12 +11,13 @@ Git tells, as long as the folder at the revision still has that hash.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from pydantic import Field, TypeAdapter
 
-from siamese.base.errors import InputError
+from siamese.comparison.result_files import Content, parsed
 from siamese.comparison.revisions import Revision, find_revision
 
 LOCK = "dvc.lock"
@@ -34,12 +35,14 @@ class Stage:
         code: DVC's hash of each file or folder of code that it depends on.
         inputs: DVC's hash of each file or folder of data that it read.
         outputs: DVC's hash of each file or folder that it wrote.
+        n_files: how many files each folder that it wrote has.
     """
 
     params: dict[str, Any]
     code: dict[str, str]
     inputs: dict[str, str]
     outputs: dict[str, str]
+    n_files: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,18 +75,49 @@ class StageChanges:
         return bool(self.outputs) and not (self.is_cause or self.inputs)
 
 
+class _Item(Content):
+    path: str
+    md5: str | None = None
+    nfiles: int | None = None
+
+
+class _LockedStage(Content):
+    deps: list[_Item] = Field(default_factory=list)
+    outs: list[_Item] = Field(default_factory=list)
+    params: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class _Lock(Content):
+    stages: dict[str, _LockedStage]
+
+
 def read_lock(revision: Revision) -> dict[str, Stage]:
     """Return what each stage was last run with, in the order of dvc.lock.
 
     Raises:
         InputError: the revision has no dvc.lock, or another one than DVC writes.
     """
-    text = revision.read(LOCK)
-    try:
-        stages = _parsed(text)["stages"]
-        return {name: _read_stage(stage) for name, stage in stages.items()}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{revision}: {LOCK} cannot be read ({error!r})") from None
+    lock = parsed(revision, LOCK, lambda text: _Lock.model_validate(_parsed(text)))
+    return {name: _read_stage(stage) for name, stage in lock.stages.items()}
+
+
+def read_params(revision: Revision) -> dict[str, Any]:
+    """Return the parameters of params.yaml by dotted name; empty if the revision has no such file.
+
+    Raises:
+        InputError: it is no mapping in YAML.
+    """
+    if not revision.has(PARAMS):
+        return {}
+    mapping = TypeAdapter(dict[str, Any])
+    return flatten(
+        parsed(
+            revision,
+            PARAMS,
+            lambda text: mapping.validate_python(_parsed(text)),
+            advice="`siamese check` checks it when it is mended",
+        )
+    )
 
 
 def _parsed(text: bytes) -> Any:
@@ -91,19 +125,19 @@ def _parsed(text: bytes) -> Any:
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-def _read_stage(stage: dict[str, Any]) -> Stage:
+def _read_stage(stage: _LockedStage) -> Stage:
     deps, outputs = (
-        {item["path"]: str(item.get("md5")) for item in stage.get(kind, [])}
-        for kind in ("deps", "outs")
+        {item.path: str(item.md5) for item in items} for items in (stage.deps, stage.outs)
     )
     params: dict[str, Any] = {}
-    for of_file in stage.get("params", {}).values():
+    for of_file in stage.params.values():
         params |= flatten(of_file)
     return Stage(
         params=params,
         code={path: md5 for path, md5 in deps.items() if f"{path}/".startswith(CODE)},
         inputs={path: md5 for path, md5 in deps.items() if not f"{path}/".startswith(CODE)},
         outputs=outputs,
+        n_files={item.path: item.nfiles for item in stage.outs if item.nfiles is not None},
     )
 
 
@@ -215,19 +249,12 @@ def stale(revision: Revision, stages: dict[str, Stage]) -> list[str]:
     folder that has changed in the workspace, the files are named if the last commit has it as it
     was.
     """
-    text = revision.read_all([PARAMS])[PARAMS] or b"{}"
-    present = flatten(_parsed(text))
     found = [
-        f"{name} (made with {value}, now {present.get(name)})"
-        for name, value in all_params(stages).items()
-        if present.get(name) != value
+        f"{change.name} (made with {change.base}, now {change.head})"
+        for change in changed_params(revision, stages)
     ]
-    recorded = all_code(stages) | {
-        path: md5
-        for stage in stages.values()
-        for path, md5 in stage.outputs.items()
-        if path.startswith("metrics/")
-    }
+    found += [f"{path} (made anew, and not read since)" for path in outrun(stages)]
+    recorded = all_code(stages) | _metrics(stages)
     now = revision.md5s(recorded)
     changed = [path for path, md5 in recorded.items() if dvc_hash(path, now) != md5]
     if not changed or revision.commit:
@@ -239,6 +266,76 @@ def stale(revision: Revision, stages: dict[str, Stage]) -> list[str]:
         else:
             found += [change.name for change in changes_between(files, _inside(path, now))]
     return found
+
+
+def changed_params(revision: Revision, stages: dict[str, Stage]) -> list[Change]:
+    """Return the parameters that are others at a revision than its stages were run with.
+
+    Args:
+        revision: its params.yaml is read; without one there is nothing to say.
+        stages: of its dvc.lock.
+
+    Returns:
+        By each as it was in the run and as it is now, in the order of params.yaml.
+    """
+    recorded, present = all_params(stages), read_params(revision)
+    if not present:
+        return []
+    changed = changes_between(recorded, {name: present.get(name) for name in recorded})
+    order = {name: position for position, name in enumerate(present)}
+    return sorted(changed, key=lambda change: order.get(change.name, len(order)))
+
+
+def changed_metrics(revision: Revision, stages: dict[str, Stage]) -> list[str]:
+    """Return the files of `metrics/` at a revision that are others than its stages wrote.
+
+    A file that is not there is none of them.
+    """
+    recorded = _metrics(stages)
+    return [
+        path
+        for path, content in revision.read_all(recorded).items()
+        if content is not None and _md5(content) != recorded[path]
+    ]
+
+
+def outrun(stages: dict[str, Stage]) -> list[str]:
+    """Return the outputs that were written anew after stages that read them had run.
+
+    That is how a `dvc repro` that stopped halfway leaves dvc.lock. A folder of which some file is
+    read by no stage tells by the others alone, and where two stages have read other versions.
+    """
+    found = []
+    for writer in stages.values():
+        for path, written in writer.outputs.items():
+            read: dict[str, set[str]] = {}
+            for stage in stages.values():
+                for name in (path, *_inside(path, stage.inputs)):
+                    if name in stage.inputs:
+                        read.setdefault(name, set()).add(stage.inputs[name])
+            whole = read.pop(path, {written})
+            one_each = {name: md5 for name, (md5, *_) in read.items()}
+            is_complete = len(read) == writer.n_files.get(path) != 0
+            if (
+                whole != {written}
+                or any(len(versions) > 1 for versions in read.values())
+                or (is_complete and dvc_hash(path, one_each) != written)
+            ):
+                found.append(path)
+    return found
+
+
+def _metrics(stages: dict[str, Stage]) -> dict[str, str]:
+    return {
+        path: md5
+        for stage in stages.values()
+        for path, md5 in stage.outputs.items()
+        if path.startswith("metrics/")
+    }
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _files(path: str, recorded: str, md5s: dict[str, str]) -> dict[str, str] | None:

@@ -8,12 +8,14 @@ import io
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from siamese.base.files import new_file
-from siamese.comparison.change_sections import as_lines, change_sections
+from siamese.comparison.change_sections import Section, as_lines, change_sections, stale_sections
 from siamese.comparison.compare import Comparison
 from siamese.comparison.conclusions import METHOD, conclusions
 from siamese.comparison.provenance import all_params
+from siamese.comparison.result_files import parsed
 from siamese.comparison.revisions import Revision, prefix_of
 from siamese.comparison.runs import Run
 from siamese.comparison.text_formats import HEADER, HEADINGS, as_markdown, row, side
@@ -39,7 +41,8 @@ def write_report(comparison: Comparison, folder: Path) -> list[Path]:
     markdown = f"### Siamese: base and head compared\n\n{as_markdown(comparison)}"
     for target, content in ((page, as_html(comparison)), (text, markdown)):
         with new_file(target) as file:
-            file.write_text(content, encoding="utf-8")
+            # Names of files need not be UTF-8.
+            file.write_text(content, encoding="utf-8", errors="backslashreplace")
     return [page, text]
 
 
@@ -62,7 +65,7 @@ def as_html(comparison: Comparison) -> str:
     runs = (comparison.base[0], comparison.head[0])
     files = [pictures_of(run) for run in runs]
     ours, theirs = (all_params(run.stages) for run in runs)
-    sections = change_sections(comparison)
+    sections, stale = change_sections(comparison), stale_sections(comparison)
     curves = training_curves(comparison)
     return environment.get_template("report.html.j2").render(
         base=side(comparison.base),
@@ -72,8 +75,8 @@ def as_html(comparison: Comparison) -> str:
         method=METHOD[comparison.claim],
         header=HEADER,
         rows=rows,
-        changes=as_lines([section for section in sections if not section.is_long]),
-        long_changes=[section for section in sections if section.is_long],
+        careful=_folded(stale),
+        changes=_folded(sections),
         curves=_data_uri(curves, "svg+xml") if curves else None,
         pictures=[
             (name, [_data_uri(own[name], "png") if name in own else None for own in files])
@@ -89,23 +92,31 @@ def as_html(comparison: Comparison) -> str:
     )
 
 
+def _folded(sections: Sequence[Section]) -> tuple[list[str], list[Section]]:
+    """Return the lines that a page shows, and the sections that it folds away."""
+    short = as_lines([section for section in sections if not section.is_long])
+    return short, [section for section in sections if section.is_long]
+
+
 def training_curves(comparison: Comparison) -> bytes | None:
     """Draw the training curves of every run of both sides, as SVG.
 
     Returns:
-        None if no run has a readable `metrics/training.csv`.
+        None if no run has a `metrics/training.csv`.
+
+    Raises:
+        InputError: one cannot be read.
     """
     import matplotlib
 
     matplotlib.use("Agg")
-    import pandas as pd
     from matplotlib import pyplot as plt
 
     histories = [
-        (name, pd.read_csv(io.BytesIO(content)))
+        (name, parsed(run.revision, TRAINING, _history))
         for name, runs in zip(SIDES, (comparison.base, comparison.head), strict=True)
         for run in runs
-        if (content := run.revision.read_all([TRAINING])[TRAINING])
+        if run.revision.read_all([TRAINING])[TRAINING]
     ]
     if not histories:
         return None
@@ -128,6 +139,15 @@ def training_curves(comparison: Comparison) -> bytes | None:
     figure.savefig(drawn, format="svg", metadata={"Date": None})
     plt.close(figure)
     return drawn.getvalue()
+
+
+def _history(content: bytes) -> Any:
+    """Return the columns of a `metrics/training.csv` that are drawn, as a pandas table."""
+    import pandas as pd
+
+    table = pd.read_csv(io.BytesIO(content))
+    drawn = [column for column, _ in _CURVES if column in table]
+    return table[["epoch", *drawn]].astype(float)
 
 
 def pictures_of(run: Run) -> dict[str, bytes]:

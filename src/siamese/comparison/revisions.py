@@ -7,14 +7,15 @@ names for people, without the full commits. The whole of `siamese compare` takes
 """
 
 import hashlib
+import os
 import re
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from siamese.base.errors import InputError
+from siamese.repository.git import git, run_git
 
 WORKSPACE = "workspace"
 # refs/exps/BASELINE/NAME, the baseline's hash cut after two digits; a queue's refs look otherwise.
@@ -46,6 +47,10 @@ class Revision:
         """The commit's first seven digits, or `workspace`."""
         return self.commit[:7] if self.commit else WORKSPACE
 
+    def place(self, file: str) -> str:
+        """Name a file of the revision in a sentence."""
+        return str(self.root / file) if self.commit is None else f"{self}: {file}"
+
     def read(self, file: str) -> bytes:
         """Return a file's content.
 
@@ -58,8 +63,12 @@ class Revision:
         content = self.read_all([file])[file]
         if content is None:
             made = "`dvc repro` makes it" if self.commit is None else "run `dvc repro`, then commit"
-            raise InputError(f"{self}: {file} is not there, so there are no results; {made}")
+            raise InputError(f"{self.place(file)} is not there, so there are no results; {made}")
         return content
+
+    def has(self, file: str) -> bool:
+        """Whether the revision has a file."""
+        return self.read_all([file])[file] is not None
 
     def read_all(self, files: Iterable[str]) -> dict[str, bytes | None]:
         """Return the content of many files, None for each that this revision lacks."""
@@ -106,11 +115,12 @@ def find_revision(name: str, root: Path) -> Revision:
     """
     if name == WORKSPACE:
         return Revision(name, None, root)
-    found = _run(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    parse = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+    found = run_git(root, *parse, f"{name}^{{commit}}")
     if found.returncode == 0:
         return Revision(name, found.stdout.decode().strip(), root)
     known = [one for one in experiments(root) if one.revision.name == name]
-    head = _run(root, "rev-parse", "--verify", "--quiet", "HEAD").stdout.decode().strip()
+    head = run_git(root, *parse, "HEAD").stdout.decode().strip()
     candidates = [one for one in known if one.baseline == head] or known
     if not candidates:
         raise InputError(
@@ -180,34 +190,13 @@ def prefix_of(root: Path) -> str:
     Raises:
         InputError: the project is not in a Git repository.
     """
-    return git(root, "rev-parse", "--show-prefix").strip()
-
-
-def git(root: Path, *arguments: str) -> str:
-    """Return what a Git command prints.
-
-    Raises:
-        InputError: it failed; the message quotes Git.
-    """
-    done = _run(root, *arguments)
-    if done.returncode:
-        raise InputError(f"git {arguments[0]}: {done.stderr.decode().strip()}")
-    return done.stdout.decode()
-
-
-def _run(
-    root: Path, *arguments: str, given: bytes | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(["git", *arguments], cwd=root, input=given, capture_output=True)
-    except FileNotFoundError:
-        raise InputError("`git` is not on the path; it is what reads revisions here") from None
+    return git(root, "rev-parse", "--show-prefix").removesuffix("\n")
 
 
 def _blobs(root: Path, objects: Sequence[str]) -> list[bytes | None]:
     """Return the content of many objects by one Git process, None for each that is no file."""
-    given = "".join(f"{name}\n" for name in objects).encode()
-    output = _run(root, "cat-file", "--batch", given=given).stdout
+    given = os.fsencode("".join(f"{name}\n" for name in objects))
+    output = run_git(root, "cat-file", "--batch", given=given).stdout
     found: list[bytes | None] = []
     position = 0
     for _ in objects:

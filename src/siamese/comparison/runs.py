@@ -1,6 +1,5 @@
 """Runs of the pipeline: results, what they were made from, and which of them may be compared."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ import numpy as np
 from siamese.base.errors import InputError
 from siamese.base.parquet import read_table
 from siamese.comparison.provenance import (
+    LOCK,
     Stage,
     changes_between,
     flatten,
@@ -19,6 +19,7 @@ from siamese.comparison.provenance import (
     seeds_of,
     setting_of,
 )
+from siamese.comparison.result_files import Content, Figures, parsed, read_json
 from siamese.comparison.revisions import Revision, experiments
 from siamese.evaluation.figures import Figure, MeanOf, find_figure, queries_about
 
@@ -29,6 +30,14 @@ PER_PAIR = "metrics/per_pair.parquet"
 RAN_ON = "metrics/ran_on.json"
 
 Columns = dict[str, np.ndarray]
+
+
+class _Calibrated(Content):
+    threshold: float
+
+
+class _Details(Content):
+    verification: _Calibrated
 
 
 @dataclass(frozen=True)
@@ -57,10 +66,7 @@ class Run:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """The figures of `metrics/evaluation.json`, by dotted name."""
-        flat = flatten(self._json(EVALUATION))
-        if not flat or not all(isinstance(value, int | float) for value in flat.values()):
-            raise InputError(f"{self}: {EVALUATION} is expected to hold numbers by name")
-        return flat
+        return flatten(read_json(self.revision, EVALUATION, Figures))
 
     @cached_property
     def queries(self) -> Columns:
@@ -75,18 +81,14 @@ class Run:
     @cached_property
     def threshold(self) -> float:
         """The distance, calibrated on validation, up to which a pair is accepted."""
-        try:
-            return float(self._json(DETAILS)["verification"]["threshold"])
-        except (KeyError, TypeError, ValueError):
-            raise InputError(
-                f"{self}: {DETAILS} lacks `verification.threshold`; run `dvc repro`"
-            ) from None
+        return read_json(self.revision, DETAILS, _Details).verification.threshold
 
     @cached_property
     def ran_on(self) -> dict[str, Any]:
         """What the model was trained on, of `metrics/ran_on.json`; empty if that is not there."""
-        content = self.revision.read_all([RAN_ON])[RAN_ON]
-        return {} if content is None else json.loads(content)
+        if not self.revision.has(RAN_ON):
+            return {}
+        return read_json(self.revision, RAN_ON, dict[str, Any])
 
     def values_of(self, figure: Figure) -> np.ndarray | None:
         """Return the values, one per query, that a figure is the mean of, or None if it is no mean.
@@ -130,21 +132,8 @@ class Run:
                     " `dvc repro --force --single-item evaluate`"
                 )
 
-    def _json(self, file: str) -> Any:
-        content = self.revision.read(file)
-        try:
-            return json.loads(content)
-        except ValueError as error:
-            raise InputError(f"{self}: {file} is no JSON ({error})") from None
-
     def _table(self, file: str, expected: set[str]) -> Columns:
-        from pyarrow import ArrowInvalid
-
-        content = self.revision.read(file)
-        try:
-            table = read_table(content)
-        except ArrowInvalid as error:
-            raise InputError(f"{self}: {file} is no Parquet table ({error})") from None
+        table = parsed(self.revision, file, read_table)
         if missing := expected - set(table.column_names):
             raise InputError(f"{self}: {file} lacks {', '.join(sorted(missing))}")
         return {name: table[name].to_numpy() for name in table.column_names}
@@ -161,10 +150,9 @@ def with_siblings(revision: Revision) -> list[Revision]:
     run = Run.of(revision)
     found, seen = [revision], [seeds_of(run.stages)]
     for experiment in experiments(revision.root):
-        try:
-            other = Run.of(experiment.revision)
-        except InputError:
+        if not experiment.revision.has(LOCK):
             continue  # an experiment without results is no run of anything
+        other = Run.of(experiment.revision)
         seeds = seeds_of(other.stages)
         if seeds not in seen and setting_of(other.stages) == setting_of(run.stages):
             found.append(experiment.revision)

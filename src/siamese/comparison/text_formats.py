@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from siamese.comparison.change_sections import WIDTH, as_lines, change_sections
+from siamese.comparison.change_sections import (
+    WIDTH,
+    Section,
+    as_lines,
+    change_sections,
+    stale_sections,
+)
 from siamese.comparison.compare import Compared, Comparison
 from siamese.comparison.conclusions import METHOD, conclusions
 from siamese.comparison.provenance import KINDS
@@ -23,6 +29,8 @@ HEADINGS = {
 def as_text(comparison: Comparison) -> str:
     """Lay a comparison out for a terminal of 100 columns."""
     lines = [f"base   {side(comparison.base)}", f"head   {side(comparison.head)}", ""]
+    if stale := stale_sections(comparison):
+        lines += [*as_lines(stale), ""]
     changes = as_lines(change_sections(comparison))
     lines += ["What differs", *(f"  {line}" for line in changes), ""]
     lines += [HEADINGS[comparison.claim]]
@@ -45,6 +53,7 @@ def as_markdown(comparison: Comparison) -> str:
     lines = [
         f"**base** {side(comparison.base)}, **head** {side(comparison.head)}",
         "",
+        *(_fenced(stale) if (stale := stale_sections(comparison)) else []),
         *(f"- {sentence}" for sentence in conclusions(comparison)),
         "",
         f"#### {HEADINGS[comparison.claim]}",
@@ -55,8 +64,8 @@ def as_markdown(comparison: Comparison) -> str:
         cells = row(compared)
         cells = [f"**{cell}**" if compared.differs and cell else cell for cell in cells]
         lines.append(_markdown_row(cells))
-    lines += ["", f"<sub>{METHOD[comparison.claim]}</sub>", "", "#### What differs", "", "```text"]
-    return "\n".join([*lines, *as_lines(change_sections(comparison)), "```", ""])
+    lines += ["", f"<sub>{METHOD[comparison.claim]}</sub>", "", "#### What differs", ""]
+    return "\n".join([*lines, *_fenced(change_sections(comparison))])
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -132,6 +141,10 @@ def _value(values: Sequence[float]) -> str:
     if len(values) == 1:
         return mean
     return f"{100 * np.mean(values):.2f} ± {100 * np.std(values, ddof=1):.2f} %"
+
+
+def _fenced(sections: Sequence[Section]) -> list[str]:
+    return ["```text", *as_lines(sections), "```", ""]
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -1,10 +1,14 @@
 """Where images may lie: where DVC watches them, and nothing of the pipeline overwrites them."""
 
-import subprocess
+import os
+import shlex
+from functools import cache
 from pathlib import Path
 
 from siamese.base.data_params import NO_PATH
 from siamese.base.errors import InputError
+from siamese.images.files import is_picture
+from siamese.repository.git import run_git
 
 # What the pipeline writes; DVC removes these folders before it runs a stage.
 OUTPUTS = (
@@ -26,11 +30,16 @@ def check_places(path: Path, images: Path, workspace: Path) -> list[str]:
 
     Raises:
         InputError: a path leads out of the workspace without being absolute, or is part of what the
-            pipeline writes, or holds it.
+            pipeline writes, or holds it; or its name is not UTF-8.
     """
     places = {"data.path": path} | ({} if images == Path(NO_PATH) else {"data.images": images})
     root = workspace.resolve()
     for key, given in places.items():
+        if not _is_utf8(given):
+            raise InputError(
+                f"{key} is {str(given)!r}, a name that is not UTF-8, which neither params.yaml nor"
+                " DVC can hold; rename it"
+            )
         place = (root / given).resolve()
         if not given.is_absolute() and not place.is_relative_to(root):
             raise InputError(
@@ -50,8 +59,16 @@ def check_places(path: Path, images: Path, workspace: Path) -> list[str]:
     return [note for note in notes if note]
 
 
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _untracked_note(path: Path, key: str, workspace: Path) -> str | None:
-    """Return a warning if neither DVC nor Git knows a folder of the workspace."""
+    """Return a warning if there are images that neither DVC nor Git knows."""
     if path.is_absolute():
         is_inside = path.resolve().is_relative_to(workspace.resolve())
         where = "an absolute path" if is_inside else "outside the repository"
@@ -59,16 +76,46 @@ def _untracked_note(path: Path, key: str, workspace: Path) -> str | None:
             f"note: {key} is {path}, {where}: this machine alone can run `prepare`. `dvc add` a"
             " folder of the repository, so that others can pull it"
         )
-    if any((workspace / f"{place}.dvc").is_file() for place in (path, *path.parents)):
+    by_git, by_nobody = _tracking(path, workspace)
+    if not by_nobody:
         return None
-    command = ["git", "ls-files", "--cached", "--", str(path)]
-    try:
-        found = subprocess.run(command, cwd=workspace, capture_output=True, text=True)
-    except OSError:
-        return None
-    if found.returncode or found.stdout:  # not a Git repository, or Git has the folder
-        return None
+    known = "`dvc exp run --temp`, `--queue` and other machines will not find"
+    named = shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
+    if not by_git:
+        return (
+            f"note: neither DVC nor Git tracks {path} ({key}): {known} it; `dvc add {named}` makes"
+            " it known"
+        )
+    # Of a folder in which Git tracks anything, DVC takes nothing.
     return (
-        f"note: neither DVC nor Git tracks {path} ({key}): `dvc exp run --temp`, `--queue` and"
-        f" other machines will not find it; `dvc add {path}` makes it known"
+        f"note: of {by_git + len(by_nobody):,} images in {path} ({key}) Git tracks {by_git:,}:"
+        f" {known} the others, {by_nobody[0]} for example; `git add {named}` makes them known, or"
+        f" `git rm -r -q --cached {named} && dvc add {named}` leaves all of them to DVC"
     )
+
+
+def _tracking(path: Path, workspace: Path) -> tuple[int, list[str]]:
+    """Return how many images in a folder Git tracks, and those that neither Git nor DVC does.
+
+    Where there is no Git, or no repository, nobody expects it to track anything: there are none.
+    """
+    try:
+        # What Git ignores counts: a temporary copy lacks it all the same.
+        listing = ("ls-files", "-z", "-t", "--cached", "--others", "--")
+        listed = run_git(workspace, *listing, str(path))
+    except InputError:
+        return 0, []
+    by_git, by_nobody = 0, []
+    in_dvc = cache(lambda place: (workspace / f"{place}.dvc").is_file())
+    for line in filter(None, os.fsdecode(listed.stdout).split("\0")):
+        tag, _, name = line.partition(" ")
+        file = Path(name)
+        is_image = is_picture(name) and not any(part.startswith(".") for part in file.parts)
+        # The last two are a table, and a Git repository in the folder, which Git does not enter.
+        if not (is_image or file == path or name.endswith("/")):
+            continue
+        if tag != "?":
+            by_git += 1
+        elif not any(in_dvc(place) for place in (file, *file.parents)):
+            by_nobody.append(name)
+    return by_git, by_nobody

@@ -1,0 +1,1 @@
+"""The Git repository around a project."""
