@@ -205,7 +205,7 @@ def pipeline_vectors(gallery: Gallery) -> np.ndarray:
 
 def test_an_empty_gallery_is_filled_by_enrolment_alone(model: Model, tmp_path: Path) -> None:
     gallery = Gallery.create(tmp_path / "own", model)
-    with pytest.raises(InputError, match=r"1 neighbours are asked for, but the gallery .* 0 rows"):
+    with pytest.raises(InputError, match="is empty; `siamese enroll` adds images"):
         gallery.classify(noise_images(model, 1), k=1)
     gallery.enroll(noise_images(model, 2), ["a", "b"])
     answers = gallery.classify(noise_images(model, 2), k=1)

@@ -50,6 +50,12 @@ def add_commands(commands: Any) -> None:
     which.add_argument("--number", type=int, help="the row of this number")
     remove.set_defaults(command=_remove)
 
+    tidy = actions.add_parser(
+        "tidy", help="write the gallery anew, without what was removed or replaced"
+    )
+    add(tidy, "--gallery")
+    tidy.set_defaults(command=_tidy)
+
     enroll = commands.add_parser("enroll", help="add labelled images to the gallery, no training")
     add(enroll, "paths")
     enroll.add_argument(
@@ -123,6 +129,19 @@ def _remove(options: argparse.Namespace) -> None:
 
     removed = Gallery.open(options.gallery).remove(options.label, options.file, options.number)
     print(f"{options.gallery}: {removed:,} enrolled rows removed")
+    print(
+        "note: the files of the gallery keep them for some time; `siamese gallery tidy` leaves none"
+        " of it there",
+        file=sys.stderr,
+    )
+
+
+def _tidy(options: argparse.Namespace) -> None:
+    from siamese.gallery.gallery import Gallery
+
+    gallery = Gallery.open(options.gallery)
+    gallery.tidy()
+    print(f"{options.gallery}: its files hold its {len(gallery.table):,} rows and nothing else")
 
 
 def _enroll(options: argparse.Namespace) -> int:
@@ -130,17 +149,20 @@ def _enroll(options: argparse.Namespace) -> int:
 
     files = find_images(options.paths)
     with quick_imports():
-        from siamese.gallery.gallery import Gallery
+        from siamese.gallery.gallery import Gallery, check_labels
         from siamese.model.folder import load_model
 
+    def label_of(file: Path) -> str:
+        return file.absolute().parent.name if options.label is None else options.label
+
+    check_labels(map(label_of, files))  # before anything is made
     model = load_model(options.model)
-    if options.new:
-        Gallery.create(options.gallery, model)
-    gallery = Gallery.open(options.gallery, model)
+    open_or_create = Gallery.create if options.new else Gallery.open
+    gallery = open_or_create(options.gallery, model)
     added, known, broken = 0, 0, 0
     enrolled = set()
     for images, named, n_broken in read_images(files, model, "enroll"):
-        labels = [options.label or file.absolute().parent.name for file in named]
+        labels = list(map(label_of, named))
         enrolled.update(labels)
         done = gallery.enroll(images, labels, [str(file) for file in named])
         added, known, broken = added + done.added, known + done.known, broken + n_broken

@@ -5,6 +5,7 @@ command runs, so that `siamese --help` answers at once.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for module in (project, demo, gallery, ask, compare):
         module.add_commands(commands)
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files may hold bytes that are no text. `\udc..` is valid in JSON too.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # A command that continues after an error has printed it, and returns 1.
         status = options.command(options) or 0
