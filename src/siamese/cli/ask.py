@@ -81,7 +81,7 @@ def _search(options: argparse.Namespace) -> None:
         if options.json:
             print_json(asdict(neighbour))
         else:
-            print(
+            print_line(
                 f"{neighbour.distance:.4f}  {neighbour.label}  {neighbour.file}"
                 f"  (number {neighbour.number}, {neighbour.source})"
             )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from siamese.cli.answering import print_json, quick_imports, read_images
+from siamese.cli.answering import print_json, print_line, quick_imports, read_images
 from siamese.cli.arguments import add
 from siamese.gallery.defaults import EMBEDDINGS, NOVELTY_SHARE, PREPARED, VOTERS
 
@@ -121,7 +121,7 @@ def _list(options: argparse.Namespace) -> None:
             print_json(asdict(count))
             continue
         enrolled = f" ({count.enrolled:,} enrolled)" if count.enrolled else ""
-        print(f"{count.pipeline + count.enrolled:>9,}  {count.label}{enrolled}")
+        print_line(f"{count.pipeline + count.enrolled:>9,}  {count.label}{enrolled}")
 
 
 def _remove(options: argparse.Namespace) -> None:
@@ -130,8 +130,7 @@ def _remove(options: argparse.Namespace) -> None:
     removed = Gallery.open(options.gallery).remove(options.label, options.file, options.number)
     print(f"{options.gallery}: {removed:,} enrolled rows removed")
     print(
-        "note: the files of the gallery keep them for some time; `siamese gallery tidy` leaves none"
-        " of it there",
+        "note: the gallery's files still hold them; `siamese gallery tidy` clears these",
         file=sys.stderr,
     )
 

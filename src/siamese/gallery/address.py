@@ -11,7 +11,7 @@ from siamese.base.errors import InputError
 from siamese.gallery.text import is_plain
 
 LOCK = ".gallery.lock"
-FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/.*)", re.IGNORECASE)
+FILE_URL = re.compile(r"file:(?://(?:localhost)?(?=/)|(?!//))(/.*)", re.IGNORECASE)
 STORE = re.compile(r"([a-z][a-z0-9+.-]*://)(.*)", re.IGNORECASE)
 
 
@@ -29,17 +29,16 @@ def canonical(address: Path | str) -> str:
         InputError: it is empty, a `file:` URL without an absolute path, or no plain text.
     """
     text = os.fspath(address)
+    if url := FILE_URL.fullmatch(text):
+        text = unquote(url[1], errors="surrogateescape")
+    elif text.lower().startswith("file:"):
+        raise InputError(f"{text}: names no folder; expected file:// and an absolute path")
     if not text or not is_plain(text):
         raise InputError(
             f"{text!r} cannot be the address of a gallery; expected a folder, or an object store"
             " such as s3://bucket/gallery, in UTF-8 and without control characters"
         )
-    if text.lower().startswith("file:"):
-        url = FILE_URL.fullmatch(text)
-        if url is None:
-            raise InputError(f"{text}: names no folder; expected file:// and an absolute path")
-        text = unquote(url[1])
-    elif store := STORE.fullmatch(text):
+    if store := STORE.fullmatch(text):
         return store[1] + store[2].rstrip("/")
     return os.path.realpath(os.path.expanduser(text))  # noqa: PTH111 (a Path of `./~` loses the dot)
 

@@ -245,7 +245,6 @@ class Gallery:
             InputError: not exactly one of the three is given, no enrolled row has it, or nothing
                 can be written there.
         """
-        file = None if file is None else storable(file)
         given = {"label": label, "file": file, "number": number}
         chosen = [(name, value) for name, value in given.items() if value is not None]
         if len(chosen) != 1:

@@ -24,6 +24,7 @@ from siamese.base.errors import InputError
 from siamese.gallery.address import canonical, local_folder
 from siamese.gallery.failures import LANCE_ERRORS, Unreadable, cause, changing, reading
 from siamese.gallery.rows import Rows, row_schema
+from siamese.gallery.text import storable
 
 if TYPE_CHECKING:  # together they take a second and more, and `--help` need not wait for them
     import pyarrow as pa
@@ -351,7 +352,7 @@ class GalleryTable:
 def one_of(column: str, values: Iterable[int | str]) -> str:
     """Return the SQL condition that a column has one of these values."""
     listed = ", ".join(
-        str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+        str(value) if isinstance(value, int) else "'" + storable(value).replace("'", "''") + "'"
         for value in values
         # LanceDB refuses a number beyond int64, which no row can have.
         if not (isinstance(value, int) and abs(value) >= 2**63)

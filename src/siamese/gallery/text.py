@@ -11,6 +11,16 @@ def is_plain(text: str) -> bool:
     return not any(unicodedata.category(character) in REFUSED for character in text)
 
 
+def one_line(text: str) -> str:
+    r"""Return a text as it can be shown on one line: a line end becomes `\n`, and so on."""
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in REFUSED
+        else character
+        for character in text
+    )
+
+
 def storable(text: str) -> str:
     r"""Return a file name as UTF-8 can hold it: a byte that is no text becomes `\udc..`."""
     return text.encode("utf-8", "backslashreplace").decode()
