@@ -3,11 +3,15 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 
 from siamese.base.errors import InputError
 
 # What LanceDB raises for a file that is missing, damaged, forbidden or too large for the disk.
 LANCE_ERRORS = (OSError, RuntimeError, ValueError)
+# Of an object store's answer, which it repeats with all that is around it, this is the point.
+STORE_ANSWER = re.compile(r"<Message>(.+?)</Message>")
+LONGEST = 300
 # It ends its messages with a line of its own code.
 ORIGIN = re.compile(r",? ?\S+\.rs:\d+(:\d+)?")
 
@@ -52,6 +56,9 @@ def changing(address: str) -> Iterator[None]:
 
 
 def cause(error: Exception) -> str:
-    """Return what LanceDB says, on one line, without the place in its code."""
-    text = ORIGIN.sub("", " ".join(str(error).split())).removeprefix("lance error: ")
-    return text or type(error).__name__
+    """Return what LanceDB says, on one short line, without the place in its code."""
+    text = " ".join(str(error).split())
+    if answer := STORE_ANSWER.search(text):
+        return answer[1]
+    text = ORIGIN.sub("", text).removeprefix("lance error: ")
+    return shorten(text, LONGEST) or type(error).__name__
