@@ -265,27 +265,26 @@ def test_a_small_gallery_answers_without_k(own: Path, capsys: pytest.CaptureFixt
         assert f"20 neighbours are asked for, but the gallery at {own}" in capsys.readouterr().err
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "siamese.cli.main", *arguments]
-    variables = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
-    return subprocess.run(command, env=variables, capture_output=True)
-
-
-def test_names_that_are_no_text_are_shown_and_found_again(own: Path) -> None:
+def test_names_that_are_no_text_are_shown_and_found_again(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     name = os.fsdecode(b"odd/caf\xe9.png")
     (own / "odd").mkdir()
     shutil.copy(min(own.glob("pictures/1/*.png")), name)
     shutil.copy(min(own.glob("pictures/2/*.png")), "odd/two\nlines.png")
-    assert run("enroll", "odd").returncode == 0
-    shown = run("classify", "odd", "-k", "1")
-    assert (shown.returncode, shown.stderr) == (0, b"")
-    first, second = shown.stdout.decode().splitlines()
+    assert main(["enroll", "odd"]) == 0
+    capsys.readouterr()
+    assert main(["classify", "odd", "-k", "1"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("odd/caf\\udce9.png: odd, 100% of 1 votes")
     assert second.startswith("odd/two\\nlines.png: odd, 100% of 1 votes")
-    listed = [json.loads(line) for line in run("classify", "odd", "--json").stdout.splitlines()]
-    assert [Path(answer["file"]) for answer in listed] == [Path(name), Path("odd/two\nlines.png")]
-    removed = run("gallery", "remove", "--file", name)
-    assert b"1 enrolled rows removed" in removed.stdout
+    assert main(["search", name, "-k", "1"]) == 0
+    assert "odd  odd/caf\\udce9.png  (number " in capsys.readouterr().out
+    assert main(["classify", "odd", "--json"]) == 0
+    files = [Path(answer["file"]) for answer in lines_of(capsys)]
+    assert files == [Path(name), Path("odd/two\nlines.png")]
+    assert main(["gallery", "remove", "--file", name]) == 0
+    assert "1 enrolled rows removed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

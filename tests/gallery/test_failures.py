@@ -1,34 +1,36 @@
 """A full disk, a folder that may not be changed: one sentence, and the gallery as it was."""
 
 import resource
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from siamese.base.errors import InputError
+from siamese.cli.main import main
 from siamese.embeddings.embedding_file import load_embeddings, save_embeddings
 from siamese.gallery.failures import Unreadable, cause, changing, reading
 from siamese.gallery.gallery import Gallery
 from siamese.model.folder import Model
 from tests.support.galleries import noise_images
-from tests.support.workspace import ROOT, Workspace
+from tests.support.workspace import Workspace
 
-# No file may grow beyond this, as if the disk were full: less than all rows or many images take.
+# Less than all rows take in a file, or many images, and more than the model's temporary copy.
 FULL = 500_000
 
 
-def command(*arguments: object, limit: int = FULL) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process whose files can grow to the limit only."""
-    return subprocess.run(
-        [sys.executable, "-m", "siamese.cli.main", *map(str, arguments)],
-        cwd=ROOT / "src",
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+@contextmanager
+def disk_with_room_for(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size in bytes, as if the disk were full then."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
 def content(gallery: Gallery) -> list[dict]:
@@ -37,67 +39,61 @@ def content(gallery: Gallery) -> list[dict]:
 
 
 def test_a_full_disk_leaves_the_gallery_as_it_was(
-    gallery: Gallery, model: Model, finished: Workspace, tmp_path: Path
+    gallery: Gallery,
+    model: Model,
+    finished: Workspace,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from PIL import Image
-
     address, data = gallery.table.address, finished.path / "data"
     gallery.enroll(noise_images(model, 2), "noise")
     before, version = content(gallery), gallery.table.version
     folder = tmp_path / "many"
     folder.mkdir()
-    rng = np.random.default_rng(1)
-    size = model.network.image_size
-    for number in range(1000):
-        image = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+    for number, image in enumerate(noise_images(model, 1002)[2:]):
         Image.fromarray(image).save(folder / f"{number}.png")
     stored = load_embeddings(data / "embeddings/gallery.parquet")
     longer = type(stored)(stored.samples, stored.fine, None, stored.vectors * np.float32(1.001))
     save_embeddings(longer, tmp_path / "longer.parquet")
-    enrol = "enroll", folder, "--gallery", address, "--model", data / "model"
-    build = "gallery", "build", "--gallery", address, "--model", data / "model"
-    files = "--embeddings", tmp_path / "longer.parquet", "--prepared", data / "prepared"
-    for arguments in (enrol, (*build, *files), ("gallery", "tidy", "--gallery", address)):
-        done = command(*arguments)
-        assert done.returncode == 1
-        assert done.stderr.splitlines()[-1] == (
+    common = ["--gallery", address, "--model", str(data / "model")]
+    files = ["--embeddings", str(tmp_path / "longer.parquet"), "--prepared", str(data / "prepared")]
+    enrol, build = ["enroll", str(folder), *common], ["gallery", "build", *common, *files]
+    for command in (enrol, build, ["gallery", "tidy", "--gallery", address]):
+        capsys.readouterr()
+        with disk_with_room_for(FULL):
+            assert main(command) == 1
+        assert capsys.readouterr().err.splitlines()[-1] == (
             f"siamese: {address}: the gallery cannot be changed (LanceError(IO): File too large"
             " (os error 27)); it is as it was"
         )
-        assert "Traceback" not in done.stderr
         assert content(gallery) == before
         assert gallery.table.version == version
-    nothing = command(*enrol, limit=1000)
-    assert nothing.returncode == 1
-    assert "no temporary copy of the model can be written there (" in nothing.stderr
-    assert len(nothing.stderr.splitlines()) == 1
-    # And with room, the same commands do their work.
-    assert command(*enrol, limit=2**30).stdout == f"{address}: 1,000 images enrolled\n"
-    assert command(*build, *files, limit=2**30).returncode == 0
-    assert gallery.info().pipeline == 1437
+    with disk_with_room_for(1000):
+        assert main(enrol) == 1
+    assert "no temporary copy of the model can be written there (" in capsys.readouterr().err
+    # With room, the same commands do their work.
+    assert main(enrol) == main(build) == main(["gallery", "tidy", "--gallery", address]) == 0
     gallery.refresh()
-    assert gallery.info().enrolled == 1002
+    assert (gallery.info().pipeline, gallery.info().enrolled) == (1437, 1002)
 
 
 def test_a_place_that_cannot_be_written_to_is_named(
-    model: Model, finished: Workspace, tmp_path: Path
+    model: Model, finished: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Root may write anywhere, but not below a file."""
     (tmp_path / "file").touch()
+    data = finished.path / "data"
+    files = ["--embeddings", str(data / "embeddings/gallery.parquet")]
+    files += ["--prepared", str(data / "prepared"), "--model", str(data / "model")]
     for address in (tmp_path / "file", tmp_path / "file/gallery"):
         said = f"{address}: the gallery cannot be written to "
         with pytest.raises(InputError) as raised:
             Gallery.create(address, model)
         assert str(raised.value).startswith(said)
-        data = finished.path / "data"
-        done = command(
-            *("gallery", "build", "--gallery", address, "--model", data / "model"),
-            *("--embeddings", data / "embeddings/gallery.parquet", "--prepared", data / "prepared"),
-            limit=2**30,
-        )
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith(f"siamese: {said}")
-        assert len(done.stderr.splitlines()) == 1
+        assert main(["gallery", "build", "--gallery", str(address), *files]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"siamese: {said}")
+        assert len(error.splitlines()) == 1
         with pytest.raises(InputError, match="there is no gallery"):
             Gallery.open(address)
 

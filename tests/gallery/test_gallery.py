@@ -80,6 +80,19 @@ def test_search_names_the_rows_and_their_images(
     np.testing.assert_array_equal(gallery.images(numbers), dataset.images[numbers])
 
 
+def test_images_of_two_sizes_are_made_alike(gallery: Gallery, model: Model) -> None:
+    small, large = noise_images(model, 1)[0, :8, :8], noise_images(model, 1)[0]
+    gallery.enroll(large[None], "large")
+    [rows] = gallery.table.rows("label = 'large'")
+    [number] = rows.numbers
+    gallery.table.append(replace(rows, numbers=np.array([number - 1]), images=[encode_png(small)]))
+    found = gallery.images([number - 1, number])
+    np.testing.assert_array_equal(found[1], large)
+    enlarged = Image.fromarray(small).resize(large.shape[1::-1], Image.Resampling.BICUBIC)
+    assert np.abs(found[0].astype(int) - np.asarray(enlarged)).mean() < 30
+    assert gallery.images([]).shape == (0, 0, 0, 3)
+
+
 def test_verify_measures_the_distance_of_the_two_embeddings(
     built: Path, model: Model, dataset: Dataset
 ) -> None:

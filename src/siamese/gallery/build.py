@@ -21,11 +21,10 @@ from siamese.gallery.address import writing
 from siamese.gallery.defaults import EMBEDDINGS, MODEL, NOVELTY_SHARE, PREPARED
 from siamese.gallery.model_hash import model_folder_hash
 from siamese.gallery.novelty import novelty_distance
-from siamese.gallery.png import decode_png, encode_png
+from siamese.gallery.png import decode_png, encode_png, resized
 from siamese.gallery.rows import Rows
 from siamese.gallery.table import IS_ENROLLED, GalleryTable
 from siamese.gallery.vector_index import index_if_large
-from siamese.images.fit import fit_image
 
 if TYPE_CHECKING:  # torch takes a second or two
     from tqdm import tqdm
@@ -159,13 +158,11 @@ def _pipeline_rows(embeddings: Embeddings, dataset: Dataset) -> Iterator[Rows]:
 
 def _embedded_again(rows: Rows, model: "Model") -> Rows:
     """Embed the stored images of rows, resized for the new network."""
-    from PIL import Image
-
     size = model.network.image_size
     pixels = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     for row, content in enumerate(rows.images):
         assert content is not None, "every enrolled row has an image"
-        pixels[row] = fit_image(Image.fromarray(decode_png(content)), size, model.fit)
+        pixels[row] = resized(decode_png(content), size)
     # The stored picture stays as it was enrolled, whatever size later networks want.
     return replace(rows, vectors=model.embed(pixels))
 

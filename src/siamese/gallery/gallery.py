@@ -31,7 +31,7 @@ from siamese.gallery.answers import (
 from siamese.gallery.defaults import ADDRESS, FOUND, VOTERS
 from siamese.gallery.failures import Unreadable
 from siamese.gallery.model_hash import model_hash
-from siamese.gallery.png import decode_png, encode_png
+from siamese.gallery.png import decode_png, encode_png, resized
 from siamese.gallery.rows import Rows, enrolled_number
 from siamese.gallery.search import Searcher
 from siamese.gallery.table import IS_ENROLLED, GalleryTable, one_of
@@ -318,7 +318,9 @@ class Gallery:
         )
 
     def images(self, numbers: Sequence[int]) -> np.ndarray:
-        """Return the stored images of rows, uint8 `[n, H, W, 3]`, in the order of `numbers`.
+        """Return the stored images of rows, uint8 `[n, H, H, 3]`, in the order of `numbers`.
+
+        Where their sizes differ, the smaller ones are enlarged.
 
         Raises:
             InputError: there is no such row, or it has no image.
@@ -329,7 +331,11 @@ class Gallery:
         for number in numbers:
             if stored.get(number) is None:
                 raise InputError(f"{self.table.address}: row {number} has no image")
-        return np.stack([decode_png(stored[number]) for number in numbers])
+        pictures = [decode_png(stored[number]) for number in numbers]
+        # One that was enrolled for an earlier network may have another size.
+        size = max((picture.shape[0] for picture in pictures), default=0)
+        alike = [resized(picture, size) for picture in pictures]
+        return np.stack(alike) if alike else np.empty((0, 0, 0, 3), dtype=np.uint8)
 
     def refresh(self) -> None:
         """See what other processes have written since the gallery was opened.
