@@ -56,7 +56,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=".bench") as target:
             params = check_params()
             started = time.perf_counter()
-            images = folder_images(list_images(folder))
+            data = params.data.model_copy(update={"name": "folder", "path": str(folder)})
+            images = folder_images(list_images(data, Path()))
             prepare(images, Path(target), params.prepare, image_size=options.size)
             seconds["prepare"].append(time.perf_counter() - started)
             started = time.perf_counter()

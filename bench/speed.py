@@ -217,7 +217,7 @@ def measure_peer(params: Params, options: argparse.Namespace) -> dict[str, float
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if params.compute.device != "auto":
         device = torch.device(params.compute.device)
-    torch.set_num_threads(params.compute.threads)
+    torch.set_num_threads(params.compute.n_threads())
     dataset = load_dataset(PREPARED)
     rows = dataset.rows("train")
 

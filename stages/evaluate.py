@@ -18,6 +18,7 @@ from siamese.evaluation.picture_set import draw_evaluation
 from siamese.evaluation.result_files import save_evaluation
 from siamese.measures.manifest import read_manifest
 from siamese.model.calibration import Calibration
+from siamese.preparation.copies import copied_queries
 
 PREPARED, PAIRS, EMBEDDINGS = Path("data/prepared"), Path("data/pairs"), Path("data/embeddings")
 DUPLICATES = Path("data/duplicates")
@@ -42,6 +43,7 @@ def main() -> None:
     evaluation = evaluate(
         gallery,
         queries,
+        copied_queries(dataset),
         near_duplicate,
         np.isin(queries.fine, dataset.novel_classes()),
         read_manifest(PAIRS / "test.parquet", dataset.samples, "test"),

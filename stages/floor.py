@@ -34,7 +34,7 @@ def main() -> None:
     statistics = channel_statistics(dataset.images_of(dataset.rows("train")))
     network = build_network(params.network, dataset.images.shape[1], *statistics).to(device)
     embed = partial(embed_images, network, progress="untrained network")
-    floors = measure_floors(dataset, embed, params.floor.k, TEST_PAIRS)
+    floors = measure_floors(dataset, embed, params.floor.k, TEST_PAIRS, device)
     write_json(METRICS / "floor.json", floors)
     print(f"floor: k = {params.floor.k}: {floors}")
 

@@ -24,8 +24,7 @@ class Params(Section):
 def main() -> None:
     """Run the stage."""
     params = read_sections(Params)
-    path, folder_of_table = Path(params.data.path), Path(params.data.images)
-    images = open_images(params.data.name, path, folder_of_table, raw=RAW, workspace=workspace.ROOT)
+    images = open_images(params.data, raw=RAW, workspace=Path())
     for note in images.notes:  # before the long work
         print(note)
     with new_folder(PREPARED) as folder:

@@ -34,17 +34,22 @@ def run(main: Callable[[], None]) -> None:
 
     Wrong input ends it with one plain message; a signal as convention has it, by that signal.
     """
-    from siamese.base.errors import InputError, Interrupted
+    from siamese.base.errors import InputError, Interrupted, explained
+    from siamese.base.terminal import print_any_name
 
     name = Path(sys.argv[0]).stem
     rank = os.environ.get("RANK", "0")  # among processes that train together
+    print_any_name()
     start = time.perf_counter()
     try:
         main()
+        _log(name, time.perf_counter() - start)
     except InputError as error:
         if rank == "0":
             sys.exit(f"{name}: {error}")
         sys.exit(1 if error.met_by_all else f"{name}: process of rank {rank}: {error}")
+    except (OSError, MemoryError) as error:
+        sys.exit(f"{name}: {explained(error)}")
     except Interrupted as interruption:
         if rank == "0":
             print(f"{name}: {interruption}", file=sys.stderr, flush=True)
@@ -52,11 +57,14 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _log(stage: str, seconds: float) -> None:
     TIMINGS.parent.mkdir(exist_ok=True)
     is_new = not TIMINGS.exists()
     with TIMINGS.open("a", newline="") as log:
         writer = csv.writer(log)
         if is_new:
             writer.writerow(["finished", "stage", "seconds"])
-        seconds = f"{time.perf_counter() - start:.1f}"
-        writer.writerow([datetime.now().isoformat(timespec="seconds"), name, seconds])
+        finished = datetime.now().isoformat(timespec="seconds")
+        writer.writerow([finished, stage, f"{seconds:.1f}"])

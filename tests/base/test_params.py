@@ -129,6 +129,11 @@ def test_lists_every_fault_at_once(tmp_path: Path) -> None:
         ("exmaple: {}", "section `example` is missing; did you mean `exmaple`?"),
         ("- a list", "expected one mapping per section, found list"),
         ("a: [", "cannot be parsed as YAML"),
+        ("a: 2026-02-30", "cannot be parsed as YAML: day is out of range"),
+        ("a: 1\n<<<<<<< HEAD\nb: 2\n=======\nb: 3\n>>>>>>> other", "line 2 is a mark of a merge"),
+        ("a:\n\tb: 1", "line 2 is indented by a tab"),
+        ("[" * 5000, "cannot be parsed as YAML"),
+        ("1: {}", "section `example` is missing"),
         ("example: 3", "`example` is 3; input should be a valid dictionary"),
     ],
 )

@@ -1,6 +1,7 @@
 """`siamese adopt`: what it sets can be drawn, comments stay, and nothing is changed in error."""
 
 import shutil
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from siamese.base.dataset import Classes, Dataset
 from siamese.base.errors import InputError
-from siamese.cli.adoption import adopt
+from siamese.cli.adoption import Adopted, Changes, adopt
+from siamese.cli.defaults import DEFAULTS
 from siamese.cli.fitting import cut_with_pairs, fitting
 from siamese.cli.main import main
 from siamese.cli.schema import check_params
@@ -155,6 +157,8 @@ def test_a_table_with_groups_is_split_by_them(workspace: Path) -> None:
 def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> None:
     names = ["a.png", "b.png"] * 40
     files = [f"{number}-{name}" for number, name in enumerate(names)]
+    for file in files:
+        (workspace / "photos" / file).touch()
     pd.DataFrame({"file": files, "label": [file[-5] for file in files]}).to_csv(
         workspace / "table.csv", index=False
     )
@@ -170,8 +174,16 @@ def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> No
     assert len(unopened()) == 1
 
 
-def test_what_fits_cifar100_is_what_params_yaml_says() -> None:
-    """The reference data set reduces no default: `fitting` repeats them, and they must agree."""
+def test_the_defaults_are_what_params_yaml_says() -> None:
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for name, value in DEFAULTS.items():
+        found = content
+        for key in name.split("."):
+            found = found[key]
+        assert value == found, name
+
+
+def test_the_reference_data_set_reduces_no_default() -> None:
     counts = {"train": 450, "validation": 50, "test": 100}
     samples = pd.DataFrame(
         [
@@ -181,10 +193,90 @@ def test_what_fits_cifar100_is_what_params_yaml_says() -> None:
             for _ in range(count)
         ]
     )
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for name, value in fitting(samples).items():
-        section, key = name.split(".")
-        assert value == content[section][key], name
+    assert fitting(samples).items() <= DEFAULTS.items()
+
+
+# Data sets and options, each of which sets what the others do not.
+ADOPTED: dict[str, tuple[str, str | None, Changes]] = {
+    "few": ("few", None, {}),
+    "photos": ("photos", None, {"data.image_size": 96}),
+    "mirror": ("photos", None, {"train.augment.flip": False, "network.mirror": False}),
+    "novel": ("many", None, {"data.novel_classes": 2, "data.drop_labels": ["3", "no"]}),
+    "class": ("many", None, {"prepare.split_by": "class", "prepare.test": 0.4}),
+    "leaf": ("many", None, {"data.label_level": "leaf", "data.min_images": 9}),
+    "groups": ("groups.csv", "photos", {}),
+    "written": ("written.lst", "photos", {"data.table.header": False, "data.table.coarse": "3"}),
+    "suffix": ("suffix.csv", "photos", {"data.table.suffix": ".png", "data.table.label": "#1"}),
+}
+
+
+@pytest.fixture
+def data_sets(workspace: Path) -> Path:
+    for label in ("0", "1", "2", "3", "4", "no"):
+        for number in range(10):
+            draw(workspace / "many" / label / f"{number}.png", number)
+    for label in ("a", "b", "c", "d"):
+        for number in range(6):
+            draw(workspace / "few" / label / f"{number}.png", number)
+    photos = workspace / "photos"
+    files = sorted(str(file.relative_to(photos)) for file in photos.rglob("*.png"))
+    rows = [(file, file.split("/")[0], f"w{row // 3}") for row, file in enumerate(files)]
+    lines = [f"{file},{label},{group}" for file, label, group in rows]
+    (workspace / "groups.csv").write_text("\n".join(["file,label,group", *lines]))
+    lines = [f"{file}\t{label}\tK\xe4fer" for file, label, _ in rows]
+    (workspace / "written.lst").write_text("\n".join(lines), encoding="cp1252")
+    lines = [f"{file[:-4]};{label}" for file, label, _ in rows]
+    (workspace / "suffix.csv").write_text("\n".join(["file;#1", *lines]))
+    return workspace
+
+
+def adopt_named(name: str, workspace: Path) -> Adopted:
+    path, images, wanted = ADOPTED[name]
+    return adopt(Path(path), Path(images) if images else None, wanted, workspace)
+
+
+EVERY_PAIR = [name for pair in product(ADOPTED, ADOPTED) for name in pair]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ["novel", "written", "novel"],
+        pytest.param(EVERY_PAIR, marks=pytest.mark.slow),
+    ],
+)
+def test_what_was_adopted_before_leaves_no_trace(data_sets: Path, order: list[str]) -> None:
+    file = data_sets / "params.yaml"
+
+    def content() -> tuple[Any, list[str]]:
+        """The parameters, and the lines but for blanks: long values move comments."""
+        text = file.read_text()
+        return yaml.safe_load(text), [" ".join(line.split()) for line in text.splitlines()]
+
+    fresh = {}
+    for name in set(order):
+        shutil.copyfile(ROOT / "params.yaml", file)
+        adopt_named(name, data_sets)
+        fresh[name] = content()
+    for name in order:
+        changes = adopt_named(name, data_sets).changes
+        assert set(changes) <= {*DEFAULTS, "data.name", "data.path"}
+        values, lines = content()
+        assert values == fresh[name][0]
+        assert lines == fresh[name][1]
+
+
+def test_an_edit_of_what_adopting_does_not_set_stays(data_sets: Path) -> None:
+    file = data_sets / "params.yaml"
+    edited = {"data.unreadable": "leave_out", "pairs.epochs": 7, "train.margin": 0.5}
+    adopt(Path("few"), wanted=edited, workspace=data_sets)
+    raised = check_params(file).prepare
+    assert (raised.test, raised.validation) > (0.2, 0.1)
+    changes = adopt(Path("photos"), workspace=data_sets).changes
+    assert changes["prepare.test"] == (raised.test, 0.2), "raised for few images, and said so"
+    params = check_params(file)
+    found = params.data.unreadable, params.pairs.epochs, params.train.margin
+    assert found == ("leave_out", 7, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +326,9 @@ def test_six_images_per_class_are_enough(counts: list[int], equal: bool, seed: i
 
 
 def test_shares_are_raised_only_where_data_is_scarce(workspace: Path) -> None:
+    for number in range(1000):
+        (workspace / f"photos/{number}.png").touch()
+
     def shares(n_classes: int, n_images: int, **columns: list[Any]) -> tuple[set[str], list[str]]:
         shutil.copyfile(ROOT / "params.yaml", workspace / "params.yaml")
         labels = [str(number) for number in range(n_classes) for _ in range(n_images)]

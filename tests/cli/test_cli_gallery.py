@@ -17,6 +17,8 @@ from siamese.cli.main import main
 from siamese.gallery.answers import LabelCount
 from siamese.model.folder import load_model
 from tests.support.galleries import save_other_model
+from tests.support.listed import listed
+from tests.support.pictures import draw
 from tests.support.workspace import ROOT, Workspace
 
 
@@ -189,6 +191,36 @@ def test_enrolment_by_folder_names_and_removal(
     assert "data/gallery has it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("level", ["top", "leaf", "2"])
+@pytest.mark.parametrize("split", [False, True])
+def test_enrolment_names_classes_as_adopting_does(
+    own: Path, capsys: pytest.CaptureFixture[str], level: str, split: bool
+) -> None:
+    for number, name in enumerate(("birds/owl/barn", "birds/duck", "pets/cat")):
+        for folder in {"train", "test"} if split else {""}:
+            draw(own / "photos" / folder / name / "1.png", number)
+    draw(own / "photos/@eaDir/1.png")
+    command = ["enroll", "photos", "--label-level", level, "--new", "--gallery", "mine"]
+    assert main(command) == 0
+    told = capsys.readouterr().err
+    assert "passed over, as hidden or as what a system keeps for itself: 1 @eaDir/" in told
+    assert ("note: photos: folders are nested 3 deep" in told) == (level == "top")
+    assert main(["gallery", "list", "--gallery", "mine", "--json"]) == 0
+    enrolled = [count["label"] for count in lines_of(capsys)]
+    as_level = int(level) if level.isdecimal() else level
+    assert sorted(enrolled) == list(listed(Path("photos"), label_level=as_level).classes.fine)
+
+
+def test_enrolment_takes_a_label_or_a_level(capsys: pytest.CaptureFixture[str]) -> None:
+    for options, told in (
+        (["--label", "owl", "--label-level", "leaf"], "not allowed with argument --label"),
+        (["--label-level", "0"], "'0'; expected top, leaf or a number from 1 on"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["enroll", "photos", *options])
+        assert told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("n_new", "n_other", "said"),
     [
@@ -265,24 +297,29 @@ def test_a_small_gallery_answers_without_k(own: Path, capsys: pytest.CaptureFixt
         assert f"20 neighbours are asked for, but the gallery at {own}" in capsys.readouterr().err
 
 
-def test_names_that_are_no_text_are_shown_and_found_again(
+def test_an_answer_is_one_line_whatever_the_files_are_called(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = os.fsdecode(b"odd/caf\xe9.png")
+    name, no_text = "odd/two\nlines.png", os.fsdecode(b"caf\xe9.png")
     (own / "odd").mkdir()
-    shutil.copy(min(own.glob("pictures/1/*.png")), name)
-    shutil.copy(min(own.glob("pictures/2/*.png")), "odd/two\nlines.png")
+    shutil.copy(min(own.glob("pictures/2/*.png")), name)
+    shutil.copy(name, no_text)
     assert main(["enroll", "odd"]) == 0
     capsys.readouterr()
     assert main(["classify", "odd", "-k", "1"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("odd/caf\\udce9.png: odd, 100% of 1 votes")
-    assert second.startswith("odd/two\\nlines.png: odd, 100% of 1 votes")
-    assert main(["search", name, "-k", "1"]) == 0
-    assert "odd  odd/caf\\udce9.png  (number " in capsys.readouterr().out
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith("odd/two\\nlines.png: odd, 100% of 1 votes")
+    assert main(["search", no_text, "-k", "1"]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert "odd  odd/two\\nlines.png  (number " in line
     assert main(["classify", "odd", "--json"]) == 0
-    files = [Path(answer["file"]) for answer in lines_of(capsys)]
-    assert files == [Path(name), Path("odd/two\nlines.png")]
+    assert [answer["file"] for answer in lines_of(capsys)] == [name]
+    for command in ("enroll", "classify"):
+        assert main([command, no_text]) == 1
+        [line] = capsys.readouterr().err.splitlines()
+        assert line == "siamese: the name 'caf\\udce9.png' is not UTF-8; rename it"
+    assert main(["gallery", "remove", "--file", no_text]) == 1
+    assert "no row of" in capsys.readouterr().err
     assert main(["gallery", "remove", "--file", name]) == 0
     assert "1 enrolled rows removed" in capsys.readouterr().out
 

@@ -54,15 +54,18 @@ def test_every_figure_of_evaluation_json_is_compared_and_tested(
     assert outcomes(good_and_better)["retrieval.map_at_r"].test == "paired bootstrap"
 
 
-def test_the_clean_figure_is_tested_on_the_clean_queries(
-    made_up: Repository, good_and_better: Comparison
+@pytest.mark.parametrize(
+    ("figure", "column"), [("no_copies", "copied"), ("clean", "near_duplicate")]
+)
+def test_the_clean_figures_are_tested_on_the_clean_queries(
+    figure: str, column: str, made_up: Repository, good_and_better: Comparison
 ) -> None:
     base, head = (made_up.read_queries(revision) for revision in ("good", "better"))
-    is_clean = ~base["near_duplicate"]
+    is_clean = ~base[column]
     assert 0 < is_clean.sum() < len(is_clean)
     gap = head["k20"][is_clean].mean() - base["k20"][is_clean].mean()
     found = outcomes(good_and_better)
-    assert found["knn.k20_clean"].difference == pytest.approx(gap)
+    assert found[f"knn.k20_{figure}"].difference == pytest.approx(gap)
     assert found["knn.k20"].difference != pytest.approx(gap)
 
 
@@ -89,10 +92,10 @@ def test_two_single_runs_never_show_that_a_setting_helps(
 def test_p_values_are_corrected_for_the_number_of_figures(made_up: Repository) -> None:
     comparison = made_up.compare("good", "other-seed")
     raw = {name: outcome.p for name, outcome in outcomes(comparison).items()}
-    assert len(raw) == 7
+    assert len(raw) == 8
     smallest = min(raw, key=lambda name: raw[name])
     found = {one.metric: one.p for one in comparison.metrics}
-    assert found[smallest] == pytest.approx(min(1.0, 7 * raw[smallest]))
+    assert found[smallest] == pytest.approx(min(1.0, 8 * raw[smallest]))
 
 
 # Settings.

@@ -54,12 +54,10 @@ def measure(workspace: Workspace, folder: Path, margin: float, seed: int) -> dic
         for rows in (dataset.rows("train", "validation"), dataset.rows("test"))
     )
     calibration = calibrate(distances, data.validation_same)
-    no_duplicates = np.zeros(len(queries.samples), dtype=bool)
+    none = np.zeros(len(queries.samples), dtype=bool)
     test_pairs = draw_fixed(dataset, "test", pairs)
     figures = params.evaluate.model_copy(update={"resamples": 100})  # the intervals are not used
-    return evaluate(
-        gallery, queries, no_duplicates, no_duplicates, test_pairs, calibration, figures
-    ).metrics
+    return evaluate(gallery, queries, none, none, none, test_pairs, calibration, figures).metrics
 
 
 @pytest.fixture(scope="module")

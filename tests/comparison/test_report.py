@@ -84,7 +84,7 @@ def test_the_page_says_what_the_table_says_and_refers_to_nothing_outside(
     assert "&lt;b&gt;main" in page, "text from a revision is escaped"
     assert "<b>main" not in page
     assert page.count("are neither in the workspace nor in DVC's cache") == 2
-    assert len(re.findall(r'<tr class="better">', page)) == 7
+    assert len(re.findall(r'<tr class="better">', page)) == 8
     for source in re.findall(r'(?:src|href)\s*=\s*"([^"]*)"', page):
         assert source.startswith("data:image/")
     assert "<script" not in page

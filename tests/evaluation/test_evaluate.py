@@ -45,7 +45,7 @@ def test_every_figure_equals_a_plain_loop() -> None:
     gallery, queries, pairs = made.gallery, made.queries, made.pairs
     found = made.evaluate()
     right: Counter[str] = Counter()
-    clean: list[bool] = []
+    voted: list[bool] = []
     precisions: list[float] = []
     for query, label in zip(queries.vectors, queries.fine.tolist(), strict=True):
         rows = plain_neighbours(gallery, query)
@@ -56,13 +56,17 @@ def test_every_figure_equals_a_plain_loop() -> None:
         ranking = plain_vote(gallery, rows[:5], [1.0] * 5)
         right["top5"] += label in ranking[:5]
         right["coarse"] += ranking[0] // 2 == label // 2
-        clean.append(ranking[0] == label)
+        voted.append(ranking[0] == label)
         precisions.append(plain_average_precision(gallery, rows, label))
-    assert set(found.metrics["knn"]) == {"k1", "k5", "weighted", "top5", "coarse", "k5_clean"}
-    for name in set(found.metrics["knn"]) - {"k5_clean"}:
+    whole = {"k1", "k5", "weighted", "top5", "coarse"}
+    assert set(found.metrics["knn"]) == {*whole, "k5_no_copies", "k5_clean"}
+    for name in whole:
         assert found.metrics["knn"][name] == pytest.approx(right[name] / 50), name
-    clean = [is_right for row, is_right in enumerate(clean) if row % 3 != 0]
-    assert found.metrics["knn"]["k5_clean"] == pytest.approx(np.mean(clean), abs=5e-5)
+    for name, left_out in (("k5_no_copies", 6), ("k5_clean", 3)):  # every so many
+        asked = [is_right for row, is_right in enumerate(voted) if row % left_out != 0]
+        assert found.metrics["knn"][name] == pytest.approx(np.mean(asked), abs=5e-5)
+    assert found.details["copies"] == {"queries": 9, "of": 50}
+    assert found.details["near_duplicates"] == {"queries": 17, "of": 50}
     assert found.metrics["retrieval"]["map_at_r"] == pytest.approx(np.mean(precisions), abs=5e-5)
     assert found.judgement is not None
     assert found.judgement.accuracy_by_k["top1"].tolist() == [
@@ -133,6 +137,7 @@ def test_the_tables_of_outcomes_give_the_figures_back() -> None:
     assert ((table["predicted"] == table["fine"]) == table["k5"]).all()
     assert not table.loc[~table["novel"], ["alone_k1", "alone_k5"]].to_numpy().any()
     expected = {("knn", name): table[name] for name in ("k1", "k5", "weighted", "top5", "coarse")}
+    expected["knn", "k5_no_copies"] = table["k5"][~table["copied"]]
     expected["knn", "k5_clean"] = table["k5"][~table["near_duplicate"]]
     expected["retrieval", "map_at_r"] = table["average_precision"]
     for kind, is_novel in IS_NOVEL.items():
@@ -254,9 +259,9 @@ def test_figures_that_the_data_do_not_have_are_left_out() -> None:
     made = MadeUpSplit()
     gallery = made.gallery
     made.gallery = Embeddings(gallery.samples, gallery.fine, None, gallery.vectors)
-    made.near_duplicate = np.ones(50, dtype=bool)
+    made.copied = made.near_duplicate = np.ones(50, dtype=bool)
     found = made.evaluate()
-    for name in ("k5_clean", "coarse"):
+    for name in ("k5_no_copies", "k5_clean", "coarse"):
         assert name not in found.metrics["knn"]
         assert f"knn.{name}" not in found.details["intervals"]
     assert "coarse" not in found.per_query
@@ -320,7 +325,7 @@ def test_without_a_query_of_the_gallerys_classes_only_verification_is_measured()
         for name, interval in classified.details["intervals"].items()
         if name.startswith("verification.")
     }
-    assert list(found.per_query) == ["sample", "near_duplicate", "fine"]
+    assert list(found.per_query) == ["sample", "copied", "near_duplicate", "fine"]
     pd.testing.assert_frame_equal(found.per_pair, classified.per_pair)
 
 

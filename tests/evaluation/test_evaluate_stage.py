@@ -48,6 +48,8 @@ class StageOfMadeUpData:
                 "file": "made-up",
             }
         ).assign(coarse=pd.array([None] * 110, dtype="Int64"))
+        # One test image is the copy of one in training.
+        samples["duplicate_of"] = pd.array([None] * 109 + [split.index("train")], dtype="Int64")
         is_query = samples["split"].to_numpy() == "test"
         if enrolled is not None:
             samples["enrolled"] = enrolled
@@ -106,6 +108,9 @@ def test_the_stage_tells_seen_from_never_seen_classes_and_show_prints_both(tmp_p
     shown = stage.shown(floors | {"seen": {"pixels": 0.3456, "untrained": 0.4}, "novel": floors})
     seen, novel = shown.partition("Test images of classes never seen")[::2]
     assert "34.56%" in seen.partition("Test images of classes seen in training")[2]
+    assert table["copied"].tolist() == (table["sample"] == 109).tolist()
+    assert f"\n1 of {len(table)} test images have an exact copy in the gallery\n" in shown
+    assert "embedding, k = 5, no exact copies" in shown
     n_enrolled, n_novel = int(enrolled.sum()), int((is_novel & ~enrolled).sum())
     assert novel.startswith(f": {n_novel} of 2 classes, {n_enrolled} more of them enrolled")
     for line in ("gallery of such classes alone, k = 1 ", "pairs: equal error rate", "12.34%"):
@@ -127,14 +132,14 @@ def test_the_stage_writes_every_file_where_verification_alone_is_asked(tmp_path:
     classes = (metrics / "classes.csv").read_text()
     assert classes == "class,accuracy,queries,confused_with,confused\n"
     table = pd.read_parquet(metrics / "per_query.parquet")
-    assert list(table) == ["sample", "near_duplicate", "fine"]
+    assert list(table) == ["sample", "copied", "near_duplicate", "fine"]
     assert len(pd.read_csv(metrics / "roc.csv")) > 10
     shown = stage.shown({"verification": {"pixels": 0.1234, "untrained": 0.2345}})
     assert "raw pixels (floor), ROC area                12.34%" in shown
     with pytest.raises(InputError, match=r"floor\.json: of other splits than evaluation\.json"):
         stage.shown({"pixels": 0.1234, "untrained": 0.2345})
     assert "equal error rate" in shown
-    for absent in ("k-NN", "Retrieval", "near-duplicate in", "Best classes"):
+    for absent in ("k-NN", "Retrieval", "near-duplicate in", "copy in", "Best classes"):
         assert absent not in shown
 
 

@@ -73,7 +73,7 @@ def test_a_test_split_with_everything_has_every_figure_that_is_asked_for() -> No
     found = MadeUpSplit(NOVEL).evaluate()
     names = [f"{topic}.{key}" for topic, values in found.metrics.items() for key in values]
     wanted = figures_for(params())
-    assert len({figure.name for figure in wanted}) == len(wanted) == 25
+    assert len({figure.name for figure in wanted}) == len(wanted) == 26
     assert set(names) == {figure.name for figure in wanted if not figure.is_detail}
 
 
@@ -107,10 +107,12 @@ def test_a_new_figure_is_a_function_and_a_row(
 def test_the_queries_of_a_figure_by_hand() -> None:
     table = {
         "sample": np.arange(4),
+        "copied": np.array([True, False, False, False]),
         "near_duplicate": np.array([True, False, False, True]),
         "novel": np.array([False, False, True, True]),
     }
-    expected = {"all": [0, 1, 2, 3], "clean": [1, 2], "seen": [0, 1], "novel": [2, 3]}
+    expected = {"all": [0, 1, 2, 3], "no_copies": [1, 2, 3], "clean": [1, 2]}
+    expected |= {"seen": [0, 1], "novel": [2, 3]}
     for about, rows in expected.items():
         found = queries_about(about, table)  # type: ignore[arg-type]
         assert np.flatnonzero(found).tolist() == rows

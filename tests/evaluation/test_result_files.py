@@ -18,6 +18,7 @@ def made_up(n_queries: int = 10_000, n_pairs: int = 20_000) -> tuple[pd.DataFram
         per_query[name] = rng.random(n_queries) < 0.7
     per_query["average_precision"] = rng.random(n_queries)
     per_query["r_precision"] = rng.integers(0, 501, n_queries) / 500
+    per_query["copied"] = rng.random(n_queries) < 0.01
     per_query["near_duplicate"] = rng.random(n_queries) < 0.05
     per_query["predicted"], per_query["fine"] = rng.integers(0, 100, n_queries), fine
     left, right = rng.integers(50_000, 60_000, (2, n_pairs))
@@ -31,7 +32,7 @@ def test_the_types_are_those_promised_and_the_values_return(tmp_path: Path) -> N
     save_per_pair(per_pair, tmp_path / "pairs")
     queries, pairs = pd.read_parquet(tmp_path / "queries"), pd.read_parquet(tmp_path / "pairs")
     kinds = {str(field.name): str(field.type) for field in pq.read_schema(tmp_path / "queries")}
-    votes = ("k1", "k5", "k20", "weighted", "top5", "coarse", "near_duplicate")
+    votes = ("k1", "k5", "k20", "weighted", "top5", "coarse", "copied", "near_duplicate")
     assert kinds == {
         "sample": "int32",
         **dict.fromkeys(votes, "bool"),

@@ -1,5 +1,6 @@
 """Which files are taken for pictures."""
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from siamese.base.errors import InputError
-from siamese.images.files import IMAGE_SUFFIXES, find_images
+from siamese.images.files import IMAGE_SUFFIXES, find, find_images
 from siamese.images.reading import FORMATS, load_image
 
 
@@ -82,6 +83,38 @@ def test_a_link_to_nothing_is_left_to_the_reader(tree: Path) -> None:
 def test_folders_that_contain_themselves_are_searched_once(tree: Path) -> None:
     (tree / "cats" / "again").symlink_to(tree / "cats")
     assert [str(file) for file in find_images(["cats"])] == IN_CATS
+
+
+def test_what_a_system_keeps_for_itself_is_passed_over(tree: Path) -> None:
+    for name in ("cats/@eaDir/one.webp/THUMB.webp", "#recycle/x.png", "cats/._one.webp"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+    found = find(["cats", "**/*.webp", "*"])
+    assert [str(file) for file in found.files] == ["a.JPG", "b.png", *IN_CATS, "odd[1].png"]
+    assert found.passed_over == {"@eaDir/": 2, ".cache/": 2, ".*.webp": 2}
+    assert find(["cats", "#recycle"]).passed_over["#recycle/"] == 1  # as a shell expands `*`
+    # Unless it is asked for.
+    assert find_images(["cats/@eaDir"]) == find_images(["cats/@eaDir/*/*.webp"])
+    assert find_images(["cats/@eaDir/one.webp/THUMB.webp"]) == find_images(["cats/@eaDir"])
+
+
+def test_what_exists_is_no_pattern(tree: Path) -> None:
+    for name in ("[ab]", "*", "-x"):
+        (tree / name).mkdir()
+        (tree / name / "1.png").touch()
+        assert find_images([name]) == [Path(name, "1.png")]
+        assert find([name]).files == {Path(name, "1.png"): Path(name)}
+
+
+@pytest.mark.parametrize("path", ["{}.png", "{}", ".", "*"])
+def test_names_that_are_not_utf8_are_refused(path: str, tree: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    (tree / name).mkdir()
+    (tree / name / "1.png").touch()
+    (tree / f"{name}.png").touch()
+    with pytest.raises(InputError, match=r"caf\\udce9.*' is not UTF-8; rename it") as caught:
+        find_images([path.format(name)])
+    str(caught.value).encode()
 
 
 @given(st.lists(st.sampled_from(["b.png", "cats", "*.png", "cats/*", "."]), max_size=6))

@@ -14,7 +14,7 @@ from siamese.base.data_params import Fit
 from siamese.base.errors import InputError
 from siamese.images.fit import fit_image
 from siamese.images.reading import load_image
-from tests.support.pictures import CORNERS, NOISE, RNG, close, grey, png16, saved
+from tests.support.pictures import CORNERS, NOISE, RNG, close, grey, png16, saved, tiff12
 
 FITS: tuple[Fit, ...] = get_args(Fit)
 
@@ -123,6 +123,9 @@ def test_sixteen_bits_in_other_files(name: str, tmp_path: Path) -> None:
         ([[-5, 25700, 65535]], [0, 100, 255]),
         ([[0, 2**29, 2**31 - 1]], [0, 64, 255]),
         ([[0, 0, 0]], [0, 0, 0]),
+        ([[-0.02, 0.4, 1.02]], [0, 102, 255]),  # sharpened
+        ([[0.0, 100.4, 290.0]], [0, 100, 255]),
+        ([[0, 25700, 70000]], [0, 100, 255]),
     ],
 )
 def test_numbers_of_32_bits(values: list, expected: list[int], tmp_path: Path) -> None:
@@ -132,6 +135,36 @@ def test_numbers_of_32_bits(values: list, expected: list[int], tmp_path: Path) -
     assert picture.mode == ("F" if is_float else "I")
     file = saved(picture, tmp_path / "a.tif")
     assert (load_image(file, 3) == grey(np.array([expected] * 3))).all()
+
+
+@pytest.mark.parametrize(("white", "hot"), [(1, 40.0), (255, 9000.0), (65_535, 1e9), (8e6, 1e12)])
+def test_a_single_hot_pixel_does_not_darken_the_rest(white: float, hot: float) -> None:
+    values = np.linspace(0, white, 64 * 64, dtype=np.float32).reshape(64, 64)
+    expected = fit_image(Image.fromarray(values), 64).astype(int)
+    assert expected.max() == 255
+    values[20, 30] = hot
+    found = fit_image(Image.fromarray(values), 64).copy()
+    assert (found[20, 30] == 255).all()
+    found[20, 30] = expected[20, 30]
+    assert close(found, expected, 1)
+
+
+def test_a_file_that_says_it_has_twelve_bits_has_white_at_4095(tmp_path: Path) -> None:
+    values = np.arange(16).reshape(4, 4) * 273
+    image = load_image(tiff12(values, tmp_path / "a.tif"), 4)
+    assert (image == grey(values >> 4)).all()
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_twelve_bits_in_a_file_of_sixteen_come_out_as_any_of_sixteen(
+    name: str, tmp_path: Path
+) -> None:
+    values = RNG.integers(0, 4096, (8, 8)).astype(np.uint16)
+    alone = load_image(saved(Image.fromarray(values), tmp_path / name), 8)
+    assert (alone == grey(values >> 8)).all()
+    values[0, 0] = 65_535  # one pixel decides on nothing
+    beside = load_image(saved(Image.fromarray(values), tmp_path / name), 8)
+    assert (beside[1:] == alone[1:]).all()
 
 
 # Orientation

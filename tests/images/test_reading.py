@@ -22,6 +22,7 @@ from PIL import Image
 from siamese.base.data_params import Fit
 from siamese.base.errors import InputError
 from siamese.images import reading
+from siamese.images.fit import fit_image
 from siamese.images.reading import AHEAD, MAX_BYTES, MAX_PIXELS, iter_images, load_image
 from tests.support.pictures import CORNERS, NOISE, RNG, close, png, saved
 
@@ -92,6 +93,19 @@ def with_a_warning(tmp_path: Path) -> Path:
     return file
 
 
+def of_size(file: Path, width: int, height: int) -> Path:
+    """Make a JPEG claim another size."""
+    content = file.read_bytes()
+    start = content.index(b"\xff\xc0") + 5
+    changed = content[:start] + struct.pack(">HH", height, width) + content[start + 4 :]
+    file.write_bytes(changed)
+    return file
+
+
+def huge_jpeg(tmp_path: Path) -> Path:
+    return of_size(saved(Image.new("L", (8, 8)), tmp_path / "a.jpg"), 20_000, 20_000)
+
+
 def large_tile(tmp_path: Path) -> Path:
     """A TIFF of 8 x 8 pixels in a tile of 16,384 x 16,384."""
     file = saved(Image.new("L", (8, 8)), tmp_path / "tile.tif", compression="tiff_adobe_deflate")
@@ -152,6 +166,8 @@ def huge_file(tmp_path: Path) -> Path:
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect width="8"/></svg>'
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
+PAGE = b"\n<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head></html>\n"
 USELESS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda tmp_path: tmp_path / "no.png", "no such file"),
     "inside a file": (lambda tmp_path: containing("a", b"x")(tmp_path) / "b", "not a directory"),
@@ -163,10 +179,13 @@ USELESS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "zeros": (containing("zeros.jpg", bytes(5000)), "not a picture that can be read"),
     "SVG": (containing("a.svg", SVG), "not a picture that can be read"),
     "EPS": (containing("a.eps", EPS), "not a picture that can be read"),
+    "Git LFS pointer": (containing("a.png", LFS), "a Git LFS pointer.*; `git lfs pull` fetches"),
+    "web page": (containing("a.jpg", PAGE), "a web page, not a picture.*; fetch it again"),
     "signature alone": (containing("a.png", b"\x89PNG\r\n\x1a\n"), "cannot be|not a picture"),
     "absurd header": (absurd_header, "too many pixels"),
     "just too large": (just_too_large, "too many pixels: 8,192 x 8,193; expected at most 67,108"),
     "larger": (with_a_warning, "too many pixels: 10,000 x 10,000; expected at most 67,108"),
+    "far too large JPEG": (huge_jpeg, "20,000 x 20,000; expected at most 268,435,456 in all"),
     "large tile": (large_tile, "too many pixels"),
     "half a PNG": (truncated("half.png"), "cannot be decoded .*truncated"),
     "half a JPEG": (truncated("half.jpg"), "cannot be decoded .*truncated"),
@@ -192,13 +211,84 @@ def test_a_useless_file_gives_one_clear_line(kind: str, tmp_path: Path) -> None:
     assert "\n" not in text
 
 
-def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = saved(Image.fromarray(NOISE), tmp_path / "a.png")
     file.chmod(0)
-    if os.access(file, os.R_OK):
-        pytest.skip("permissions do not bind this user")
-    with pytest.raises(InputError, match=r"a\.png: .*denied"):
-        load_image(file, 8)
+    if os.geteuid() == 0:  # whom permissions do not bind
+        tmp_path.chmod(0o755)
+        monkeypatch.chdir(tmp_path)
+        os.seteuid(65534)
+    try:
+        with pytest.raises(InputError, match=r"^a\.png: permission denied; this user needs"):
+            load_image(os.path.relpath(file), 8)
+    finally:
+        os.seteuid(os.getuid())
+
+
+def photo(height: int, width: int) -> Image.Image:
+    """Shades and noise: every row of blocks has something to say."""
+    rows = np.linspace(0, 200, height)[:, None, None] + RNG.integers(0, 50, (height, width, 3))
+    return Image.fromarray(rows.astype(np.uint8))
+
+
+# As cameras and programs write them; the last one in independent parts of a row of blocks each.
+JPEGS: dict[str, dict[str, object]] = {
+    "plain": {},
+    "progressive": {"progressive": True},
+    "full colour": {"subsampling": 0, "quality": 95},
+    "restart markers": {"restart_marker_rows": 1},
+}
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_without_its_last_bytes_is_read(kind: str, tmp_path: Path) -> None:
+    file = saved(photo(600, 400), tmp_path / "a.jpg", **JPEGS[kind])
+    content, whole = file.read_bytes(), load_image(file, 64)
+    for n_cut in (1, 2, 60):
+        file.write_bytes(content[:-n_cut])
+        image = load_image(file, 64)
+        assert (image[:60] == whole[:60]).all()
+        assert n_cut > 2 or (image == whole).all()
+    grey = saved(photo(64, 64).convert("L"), tmp_path / "grey.jpg")
+    whole = load_image(grey, 8)
+    grey.write_bytes(grey.read_bytes()[:-2])
+    assert (load_image(grey, 8) == whole).all()
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_jpeg_cut_in_the_middle_is_damaged(kind: str, share: float, tmp_path: Path) -> None:
+    file = saved(photo(1600, 400), tmp_path / "a.jpg", **JPEGS[kind])
+    content = file.read_bytes()
+    position = int(share * len(content))
+    if kind == "restart markers":  # between two parts, where nothing looks torn
+        position = content.index(b"\xff\xd3", position)
+    file.write_bytes(content[:position])
+    with pytest.raises(InputError, match=r"cannot be decoded .*truncated.* missing.*damaged"):
+        load_image(file, 64)
+
+
+def test_a_jpeg_of_more_pixels_is_decoded_at_half_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shades = np.linspace(0, 255, 2048, dtype=np.uint8)[None, :].repeat(8, axis=0)
+    picture = Image.fromarray(shades).resize((65_000, 1_040))
+    assert picture.width * picture.height > MAX_PIXELS
+    file = saved(picture, tmp_path / "large.jpg")
+    small = load_image(saved(picture.reduce(8), tmp_path / "small.png"), 64)
+    assert close(load_image(file, 64), small, 4)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2**20)  # Pillow's own limit, in another place
+    assert close(load_image(file, 64), small, 4)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (700, 500)])
+def test_all_other_jpegs_are_decoded_whole(shape: tuple[int, int], tmp_path: Path) -> None:
+    file = saved(photo(*shape), tmp_path / "a.jpg")
+    with Image.open(file) as picture:
+        assert (load_image(file, 8) == fit_image(picture, 8)).all()
+        assert picture.size == shape[::-1]
 
 
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]), st.data())
@@ -353,6 +443,17 @@ def test_several_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(reading, "_load_image", read)
     assert len(list(iter_images(MANY[:40], 2, workers=10))) == 40
+
+
+def test_there_are_as_many_threads_as_this_process_may_use_cores(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which joblib finds out, where a container is given a share of them."""
+    for n_cores in (1, 3):
+        monkeypatch.setattr("joblib.cpu_count", lambda n_cores=n_cores: n_cores)
+        with closing(iter_images(MANY, 2)) as images:
+            next(images)
+            assert len(of_the_pool()) == n_cores
 
 
 def test_stopping_early_leaves_no_thread_behind(reader: Reader) -> None:

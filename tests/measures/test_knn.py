@@ -1,10 +1,13 @@
 """The k-NN's neighbours, their order and their vote, against loops that anyone can follow."""
 
 import math
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -64,11 +67,22 @@ def points(rng: np.random.Generator, n: int, dimensions: int, kind: str) -> NDAr
 
 KINDS = ["small integers", "pixels", "collapsed", "a few places", "far away", "normal"]
 KINDS += ["short", "long"]
+PROPOSERS = ["scikit-learn", "device"]
 
 
+def find(by: str, gallery: np.ndarray, queries: np.ndarray, k: int) -> Any:
+    """Call `nearest` with either source of candidates; a GPU's code runs on the CPU as well."""
+    if by == "scikit-learn":
+        return nearest(gallery, queries, k)
+    on_cpu = partial(knn._OnDevice, device=torch.device("cpu"))
+    with patch.object(knn, "_BySklearn", on_cpu):
+        return nearest(gallery, queries, k)
+
+
+@pytest.mark.parametrize("by", PROPOSERS)
 @settings(max_examples=120)
 @given(st.data())
-def test_nearest_agrees_with_a_loop(data: Any) -> None:
+def test_nearest_agrees_with_a_loop(by: str, data: Any) -> None:
     kind = data.draw(st.sampled_from(KINDS))
     n_gallery, n_queries = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 12))
     dimensions = data.draw(st.integers(1, 20))
@@ -76,7 +90,7 @@ def test_nearest_agrees_with_a_loop(data: Any) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 9999)))
     gallery = points(rng, n_gallery, dimensions, kind)
     queries = points(rng, n_queries, dimensions, kind)
-    rows, distances = nearest(gallery, queries, k)
+    rows, distances = find(by, gallery, queries, k)
     expected_rows, expected_distances = naive_nearest(gallery, queries, k)
     assert rows.tolist() == expected_rows
     np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
@@ -116,15 +130,16 @@ def test_ties_beyond_the_candidates_go_to_the_lowest_rows(value: float, is_fused
     assert distances[:, 1:].ravel().tolist() == pytest.approx([math.sqrt(8) * value] * 12)
 
 
+@pytest.mark.parametrize("by", PROPOSERS)
 @pytest.mark.parametrize("scale", [2.0**-86, 2.0**-70, 1.0, 2.0**35])
-def test_candidates_are_not_trusted_beyond_their_rounding(scale: float) -> None:
+def test_candidates_are_not_trusted_beyond_their_rounding(by: str, scale: float) -> None:
     """Far from the origin dot products lose the small differences between these vectors.
 
     With the other scales squared distances are at the ends of float32's range, or below it.
     """
     rng = np.random.default_rng(6)
     gallery, queries = (points(rng, n, 256, "far away") * np.float32(scale) for n in (400, 20))
-    rows, distances = nearest(gallery, queries, 5)
+    rows, distances = find(by, gallery, queries, 5)
     proposed = NearestNeighbors(algorithm="brute").fit(gallery).kneighbors(queries, 13)[1]
     assert any(set(mine) - set(theirs) for mine, theirs in zip(rows, proposed, strict=True))
     expected_rows, expected_distances = naive_nearest(gallery, queries, 5)
@@ -132,24 +147,37 @@ def test_candidates_are_not_trusted_beyond_their_rounding(scale: float) -> None:
     assert distances.tolist() == expected_distances
 
 
+@pytest.mark.parametrize("by", PROPOSERS)
+def test_differences_that_float64_loses_in_a_product_are_found(by: str) -> None:
+    """So far from the origin a dot product is rounded by more than squared distances differ."""
+    rng = np.random.default_rng(7)
+    centre = 2**23 + rng.integers(0, 2**20, 512)
+    gallery, queries = (centre + rng.integers(0, 2, (n, 512)) for n in (200, 5))
+    gallery, queries = gallery.astype(np.float32), queries.astype(np.float32)
+    rows, _ = find(by, gallery, queries, 5)
+    assert rows.tolist() == naive_nearest(gallery, queries, 5)[0]
+
+
+@pytest.mark.parametrize("by", PROPOSERS)
 @pytest.mark.parametrize("noise", [0, 1e-7, 1e-6])
-def test_a_collapsed_embedding_is_answered_right(noise: float) -> None:
+def test_a_collapsed_embedding_is_answered_right(by: str, noise: float) -> None:
     rng = np.random.default_rng(1)
     vectors = 1 / math.sqrt(128) + noise * rng.normal(size=(330, 128))
     gallery, queries = vectors[:300].astype(np.float32), vectors[300:].astype(np.float32)
-    rows, distances = nearest(gallery, queries, 20)
+    rows, distances = find(by, gallery, queries, 20)
     expected_rows, expected_distances = naive_nearest(gallery, queries, 20)
     assert rows.tolist() == expected_rows
     np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
 
 
-def test_raw_pixels_are_compared_exactly() -> None:
+@pytest.mark.parametrize("by", PROPOSERS)
+def test_raw_pixels_are_compared_exactly(by: str) -> None:
     """Long vectors of large values, and images that differ in one pixel by one."""
     rng = np.random.default_rng(2)
     images = rng.integers(0, 255, (15, 3072)).astype(np.float32)
     one_off = images.copy()
     one_off[np.arange(15), rng.integers(0, 3072, 15)] += 1
-    rows, distances = nearest(np.concatenate([one_off, images]), images, 3)
+    rows, distances = find(by, np.concatenate([one_off, images]), images, 3)
     assert rows[:, :2].tolist() == [[15 + row, row] for row in range(15)]
     assert distances[:, :2].tolist() == [[0, 1]] * 15
     assert rows.tolist() == naive_nearest(np.concatenate([one_off, images]), images, 3)[0]
@@ -161,7 +189,19 @@ def test_chunks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     whole = nearest(gallery, queries, 9)
     monkeypatch.setattr(knn, "QUERIES_AT_ONCE", 4)
     monkeypatch.setattr(knn, "VALUES_AT_ONCE", 300)
-    for one, other in zip(whole, nearest(gallery, queries, 9), strict=True):
+    monkeypatch.setattr(knn, "ON_DEVICE_AT_ONCE", 500)
+    for by in PROPOSERS:
+        for one, other in zip(whole, find(by, gallery, queries, 9), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_answers_as_the_cpu(kind: str) -> None:
+    rng = np.random.default_rng(4)
+    gallery, queries = points(rng, 3000, 32, kind), points(rng, 200, 32, kind)
+    on_gpu = nearest(gallery, queries, 20, device=torch.device("cuda"))
+    for one, other in zip(nearest(gallery, queries, 20), on_gpu, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -105,6 +105,12 @@ def test_another_format_is_refused(folder: Path) -> None:
         load_model(folder)
 
 
+def test_other_users_may_read_it_as_any_new_file(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    allowed = (tmp_path / "new").stat().st_mode
+    assert {file.stat().st_mode for file in folder.iterdir()} == {allowed}
+
+
 def test_weights_are_readable_without_this_package(folder: Path) -> None:
     from safetensors.torch import load_file
 

@@ -63,6 +63,18 @@ def test_the_first_line_says_where_it_runs(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.startswith("Running on CPU, 1 threads")
 
 
+def test_auto_is_the_cores_that_are_left_to_each_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    auto = ComputeParams(device="cpu", threads="auto", deterministic=True)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # stands in for a container's quota
+    assert auto.n_threads() == 1
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
+    monkeypatch.setattr("joblib.cpu_count", lambda: 8)
+    assert auto.n_threads() == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert auto.n_threads() == 2
+    assert ComputeParams(device="cpu", threads=5, deterministic=True).n_threads() == 5
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_is_taken_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     try:

@@ -30,14 +30,27 @@ def read_parameters(file: Path) -> set[str]:
             continue
         assert node.attr in schemas, f"{file}: reads params.{node.attr} without its schema"
         outer = parents[node]
-        keys = (
-            [outer.attr]
-            if isinstance(outer, ast.Attribute)
-            else list(SECTIONS[node.attr].model_fields)
-        )
+        keys = {outer.attr} if isinstance(outer, ast.Attribute) else keys_read(node.attr, file)
         found |= {f"{node.attr}.{key}" for key in keys}
     assert schemas == {name.split(".")[0] for name in found}, f"{file}: a section read for nothing"
     return found
+
+
+def keys_read(section: str, stage: Path) -> set[str]:
+    """Return the keys of a section that a stage hands on whole.
+
+    All of them, but for `data`, which several stages share: there those that the code which the
+    stage imports reads, as `data.key`.
+    """
+    keys = set(SECTIONS[section].model_fields)
+    if section != "data":
+        return keys
+    return keys & {
+        node.attr
+        for file in imported_files(stage)
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == section
+    }
 
 
 def declared_parameters(stage: dict) -> set[str]:

@@ -108,6 +108,25 @@ def test_another_image_runs_prepare_and_what_follows(own: Workspace, change: str
 
 
 @pytest.mark.slow
+def test_names_with_odd_characters(tmp_path: Path) -> None:
+    """DVC has patterns and templates of its own, and YAML has marks."""
+    workspace = new_workspace(tmp_path / "repository")
+    names = ("-x", "@photos", "[2024] photos", "%old", "*", "${data}", "#1", "a: b", "cafe\u0301")
+    for number, name in enumerate(names):
+        for copy in range(6):
+            file = workspace.path / "[2024] *${photos}" / name / f"{copy}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (number, copy, 0)).save(file)
+    adopted(workspace, "[2024] *${photos}")
+    workspace.dvc("add", "[2024] *${photos}")
+    workspace.dvc("repro", "prepare")
+    dataset = load_dataset(workspace.path / "data/prepared")
+    assert set(dataset.classes.fine) == {*names[:-1], "caf\u00e9"}
+    assert len(dataset.images) == 6 * len(names)
+    assert "prepare" not in stages_changed(workspace.dvc("status", "prepare"))
+
+
+@pytest.mark.slow
 def test_a_file_that_is_no_image_changes_nothing_further_down(own: Workspace) -> None:
     (own.path / "photos/3/notes.txt").write_text("a remark")
     assert stages_run(own.dvc("repro")) == {"prepare"}

@@ -13,8 +13,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from siamese.base.dataset import Dataset
 from siamese.cli.schema import check_params
 from siamese.measures.knn import nearest
+from siamese.preparation.copies import identical_pairs
 from siamese.preparation.labelled_images import raw_images
-from siamese.preparation.prepare import identical_pairs, prepare
+from siamese.preparation.prepare import prepare
 from siamese.sources.canonical import content_hash
 from siamese.sources.cifar100 import read_cifar100
 from siamese.sources.registry import DATA_SETS, Fetched
@@ -82,6 +83,9 @@ def test_prepared(cifar100: Dataset, tmp_path: Path) -> None:
     assert set(counts.xs("train")) == {450}
     assert set(counts.xs("validation")) == {50}
     assert identical_pairs(prepared.samples) == 26
+    several, copied = prepared.notes
+    assert "more than one label: 17 (34 images)" in several
+    assert "exact copy in the gallery: 10 of 10,000" in copied
 
 
 @pytest.mark.slow

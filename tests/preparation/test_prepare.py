@@ -10,10 +10,11 @@ from PIL import Image
 
 from siamese.base.dataset import Classes, Dataset, load_dataset
 from siamese.base.errors import InputError
-from siamese.preparation.folder import list_images
-from siamese.preparation.labelled_images import folder_images, raw_images
-from siamese.preparation.prepare import identical_pairs, prepare
+from siamese.preparation.copies import identical_pairs
+from siamese.preparation.labelled_images import LabelledImages, folder_images, raw_images
+from siamese.preparation.prepare import prepare
 from siamese.preparation.splits import PrepareParams
+from tests.support.listed import listed
 from tests.support.prepare_params import params
 
 TENTH = params()
@@ -131,12 +132,93 @@ def test_the_files_have_the_documented_types_and_are_the_same_each_time(tmp_path
 
 
 def test_too_few_images_that_can_be_read_name_those_that_cannot(tmp_path: Path) -> None:
-    """As with `data.images` set to a wrong folder: no class, no split is at fault then."""
+    """No class, no split is at fault then."""
     rows = [(f"{label}/{number}.png", label) for label in "ab" for number in range(10)]
     pd.DataFrame(rows, columns=["file", "label"]).to_csv(tmp_path / "table.csv", index=False)
-    images = folder_images(list_images(tmp_path / "table.csv", tmp_path))
+    (tmp_path / "a").mkdir()
+    (tmp_path / rows[0][0]).touch()
+    images = folder_images(listed(tmp_path / "table.csv", tmp_path))
     with pytest.raises(InputError) as caught:
         prepare(images, tmp_path, params(), image_size=4, unreadable="leave_out")
     assert "the split `train` is empty" in str(caught.value)
     assert "20 of 20 images cannot be read:\n  a/" in str(caught.value)
     assert "no such file or directory" in str(caught.value)
+
+
+def folder_of(root: Path, classes: str, per_class: int) -> LabelledImages:
+    """Pictures of noise, `per_class` of each class, in class folders."""
+    rng = np.random.default_rng(0)
+    for label in classes:
+        (root / label).mkdir(parents=True)
+        for number in range(per_class):
+            noise = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(root / label / f"{number:02}.png")
+    return folder_images(listed(root))
+
+
+def test_leaving_files_out_is_as_if_they_were_not_there(tmp_path: Path) -> None:
+    """So the splits are cut over the others, and six of ten are enough for every split."""
+    images = folder_of(tmp_path / "photos", "abc", 10)
+    cut = prepare(images, new(tmp_path / "whole"), params(), image_size=4).samples
+    tested = cut[(cut["fine"] == 0) & (cut["split"] != "train")]["file"]
+    broken = [*tested, "b/00.png"]
+    assert 3 <= len(broken) <= 4
+    for name in broken:
+        (tmp_path / "photos" / name).write_bytes(b"no picture")
+    found = prepare(images, new(tmp_path / "found"), params(), image_size=4, unreadable="leave_out")
+    assert sorted(name for name, _ in found.left_out) == sorted(broken)
+    assert found.notes == []
+    for name in broken:
+        (tmp_path / "photos" / name).unlink()
+    images = folder_images(listed(tmp_path / "photos"))
+    prepare(images, new(tmp_path / "expected"), params(), image_size=4)
+    for name in ("images.npy", "samples.parquet", "classes.json"):
+        expected = (tmp_path / "expected" / name).read_bytes()
+        assert (tmp_path / "found" / name).read_bytes() == expected, name
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_images_that_a_novel_class_takes_out_of_training_are_not_written(
+    is_broken: bool, tmp_path: Path
+) -> None:
+    """Which classes are novel is drawn among those whose test images can be read."""
+    files = {}
+    for split in ("train", "test"):
+        folder_of(tmp_path / "photos" / split, "abcde", 8)
+    images = folder_images(listed(tmp_path / "photos"))
+    if is_broken:
+        for file in (tmp_path / "photos/test/c").iterdir():
+            file.write_bytes(b"no picture")
+    options: dict[str, Any] = {"image_size": 4, "novel_classes": 2, "unreadable": "leave_out"}
+    prepare(images, new(tmp_path / "found"), params(), **options)
+    found = load_dataset(tmp_path / "found")
+    assert len(found.novel_classes()) == 2
+    assert not is_broken or 2 not in found.novel_classes()
+    assert len(found.rows("train", "validation")) == 3 * 8
+    assert len(found.rows("test")) == 5 * 8 - 8 * is_broken
+    for name, image in zip(found.samples["file"], found.images, strict=True):
+        with Image.open(tmp_path / "photos" / name) as picture:
+            assert (np.asarray(picture) == image).all()
+        files[name] = image
+    assert found.samples["file"].tolist() == sorted(files)
+    assert sorted(file.name for file in (tmp_path / "found").iterdir()) == [
+        *("classes.json", "images.npy"),
+        *(["left_out.csv"] if is_broken else []),
+        "samples.parquet",
+    ]
+
+
+def test_dark_images_are_counted_and_one_is_named(tmp_path: Path) -> None:
+    images = folder_of(tmp_path / "photos", "ab", 10)
+    rng = np.random.default_rng(0)
+    for number in (3, 5):
+        values = rng.integers(0, 2**14, (4, 4)).astype(np.uint16)
+        Image.fromarray(values).save(tmp_path / f"photos/b/{number:02}.png")
+    (note,) = prepare(images, new(tmp_path / "found"), params(), image_size=4).notes
+    assert note.startswith("note: 2 of 20 images are dark, all their values below a quarter")
+    assert "b/03.png" in note
+
+
+def new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

@@ -59,13 +59,14 @@ def pairs_by_kind(queries: Embeddings, is_novel: np.ndarray, n: int = 40) -> pd.
 class MadeUpSplit:
     """60 gallery samples and some queries of six classes, of which some were never seen.
 
-    Every third query has a near-duplicate.
+    Every third query has a near-duplicate, and every sixth an exact copy.
     """
 
     def __init__(self, novel: tuple[int, ...] = (), n_queries: int = 50) -> None:
         self.gallery, self.queries = embeddings(60, 100, 1), embeddings(n_queries, 500, 2)
         self.is_novel = np.isin(self.queries.fine, novel)
         self.enrolled = np.isin(self.gallery.fine, novel)
+        self.copied = np.arange(n_queries) % 6 == 0
         self.near_duplicate = np.arange(n_queries) % 3 == 0
         self.pairs = pairs_by_kind(self.queries, self.is_novel)
 
@@ -74,6 +75,7 @@ class MadeUpSplit:
         return evaluate(
             self.gallery,
             self.queries,
+            self.copied,
             self.near_duplicate,
             self.is_novel,
             self.pairs,

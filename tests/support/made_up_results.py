@@ -57,6 +57,7 @@ class MadeUp:
             "knn": {
                 "k1": queries["k1"].mean(),
                 "k20": queries["k20"].mean(),
+                "k20_no_copies": queries["k20"][~queries["copied"]].mean(),
                 "k20_clean": queries["k20"][~queries["near_duplicate"]].mean(),
             },
             "retrieval": {"map_at_r": queries["average_precision"].mean()},
@@ -72,7 +73,7 @@ class MadeUp:
                 figures[kind] |= verification(pairs[of_novel == chosen])
         if not self.is_classified:
             figures = {"verification": figures["verification"]}
-            queries = queries[["sample", "near_duplicate", "fine"]]
+            queries = queries[["sample", "copied", "near_duplicate", "fine"]]
             queries.to_parquet(metrics / "per_query.parquet", index=False)
         rounded = {
             group: {name: round(float(value), 4) for name, value in values.items()}
@@ -135,6 +136,7 @@ class MadeUp:
                 "k1": score < np.quantile(score, self.skill - 0.02),
                 "k20": right,
                 "average_precision": np.clip(1.2 * self.skill - score, 0, 1).astype(np.float32),
+                "copied": hardness < 0.05,
                 "near_duplicate": hardness < 0.1,
                 "fine": fine.astype(np.int16),
             }

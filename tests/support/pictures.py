@@ -52,6 +52,19 @@ def png16(values: np.ndarray) -> bytes:
     return png(values.shape[1], values.shape[0], 16, 0 if values.ndim == 2 else 2, lines)
 
 
+def tiff12(values: np.ndarray, file: Path) -> Path:
+    """Write a grey TIFF of 12 bits a value, `[H, W]` with an even W; Pillow only reads them."""
+    height, width = values.shape
+    even, odd = values[:, ::2].ravel(), values[:, 1::2].ravel()
+    packed = np.stack([even >> 4, (even & 15) << 4 | odd >> 8, odd & 255], axis=1).astype(np.uint8)
+    tags = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 277: 1, 278: height}
+    tags |= {273: 8 + 2 + 12 * 9 + 4, 279: packed.size}
+    entries = (struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    header = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(entries) + bytes(4)
+    file.write_bytes(header + packed.tobytes())
+    return file
+
+
 def draw(file: Path, shade: int = 0, size: tuple[int, int] = (6, 4)) -> None:
     """Write a picture of one colour, and the folders around it."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -27,12 +27,34 @@ class Archive(Section):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class TableParams(Section):
+    """How a table of images is written, and what it calls its columns.
+
+    Columns of `split`, `group` and `coarse` need not be there if they have the names they have by
+    default, which are the keys here.
+    """
+
+    file: str = Field(min_length=1)
+    label: str = Field(min_length=1)
+    split: str = Field(min_length=1)
+    group: str = Field(min_length=1)
+    coarse: str = Field(min_length=1)
+    header: bool
+    separator: str = Field(min_length=1)
+    encoding: str = Field(min_length=1)
+    suffix: str
+
+
 class DataParams(Section):
     """Which data set the pipeline is built on, and where it comes from."""
 
     name: str = Field(min_length=1)
     path: str = Field(min_length=1)
     images: str = Field(min_length=1)
+    table: TableParams
+    label_level: Literal["top", "leaf"] | Annotated[int, Field(ge=1)]
+    drop_labels: list[str]
+    min_images: int = Field(ge=1)
     unreadable: Literal["stop", "leave_out"]
     image_size: int = Field(ge=8, le=256)
     fit: Fit

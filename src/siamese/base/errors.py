@@ -1,5 +1,6 @@
-"""The exceptions that do not mean "the code is wrong": wrong input, and a request to end."""
+"""What can go wrong without the code being wrong: the input, the system, a request to end."""
 
+import errno
 import os
 import signal
 from pathlib import Path
@@ -23,6 +24,32 @@ class InputError(ValueError):
 def no_such_file(file: Path | str, advice: str) -> InputError:
     """Return the error of a missing file; the advice is the end of the sentence."""
     return InputError(f"{file}: no such file; {advice}")
+
+
+# What to do about it, by the system's number of the error.
+_ADVICE = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        "make room for it, and run this again: what was complete before is kept",
+    ),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM), "this user needs the permission, or another place for it"
+    ),
+    errno.EROFS: "it needs another place",
+    errno.EMFILE: "raise the limit of open files, `ulimit -n 4096`",
+}
+
+
+def explained(error: OSError | MemoryError) -> str:
+    """Return one sentence on what the system refused, and what to do, for a message."""
+    if isinstance(error, MemoryError):
+        return "this takes more memory than there is"
+    # The error of a whole disk, for one, names no file.
+    place = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+    reason = " ".join((error.strerror or str(error) or "the system gave no reason").split())
+    # NumPy, for one, says no more of a full disk than how many values it has written.
+    advice = "is the disk full?" if error.errno is None else _ADVICE.get(error.errno)
+    return f"{place}{reason[:1].lower()}{reason[1:]}{f'; {advice}' if advice else ''}"
 
 
 class Interrupted(Exception):

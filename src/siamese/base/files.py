@@ -60,13 +60,15 @@ def reading(file: Path, stage: str) -> Iterator[Path]:
         stage: the stage that makes the file, for the message.
 
     Raises:
-        InputError: the file is missing, or the block raised an exception of any kind.
+        InputError: the file is missing, or the block raised an exception of another kind.
+        MemoryError: there is too little memory.
+        PermissionError: this user may not read it.
     """
     try:
         yield file
     except FileNotFoundError:
         raise no_such_file(file, f"`dvc repro {stage}` makes it") from None
-    except MemoryError:
+    except (MemoryError, PermissionError):
         raise
     except Exception as error:  # a decoder trips over damaged bytes in many ways
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -65,17 +65,29 @@ def read_document(file: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, or is not a mapping in YAML.
     """
+    text = ""
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        document = yaml.safe_load(text)
     except FileNotFoundError:
         raise no_such_file(file, "run from the folder that holds dvc.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be parsed as YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a 30 February, say
+        raise InputError(f"{file}: cannot be parsed as YAML: {_why(text, error)}") from None
     if not isinstance(document, dict):
         raise InputError(
             f"{file}: expected one mapping per section, found {type(document).__name__}"
         )
     return document
+
+
+def _why(text: str, error: Exception) -> str:
+    """Say why a text is no YAML, in a line."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith(("<<<<<<<", ">>>>>>>")):
+            return f"line {number} is a mark of a merge conflict; resolve it"
+        if "\t" in line[: len(line) - len(line.lstrip())]:
+            return f"line {number} is indented by a tab; YAML wants spaces"
+    return " ".join(str(error).split())
 
 
 def _describe(error: ValidationError, file: Path, name: str, schema: type[Section]) -> list[str]:
@@ -131,13 +143,13 @@ def _written_out(text: str, whole: bool) -> str | None:
     return f"{digits}{point}e{exponent}, with a decimal point and a signed exponent"
 
 
-def nearest_name(word: str, allowed: Iterable[str]) -> str:
+def nearest_name(word: str, allowed: Iterable[object]) -> str:
     """Return the end of a message on an unknown name: the allowed one most like it, or all."""
-    allowed = list(allowed)
-    close = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
+    names = list(map(str, allowed))
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if close:
         return f"; did you mean `{close[0]}`?"
-    return f"; known here: {', '.join(f'`{name}`' for name in allowed)}"
+    return f"; known here: {', '.join(f'`{name}`' for name in names)}"
 
 
 def _lower_first(sentence: str) -> str:

@@ -15,19 +15,27 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from ruamel.yaml import YAML
-from ruamel.yaml.scalarstring import SingleQuotedScalarString
-from yaml import safe_load
+from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.scalarstring import (
+    DoubleQuotedScalarString,
+    PlainScalarString,
+    SingleQuotedScalarString,
+)
+from yaml import YAMLError, safe_load
 
-from siamese.base.data_params import FOLDER, NO_PATH, DataParams
+from siamese.base.data_params import FOLDER, NO_PATH, DataParams, TableParams
 from siamese.base.errors import InputError
 from siamese.base.files import new_file
 from siamese.base.params import PARAMS_FILE, Section, read_document, read_sections
+from siamese.cli.defaults import DEFAULTS
 from siamese.cli.fitting import CUT, cut_with_pairs, fitting
 from siamese.cli.schema import check_params
+from siamese.cli.table_format import found_format
 from siamese.network.embedding import images_at_once
 from siamese.preparation.folder import Listing, list_images
 from siamese.preparation.places import check_places
 from siamese.preparation.splits import PrepareParams, check_splits
+from siamese.preparation.table import OPTIONAL, REQUIRED, TABLES, is_parquet
 
 FEW_PAIRS = 100  # fewer are worth a note
 OPENED = 50  # images that are opened to see their size
@@ -65,6 +73,8 @@ def adopt(
 ) -> Adopted:
     """Set `params.yaml` to a folder of images, or a table of them.
 
+    Whatever can be set here starts from its default; other parameters stay.
+
     Args:
         path: class folders or a table; see `siamese.preparation.folder`.
         images: with a table, the folder that its file names start from.
@@ -75,36 +85,43 @@ def adopt(
         InputError: the images cannot be listed or split, or lie where the pipeline cannot use
             them. The file is then unchanged.
     """
+    wanted = wanted or {}
+    _refuse_misplaced(workspace / path, images, wanted)
     path, images = _within(path, workspace), _within(images or Path(NO_PATH), workspace)
     notes = check_places(path, images, workspace)
-    listing = list_images(workspace / path, None if images == Path(NO_PATH) else workspace / images)
-    has_splits = bool(listing.samples["split"].notna().all())
-    values = {"data.name": FOLDER, "data.path": str(path), "data.images": str(images)}
+    values = {"data.name": FOLDER, "data.path": str(path), **DEFAULTS, "data.images": str(images)}
+    if wanted.get("data.table.header") is False:
+        values |= {"data.table.file": "1", "data.table.label": "2"}
+    values |= wanted
+    if _is_text_table(workspace / path):
+        values |= found_format(workspace / path, values, wanted)
     file = workspace / PARAMS_FILE
     with _rewriting(file) as (document, save):
-        changes: dict[str, tuple[Any, Any]] = {}
-        _set(document, values, changes)
-        split_by = _section(document, "prepare.split_by")["split_by"]
+        before = {name: _value(document, name) for name in values}
+        _set(document, values)
+        listing = list_images(read_sections(DataSections, save()).data, workspace)
+        has_splits = bool(listing.samples["split"].notna().all())
         if "group" in listing.samples and not has_splits:
-            split_by = "group"
-        elif "group" not in listing.samples and split_by == "group":
-            split_by = "sample"  # set for an earlier data set, which had groups
-        _set(document, {"prepare.split_by": split_by} | (wanted or {}), changes)
+            values |= {"prepare.split_by": "group"} | wanted
+        _set(document, values)
         params = read_sections(DataSections, save())
         prepare, cut = cut_with_pairs(
             listing.samples, listing.classes, params.data.novel_classes, params.prepare
         )
         notes += [*listing.notes, *check_splits(cut, listing.classes, prepare.split_by)]
-        shares = {f"prepare.{split}": getattr(prepare, split) for split in CUT}
-        at_once = {"embed.batch_size": images_at_once(params.data.image_size)}
-        _set(document, shares | fitting(cut) | at_once, changes)
-        notes += _notes(check_params(save()), wanted or {})
+        values |= {f"prepare.{split}": getattr(prepare, split) for split in CUT}
+        values |= fitting(cut) | {"embed.batch_size": images_at_once(params.data.image_size)}
+        _set(document, values)
+        notes += _notes(check_params(save()), wanted)
+    changes = {name: (before[name], new) for name, new in values.items() if before[name] != new}
     counts = cut["split"].value_counts()
     found = [
         _described(path, listing),
         ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test"))
         + (" (the splits it came with)" if has_splits else f" (by {prepare.split_by})"),
     ]
+    if (workspace / path).is_file():
+        found.insert(0, _table_described(path, listing, params.data.table))
     size = f"{params.data.image_size} x {params.data.image_size} pixels (data.image_size)"
     if sides := _sides(listing):
         width, height = np.median(sides, axis=0).astype(int)
@@ -115,7 +132,6 @@ def adopt(
         notes.append(
             "note: none of the images that were tried can be opened, for example"
             f" {listing.samples['file'].iloc[0]}"
-            f"{'; is data.images right?' if images != Path(NO_PATH) else ''}"
         )
     return Adopted(found, changes, notes)
 
@@ -130,6 +146,7 @@ def _rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
     read_document(file)  # says what is wrong with it, if anything is
     yaml = YAML()
     yaml.width = 1000
+    yaml.preserve_quotes = True  # stages read YAML 1.1, where `no` without them is not text
     newline = "\r\n" if b"\r\n" in file.read_bytes() else "\n"
     document = yaml.load(file.read_text(encoding="utf-8"))
     with new_file(file) as partial:
@@ -164,6 +181,26 @@ def _notes(params: Any, wanted: Changes) -> list[str]:
     return notes
 
 
+def _refuse_misplaced(path: Path, images: Path | None, wanted: Changes) -> None:
+    """Refuse what goes with a table if there is none, and the other way round."""
+    of_tables = [name for name in wanted if name.startswith("data.table.")]
+    of_tables += ["data.images"] * (images is not None)
+    if path.is_dir() and of_tables:
+        raise InputError(
+            f"{path}: a folder, whose images have the labels of their folders; {of_tables[0]} goes"
+            " with a table: give the table in place of the folder"
+        )
+    if path.is_file() and "data.label_level" in wanted:
+        raise InputError(
+            f"{path}: a table, which has the labels in a column (`--label-column`);"
+            " data.label_level goes with class folders"
+        )
+
+
+def _is_text_table(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in TABLES and not is_parquet(path)
+
+
 def _within(path: Path, workspace: Path) -> Path:
     """Return a path relative to the workspace, if it lies in it."""
     place, root = (workspace / path).resolve(), workspace.resolve()
@@ -181,22 +218,38 @@ def _section(document: Any, name: str) -> dict[str, Any]:
     return content
 
 
-def _set(document: Any, values: Changes, changes: dict[str, tuple[Any, Any]]) -> None:
-    """Set parameters by dotted name; note in `changes` the first old and the last new values."""
+def _value(document: Any, name: str) -> Any:
+    """Return the value of a parameter, given by dotted name; a list as a copy."""
+    value = _section(document, name)[name.split(".")[-1]]
+    return list(value) if isinstance(value, list) else value
+
+
+def _set(document: Any, values: Changes) -> None:
+    """Set parameters by dotted name."""
     for name, value in values.items():
         content, key = _section(document, name), name.split(".")[-1]
         old = content[key]
         if old == value:
             continue
-        before = list(old) if isinstance(old, list) else old
-        changes[name] = (changes.get(name, (before,))[0], value)
-        if isinstance(value, list) and isinstance(old, list):
-            old[:] = value  # in place: it stays on one line, if it was
-        elif isinstance(value, str) and safe_load(value) != value:
-            # Stages read YAML 1.1, where `yes` without quotes is not text.
-            content[key] = SingleQuotedScalarString(value)
+        if isinstance(value, list) and isinstance(old, CommentedSeq):
+            if not old or not value:  # ruamel.yaml puts what is empty on a line of its own
+                old.fa.set_flow_style()
+            old[:] = [_quoted(one) for one in value]  # in place: it stays on one line, if it was
         else:
-            content[key] = value
+            content[key] = _quoted(value)
+
+
+def _quoted(value: Any) -> Any:
+    """Return text with quotes if it needs them in YAML 1.1, which stages read."""
+    if not isinstance(value, str):
+        return value
+    if not value.isprintable():
+        return DoubleQuotedScalarString(value)
+    with suppress(YAMLError):
+        # In a list, where more is not text than elsewhere.
+        if safe_load(f"[{value}]") == [value]:
+            return PlainScalarString(value)  # a plain `str` would get the quotes of the old value
+    return SingleQuotedScalarString(value)
 
 
 def _described(path: Path, listing: Listing) -> str:
@@ -211,6 +264,24 @@ def _described(path: Path, listing: Listing) -> str:
         f"{path}: {len(listing.samples):,} images of {kinds}"
         f" (`{names[counts.index[-1]]}` {counts.iloc[-1]:,} to `{names[counts.index[0]]}`"
         f" {counts.iloc[0]:,})"
+    )
+
+
+def _table_described(path: Path, listing: Listing, written: TableParams) -> str:
+    """Say which columns of a table were taken for what, and how it is written."""
+    given = {
+        "split": bool(listing.samples["split"].notna().all()),
+        "group": "group" in listing.samples,
+        "coarse": bool(listing.classes.coarse),
+    }
+    columns = ", ".join(
+        f"`{getattr(written, key)}` ({key})" for key in (*REQUIRED, *OPTIONAL) if given.get(key, 1)
+    )
+    if is_parquet(path):
+        return f"{path}: columns {columns}"
+    return (
+        f"{path}: columns {columns}, separated by {written.separator!r}, in {written.encoding}"
+        f"{'' if written.header else ', without a header'}"
     )
 
 

@@ -6,11 +6,26 @@ from typing import Any
 
 from siamese.gallery.defaults import ADDRESS, MODEL
 
+
+def _label_level(text: str) -> str | int:
+    if text in ("top", "leaf"):
+        return text
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}; expected top, leaf or a number from 1 on")
+
+
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "paths": {
         "nargs": "+",
         "metavar": "PATH",
         "help": "image files, folders (all in them), or globs",
+    },
+    "--label-level": {
+        "type": _label_level,
+        "metavar": "LEVEL",
+        "help": "which of the folders below the one that is given names the class: top (the first;"
+        " the default), leaf (all, as a path: birds/owl) or how many of them",
     },
     "--gallery": {
         "default": ADDRESS,

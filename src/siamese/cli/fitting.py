@@ -1,6 +1,6 @@
 """Parameters that fit a data set: shares of the splits, and how many pairs to draw.
 
-They are the defaults in `params.yaml`, reduced to what the data has.
+They are the defaults, see `siamese.cli.defaults`, reduced to what the data has.
 """
 
 import math
@@ -12,6 +12,7 @@ import pandas as pd
 
 from siamese.base.dataset import Classes
 from siamese.base.errors import InputError
+from siamese.cli.defaults import DEFAULTS
 from siamese.preparation.splits import PrepareParams, TooSmallShare, cut_splits
 
 # The splits that are cut, in this order, and the shares to raise theirs to where data is scarce.
@@ -19,11 +20,6 @@ CUT = ("test", "validation")
 SHARES = (0.15, 0.2, 0.25, 0.33, 0.4, 0.5)
 # A split has enough like pairs with one for every other class, or with this many.
 ENOUGH_LIKE_PAIRS = 50
-# Defaults in `params.yaml`. They are not read from there, because adopting overwrites them; a test
-# compares them.
-CLASSES_PER_BATCH, BATCH_SIZE = 32, 128
-VALIDATION_PAIRS, TEST_PAIRS = 10_000, 20_000
-K, CURVE_K, SHEET_NEIGHBOURS = (1, 5, 20), (1, 2, 5, 10, 20, 50, 100), 9
 FEWEST_BATCHES = 16
 # Share of a split's like pairs to draw at most: some may turn out to be of exact copies.
 SHARE_OF_LIKE_PAIRS = 0.8
@@ -77,31 +73,32 @@ def fitting(samples: pd.DataFrame) -> dict[str, Any]:
     train = samples.loc[samples["split"] == "train", "fine"]
     queries = samples[(samples["split"] == "test") & ~_enrolled(samples)]
     n_classes = train.nunique()
-    classes_per_batch = min(CLASSES_PER_BATCH, n_classes)
-    batch_size = max(2 * classes_per_batch, min(BATCH_SIZE, len(train) // 4 * 2))
+    classes_per_batch = min(DEFAULTS["pairs.classes_per_batch"], n_classes)
+    batch_size = max(2 * classes_per_batch, min(DEFAULTS["pairs.batch_size"], len(train) // 4 * 2))
     # So that each class comes up twice in an epoch, however many there are.
     two_rounds = 2 * math.ceil(n_classes / classes_per_batch)
     batches = max(FEWEST_BATCHES, two_rounds, round(len(train) / (2 * batch_size)))
     gallery = len(samples) - len(queries)
-    k = [k for k in K if k <= gallery]
+    k = [k for k in DEFAULTS["evaluate.k"] if k <= gallery]
     asked = queries["fine"]
     is_seen = asked.isin(train)
     halves = [asked]
     if is_seen.any() and not is_seen.all():  # each gets half of the test pairs
         halves = [asked[is_seen], asked[~is_seen]]
-    test = min(_n_pairs(half, TEST_PAIRS // len(halves), "test") for half in halves)
+    most = DEFAULTS["pairs.test"] // len(halves)
+    test = min(_n_pairs(half, most, "test") for half in halves)
     validation = samples.loc[samples["split"] == "validation", "fine"]
     return {
         "pairs.batch_size": batch_size,
         "pairs.classes_per_batch": classes_per_batch,
         "pairs.batches_per_epoch": batches,
-        "pairs.validation": _n_pairs(validation, VALIDATION_PAIRS, "validation"),
+        "pairs.validation": _n_pairs(validation, DEFAULTS["pairs.validation"], "validation"),
         "pairs.test": test * len(halves),
         "floor.k": k[-1],
         "evaluate.k": k,
         "evaluate.vote_k": k[-1],
-        "evaluate.curve_k": [k for k in CURVE_K if k <= gallery],
-        "evaluate.sheet_neighbours": min(SHEET_NEIGHBOURS, gallery),
+        "evaluate.curve_k": [k for k in DEFAULTS["evaluate.curve_k"] if k <= gallery],
+        "evaluate.sheet_neighbours": min(DEFAULTS["evaluate.sheet_neighbours"], gallery),
     }
 
 

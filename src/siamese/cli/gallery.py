@@ -58,9 +58,11 @@ def add_commands(commands: Any) -> None:
 
     enroll = commands.add_parser("enroll", help="add labelled images to the gallery, no training")
     add(enroll, "paths")
-    enroll.add_argument(
-        "--label", help="label of all images (default: the name of each image's folder)"
+    labels = enroll.add_mutually_exclusive_group()
+    labels.add_argument(
+        "--label", help="label of all images (default: by the folders that each lies in)"
     )
+    add(labels, "--label-level")
     enroll.add_argument("--new", action="store_true", help="make an empty gallery first")
     add(enroll, "--gallery", "--model")
     enroll.set_defaults(command=_enroll)
@@ -144,24 +146,29 @@ def _tidy(options: argparse.Namespace) -> None:
 
 
 def _enroll(options: argparse.Namespace) -> int:
-    from siamese.images.files import find_images
+    from siamese.images.files import find, passed_over_note
+    from siamese.images.folder_names import labels_of, one_form
 
-    files = find_images(options.paths)
+    found = find(options.paths)
+    label_of = dict.fromkeys(found.files, one_form(options.label or ""))
+    notes = passed_over_note(found.passed_over)
+    if options.label is None:
+        label_of, nested = labels_of(found.files, options.label_level or "top")
+        notes += nested
+    for line in notes:
+        print(line, file=sys.stderr)
     with quick_imports():
         from siamese.gallery.gallery import Gallery, check_labels
         from siamese.model.folder import load_model
 
-    def label_of(file: Path) -> str:
-        return file.absolute().parent.name if options.label is None else options.label
-
-    check_labels(map(label_of, files))  # before anything is made
+    check_labels(label_of.values())  # before anything is made
     model = load_model(options.model)
     open_or_create = Gallery.create if options.new else Gallery.open
     gallery = open_or_create(options.gallery, model)
     added, known, broken = 0, 0, 0
     enrolled = set()
-    for images, named, n_broken in read_images(files, model, "enroll"):
-        labels = list(map(label_of, named))
+    for images, named, n_broken in read_images(list(found.files), model, "enroll"):
+        labels = [label_of[file] for file in named]
         enrolled.update(labels)
         done = gallery.enroll(images, labels, [str(file) for file in named])
         added, known, broken = added + done.added, known + done.known, broken + n_broken

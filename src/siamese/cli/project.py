@@ -1,6 +1,7 @@
 """The commands about the project itself: `check`, `show`, `adopt`."""
 
 import argparse
+import csv
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,63 @@ def add_commands(commands: Any) -> None:
     adopt.add_argument(
         "path", type=Path, metavar="PATH", help="class folders, or a table of files and labels"
     )
-    adopt.add_argument(
-        "--images", type=Path, metavar="FOLDER", help="with a table: where its file names start"
+    data = adopt.add_argument_group("data", "which images there are, and of which classes")
+    data.add_argument(
+        "--label-level",
+        type=_level,
+        metavar="LEVEL",
+        help="of class folders in folders: which is the class: top, leaf, or a number from the top",
     )
-    adopt.add_argument("--image-size", type=int, metavar="PIXELS", help="set data.image_size")
-    adopt.add_argument(
-        "--split-by", choices=("sample", "group", "class"), help="set prepare.split_by"
+    data.add_argument(
+        "--drop-labels", type=_names, metavar="A,B,...", help="leave out the classes of these names"
     )
-    adopt.add_argument("--novel-classes", type=int, metavar="N", help="set data.novel_classes")
-    adopt.add_argument(
+    data.add_argument(
+        "--min-images", type=int, metavar="N", help="leave out classes of fewer images"
+    )
+    table = adopt.add_argument_group(
+        "table", "how it is written; separator and encoding are found if they are not given"
+    )
+    table.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="the folder that its file names start from"
+    )
+    for key, what in (
+        ("file", "the image's file (default: file)"),
+        ("label", "its class (default: label)"),
+        ("split", "train, validation or test (default: split, if there is one)"),
+        ("group", "what no split may divide (default: group, if there is one)"),
+        ("coarse", "the superclass (default: coarse, if there is one)"),
+    ):
+        table.add_argument(f"--{key}-column", metavar="NAME", help=what)
+    table.add_argument("--suffix", help="what to add to each file's name, such as .jpg")
+    table.add_argument(
+        "--no-header",
+        dest="header",
+        action="store_false",
+        default=None,
+        help="the first line is an image too; columns are called 1 (file), 2 (label), 3, ...",
+    )
+    table.add_argument(
+        "--separator", type=_separator, metavar="CHARACTER", help="between columns; tab for a tab"
+    )
+    table.add_argument("--encoding", metavar="NAME", help="such as utf-8 or cp1252")
+    choices = adopt.add_argument_group("choices", "how to cut splits, and what to train on")
+    choices.add_argument("--image-size", type=int, metavar="PIXELS", help="height and width")
+    choices.add_argument(
+        "--split-by",
+        choices=("sample", "group", "class"),
+        help="what a cut keeps on one side: each image, group or class",
+    )
+    choices.add_argument("--test", type=float, metavar="SHARE", help="share of the test split")
+    choices.add_argument(
+        "--validation", type=float, metavar="SHARE", help="share of what is left, to watch training"
+    )
+    choices.add_argument(
+        "--novel-classes", type=int, metavar="N", help="classes to keep out of training"
+    )
+    choices.add_argument(
         "--mirror",
         action=argparse.BooleanOptionalAction,
-        help="set train.augment.flip and network.mirror: is a mirror image the same thing?",
+        help="is a mirror image the same thing? (default: yes)",
     )
     adopt.set_defaults(command=_adopt)
 
@@ -56,9 +102,23 @@ def _adopt(options: argparse.Namespace) -> None:
     from siamese.cli.adoption import adopt
 
     wanted = {
+        "data.label_level": options.label_level,
+        "data.drop_labels": options.drop_labels,
+        "data.min_images": options.min_images,
+        "data.table.file": options.file_column,
+        "data.table.label": options.label_column,
+        "data.table.split": options.split_column,
+        "data.table.group": options.group_column,
+        "data.table.coarse": options.coarse_column,
+        "data.table.suffix": options.suffix,
+        "data.table.header": options.header,
+        "data.table.separator": options.separator,
+        "data.table.encoding": options.encoding,
         "data.image_size": options.image_size,
-        "prepare.split_by": options.split_by,
         "data.novel_classes": options.novel_classes,
+        "prepare.split_by": options.split_by,
+        "prepare.test": options.test,
+        "prepare.validation": options.validation,
         "train.augment.flip": options.mirror,
         "network.mirror": options.mirror,
     }
@@ -67,7 +127,30 @@ def _adopt(options: argparse.Namespace) -> None:
     for line in adopted.found:
         print(line)
     for name, (old, new) in adopted.changes.items():
-        print(f"  {name:<26}{old} -> {new}")
+        print(f"  {name:<26}{_visible(old)} -> {_visible(new)}")
     for note in adopted.notes:
         print(note)
     print("Next: dvc repro, and siamese show")
+
+
+def _level(text: str) -> str | int:
+    if text in ("top", "leaf"):
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is none of: top, leaf, a number from 1 on")
+
+
+def _names(text: str) -> list[str]:
+    """Return names with commas between them; one that holds a comma stands in double quotes."""
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def _separator(text: str) -> str:
+    return {"tab": "\t", r"\t": "\t"}.get(text, text)
+
+
+def _visible(value: Any) -> Any:
+    """Return a value as it is printed: text without a letter or digit in quotes."""
+    is_bare = not isinstance(value, str) or any(map(str.isalnum, value))
+    return value if is_bare else repr(value)

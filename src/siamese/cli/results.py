@@ -51,11 +51,11 @@ def results_table(workspace: Path) -> str:
     lines += _topic("verification", rates, intervals)
     if "novel" in details:
         lines += _seen_and_novel(evaluation, details, floor)
-    if near := details.get("near_duplicates"):
-        lines.append(
-            f"{near['queries']:,} of {near['of']:,} test images have a near-duplicate in the"
-            " gallery"
-        )
+    for name, what in (("copies", "an exact copy"), ("near_duplicates", "a near-duplicate")):
+        if found := details.get(name):
+            lines.append(
+                f"{found['queries']:,} of {found['of']:,} test images have {what} in the gallery"
+            )
     if "confused" in details:
         lines += _classes(metrics / "classes.csv", details["confused"])
     lines.append(

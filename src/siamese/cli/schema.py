@@ -50,7 +50,7 @@ def check_params(file: Path = PARAMS_FILE) -> Params:
     """
     for name in read_document(file):
         if name not in SECTIONS:
-            raise InputError(f"{file}: unknown section `{name}`{nearest_name(name, SECTIONS)}")
+            raise InputError(f"{file}: unknown section `{name}`{nearest_name(str(name), SECTIONS)}")
     params = read_sections(Params, file)
     check_names(params.data.name, params.data.archives)
     check_novel(params.data.novel_classes, params.prepare.split_by)

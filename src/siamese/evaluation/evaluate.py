@@ -32,10 +32,12 @@ class Evaluation:
         metrics: the content of `metrics/evaluation.json`: fractions in [0, 1], four decimals.
         details: the content of `metrics/details.json`, but for the classes most confused.
         per_query: one row per query: `sample`, whether each vote was right, AP@R and R-precision,
-            `near_duplicate`, `predicted` (by `vote_k` neighbours) and `fine`. Where some queries
-            are novel and some are not, also `novel`, and as `alone_k1` and the like whether the
-            vote of the enrolled samples alone was right, false for the queries that are not novel.
-            Where only verification is measured, `sample`, `near_duplicate` and `fine` alone.
+            `copied`, `near_duplicate`, `predicted` (by `vote_k` neighbours) and `fine`. Where some
+            queries are novel and some are not, also `novel`, and as `alone_k1` and the like whether
+            the vote of the enrolled samples alone was right, false for the queries that are not
+            novel.
+            Where only verification is measured, `sample`, `copied`, `near_duplicate` and `fine`
+            alone.
         per_pair: one row per test pair: `left`, `right`, `same`, `distance`.
         roc: of all pairs of queries, as `PairHistogram.roc` returns it.
         distances: of all pairs of queries, as `PairHistogram.distances` returns it.
@@ -54,6 +56,7 @@ class Evaluation:
 def evaluate(
     gallery: Embeddings,
     queries: Embeddings,
+    copied: np.ndarray,
     near_duplicate: np.ndarray,
     novel: np.ndarray,
     test_pairs: pd.DataFrame,
@@ -66,6 +69,7 @@ def evaluate(
         gallery: labelled embeddings to vote with. If it has none of any query's class, the queries
             are not classified.
         queries: labelled embeddings to classify; none of them is in the gallery.
+        copied: bool `[Q]`, queries that have an exact copy in the gallery.
         near_duplicate: bool `[Q]`, queries whose photograph is in the gallery too.
         novel: bool `[Q]`, queries of a class that training and validation have no sample of. Where
             some are and some are not, there are figures of each kind apart as well.
@@ -89,11 +93,9 @@ def evaluate(
     if np.isin(queries.fine, gallery.fine).any():
         judgement = judge(gallery, queries, params)
         columns |= judgement.outcomes
-        counts["near_duplicates"] = {
-            "queries": int(near_duplicate.sum()),
-            "of": len(near_duplicate),
-        }
-    columns["near_duplicate"] = near_duplicate
+        for name, is_one in (("copies", copied), ("near_duplicates", near_duplicate)):
+            counts[name] = {"queries": int(is_one.sum()), "of": len(is_one)}
+    columns |= {"copied": copied, "near_duplicate": near_duplicate}
     if judgement and novel.any() and not novel.all():
         enrolled = np.isin(gallery.fine, queries.fine[novel])
         columns["novel"] = novel

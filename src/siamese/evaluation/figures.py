@@ -29,9 +29,10 @@ from siamese.evaluation.pair_rates import PairRates, accuracy, area_under_roc, e
 if TYPE_CHECKING:  # readers of the table need no parameters, nor what reads them
     from siamese.evaluation.params import EvaluateParams
 
-# What a figure is about: all queries, those without a near-duplicate in the gallery, those of
-# classes seen in training, or those of novel classes. A pair is about its left image.
-About = Literal["all", "clean", "seen", "novel"]
+# What a figure is about: all queries, those without an exact copy in the gallery or without a
+# near-duplicate there, those of classes seen in training, or those of novel classes. A pair is
+# about its left image.
+About = Literal["all", "no_copies", "clean", "seen", "novel"]
 # Which gallery answers: the whole one, or the enrolled samples alone.
 Gallery = Literal["whole", "enrolled"]
 
@@ -123,6 +124,10 @@ FIGURES = (
         "retrieval.r_precision", "R-precision", MeanOf("r_precision", r_precision), is_detail=True
     ),
     Figure(
+        *("knn.k{k}_no_copies", "embedding, k = {k}, no exact copies", MeanOf("k{k}"), "no_copies"),
+        ks=lambda params: [params.vote_k],
+    ),
+    Figure(
         *("knn.k{k}_clean", "embedding, k = {k}, no near-duplicates", MeanOf("k{k}"), "clean"),
         ks=lambda params: [params.vote_k],
     ),
@@ -210,8 +215,8 @@ def queries_about(about: About, per_query: Mapping[str, Any]) -> np.ndarray:
     """
     if about == "all":
         return np.ones(len(per_query["sample"]), dtype=bool)
-    if about == "clean":
-        return ~np.asarray(per_query["near_duplicate"])
+    if about in ("no_copies", "clean"):
+        return ~np.asarray(per_query["copied" if about == "no_copies" else "near_duplicate"])
     novel = np.asarray(per_query["novel"])
     return novel if about == "novel" else ~novel
 

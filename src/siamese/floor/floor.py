@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from pydantic import Field
 
@@ -38,7 +39,11 @@ class FloorParams(Section):
 
 
 def measure_floors(
-    dataset: Dataset, embed: Callable[[ImageRows], np.ndarray], k: int, manifest: Path
+    dataset: Dataset,
+    embed: Callable[[ImageRows], np.ndarray],
+    k: int,
+    manifest: Path,
+    device: torch.device | None = None,
 ) -> dict[str, Any]:
     """Evaluate raw pixels and the untrained network, with the gallery and queries of `evaluate`.
 
@@ -47,6 +52,7 @@ def measure_floors(
         embed: runs the untrained network: float32 `[n, D]` of n images.
         k: neighbours that vote.
         manifest: the pairs of the split `test`, read only where verification alone is measured.
+        device: finds the neighbours; see `siamese.measures.knn.nearest`.
 
     Returns:
         The share of queries whose k nearest elect their class, by `pixels` and `untrained`; where
@@ -61,9 +67,13 @@ def measure_floors(
     labels = dataset.fine()
     if not np.isin(labels[queries], labels[gallery]).any():
         return {"verification": _verification_floors(dataset, embed, manifest)}
-    by_pixels = nearest_images(dataset.images_of(gallery), dataset.images_of(queries), k, True)
+    by_pixels = nearest_images(
+        dataset.images_of(gallery), dataset.images_of(queries), k, progress=True, device=device
+    )
     embeddings = embed(dataset.images_of(np.arange(len(labels))))
-    by_embeddings, _ = nearest(embeddings[gallery], embeddings[queries], k, progress=True)
+    by_embeddings, _ = nearest(
+        embeddings[gallery], embeddings[queries], k, progress=True, device=device
+    )
     is_right = {
         name: class_ranking(labels[gallery][rows], top=1)[:, 0] == labels[queries]
         for name, rows in (("pixels", by_pixels), ("untrained", by_embeddings))
@@ -80,7 +90,11 @@ def measure_floors(
 
 
 def nearest_images(
-    gallery: ImageRows, queries: ImageRows, k: int, progress: bool = False
+    gallery: ImageRows,
+    queries: ImageRows,
+    k: int,
+    progress: bool = False,
+    device: torch.device | None = None,
 ) -> np.ndarray:
     """Find what `siamese.measures.knn.nearest` finds, on pixels, with blocks of images in memory.
 
@@ -89,6 +103,7 @@ def nearest_images(
         queries: Q images of the same size.
         k: neighbours wanted, from 1 to G.
         progress: show a bar over the blocks, on a terminal.
+        device: see `siamese.measures.knn.nearest`.
 
     Returns:
         Positions in `gallery`, int64 `[Q, k]`, nearest first.
@@ -115,7 +130,7 @@ def nearest_images(
     with progress_bar("pixels" if progress else None, "block", total=total) as bar:
         for asked_part in asked_parts:
             asked = thumbnails(ImageRows(queries.images, queries.rows[asked_part]))  # (q, D)
-            rows[asked_part] = nearest_in_parts(read_parts(bar), asked, k)[0]
+            rows[asked_part] = nearest_in_parts(read_parts(bar), asked, k, device)[0]
     return rows
 
 

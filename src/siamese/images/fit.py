@@ -5,9 +5,13 @@ Whatever the picture, the outcome is uint8 `[size, size, 3]`, red, green and blu
 - Orientation: turned as EXIF says, so that the network sees what a viewer shows.
 - Transparency: laid over white, the paper that logos, drawings and cut-out photos are made for.
   The colours that are stored under transparent pixels are arbitrary, often black.
-- 16-bit values keep their higher byte, as Pillow does it for colour. 32-bit whole numbers and
-  floats carry no full scale: white is the smallest of 1, 255 and 65,535 that no value exceeds, else
-  the greatest value; negative values and NaN are black.
+- 16-bit values keep their higher byte, as Pillow does it for colour; a TIFF that says it has 12
+  bits keeps the higher 8 of those. A 16-bit file that a 12-bit camera filled says nothing of the
+  kind, and comes out dark, as a dark picture of 16 bits does.
+- 32-bit whole numbers and floats carry no full scale: white is the smallest of 1, 255 and 65,535
+  that the values exceed by no more than a quarter, else their greatest. One value in a thousand
+  does not count, and what exceeds white is white: single hot pixels, and what sharpening and
+  resizing add beyond an edge, must not make the picture black. Negative values and NaN are black.
 - CMYK and other colour spaces are converted by Pillow without colour management, and profiles are
   ignored: the makers of the usual training sets did not look at them either.
 - Proportions are kept. `pad` makes the longer side `size` and repeats the outermost pixels on both
@@ -28,6 +32,9 @@ from siamese.base.data_params import Fit
 from siamese.base.errors import InputError
 
 FULL_SCALES = (1, 255, 65_535)
+OVERSHOOT = 1.25
+COUNTED = 0.999  # share of the values that must not exceed it
+BITS_PER_SAMPLE = 258  # tag of TIFF
 # How to turn a picture upright, by the value of EXIF's tag Orientation.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -85,12 +92,14 @@ def _eight_bits(image: Image.Image) -> np.ndarray:
     """Return values of 16 or 32 bits, or floats, as uint8 `[height, width]`."""
     # Pillow reads 16-bit PNG and PGM as 32-bit numbers in some versions.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        return (np.asarray(image) >> 8).astype(np.uint8)
+        (bits, *_) = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))
+        return (np.asarray(image) >> (bits - 8)).astype(np.uint8)
     values = np.array(image, dtype=np.float32)  # changed in place below: it may be large
     values[~np.isfinite(values)] = 0
     np.maximum(values, 0, out=values)
-    greatest = float(values.max())
-    white = next((scale for scale in FULL_SCALES if greatest <= scale), greatest)
+    greatest = float(np.quantile(values, COUNTED, method="higher"))
+    white = next((scale for scale in FULL_SCALES if greatest <= OVERSHOOT * scale), greatest)
+    np.minimum(values, white, out=values)
     values *= 255 / white
     return np.rint(values, out=values).astype(np.uint8)
 

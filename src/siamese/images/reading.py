@@ -3,25 +3,31 @@
 - Formats: those of `FORMATS`. Vector drawings, camera raw, HEIC and formats that Pillow leaves to
   other programs (EPS runs Ghostscript) are refused; of an animation the first frame is taken.
 - A file cannot exhaust the memory: nothing is decoded before its header says that it has no more
-  than `MAX_PIXELS`, and no file of more than `MAX_BYTES` is opened.
+  than `MAX_PIXELS`, and no file of more than `MAX_BYTES` is opened. A JPEG of up to four times as
+  many is decoded at half its size. No other is: the pixels would not be the same.
+- A JPEG that was cut off near its end is read, as viewers do it: see `_cut_short`.
 - Many files are read by several threads at once, each decoding one: Pillow decodes and resizes
   without holding Python's lock.
 """
 
-import os
+import re
 import stat
 import warnings
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from io import BytesIO
 from pathlib import Path
+from typing import IO
 
+import joblib
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from siamese.base.data_params import Fit
-from siamese.base.errors import InputError
+from siamese.base.errors import InputError, explained
 from siamese.base.progress import progress_bar
 from siamese.images.fit import fit_image
 
@@ -38,6 +44,16 @@ MAX_BYTES = 2**29
 # Files per thread that are read ahead of the caller: enough for no thread to wait for a slow file.
 AHEAD = 4
 TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of TIFF
+
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+LOST = 0.05  # share of the rows that a JPEG may lack
+# What no JPEG goes on with: without the byte that begins a marker, then between all the markers
+# that stand between independent parts of a picture.
+_CHANCE = np.random.default_rng(0).integers(0, 255, 4096, dtype=np.uint8).tobytes()
+NOISE = _CHANCE + b"".join(bytes([0xFF, 0xD0 + number]) + _CHANCE for number in range(8))
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+WEB_PAGE = re.compile(rb"<!doctype html|<html[\s>]", re.IGNORECASE)
 
 
 def load_image(file: Path | str, size: int, fit: Fit = "pad") -> np.ndarray:
@@ -78,14 +94,14 @@ def iter_images(
         size: height and width wanted, in pixels.
         fit: see `fit_image`.
         progress: the label of a progress bar; without one, there is no bar.
-        workers: threads that read, at least one; None takes as many as this process has cores.
+        workers: threads that read, at least one; None takes as many as this process may use cores.
             Each may need the memory of one file, and holds at most `AHEAD` results.
 
     Yields:
         For each file, in the order of `files`: the picture, uint8 `[size, size, 3]`; or, if it
         cannot be read, the error that `load_image` raises.
     """
-    workers = max(1, min(_cores() if workers is None else workers, len(files)))
+    workers = max(1, min(joblib.cpu_count() if workers is None else workers, len(files)))
     _formats()  # here, so that Pillow's plugins are not imported by several threads at once
 
     def image_or_error(file: Path) -> np.ndarray | InputError:
@@ -119,30 +135,89 @@ def _load_image(file: Path, size: int, fit: Fit) -> np.ndarray:
     """Do what `load_image` does, except for warnings, which no thread can silence on its own."""
     _check_file(file)
     try:
-        with file.open("rb") as stream, Image.open(stream, formats=_formats()) as image:
-            _check_pixels(image, file)
-            return fit_image(image, size, fit)
+        return _decoded(file, size, fit)
     except InputError:
         raise
     except UnidentifiedImageError:
-        raise InputError(
-            f"{file}: not a picture that can be read; expected one of {', '.join(_formats())}:"
-            " convert it, or leave it out"
-        ) from None
+        raise InputError(f"{file}: {_no_picture(file)}") from None
     except Image.DecompressionBombError as error:
         raise InputError(f"{file}: too many pixels ({error}); make it smaller") from None
     except MemoryError:
         raise InputError(f"{file}: decoding it takes more memory than there is") from None
     except Exception as error:  # a decoder trips over damaged bytes in many ways
+        if isinstance(error, OSError) and error.errno is not None:  # not the decoder, the system
+            raise _refused(file, error) from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{file}: cannot be decoded ({reason}); is it damaged?") from None
 
 
-def _cores() -> int:
-    """Return how many cores this process may use, which a container or `taskset` may limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS and Windows
+def _decoded(file: Path, size: int, fit: Fit) -> np.ndarray:
+    """Do what `load_image` does with a file that may be opened; decoders raise what they like."""
+    with file.open("rb") as stream:
+        try:
+            with _open(stream, file) as image:
+                return fit_image(image, size, fit)
+        except OSError as error:
+            stream.seek(0)
+            content = stream.read()
+            if error.errno is not None or not content.startswith(JPEG_START):
+                raise
+    with _cut_short(content, file) as image:
+        return fit_image(image, size, fit)
+
+
+def _open(stream: IO[bytes], file: Path) -> Image.Image:
+    """Open a picture, not decoded yet, after making sure that its pixels are not too many."""
+    try:
+        image: Image.Image = Image.open(stream, formats=_formats())
+    except Image.DecompressionBombError:  # Pillow's own limit, which counts whole pictures
+        stream.seek(0)
+        if stream.read(len(JPEG_START)) != JPEG_START:
+            raise
+        stream.seek(0)
+        image = JpegImageFile(stream)
+    _check_pixels(image, file)
+    return image
+
+
+def _cut_short(content: bytes, file: Path) -> Image.Image:
+    """Open a JPEG that cannot be decoded, as viewers do it: with the mark of its end added.
+
+    The decoder fills what is missing with a plain colour, and does not say how much that is. So the
+    picture is compared with what it would be if it went on: the rows above the first difference are
+    all there. Those of a progressive one may lack detail that would have followed.
+
+    Raises:
+        OSError: more than `LOST` of the rows are missing; or something else is wrong.
+    """
+    content = content.rstrip(JPEG_END[:1])  # half a marker
+    image = _open(BytesIO(content + JPEG_END), file)
+    other = _open(BytesIO(content + NOISE + JPEG_END), file)
+    if differing := ImageChops.difference(image, other).getbbox():
+        n_missing = image.height - differing[1]
+        if n_missing > LOST * image.height:
+            raise OSError(f"truncated: the lower {n_missing / image.height:.0%} are missing")
+    return image
+
+
+def _no_picture(file: Path) -> str:
+    """Say what a file is that no decoder knows, and what to do."""
+    with file.open("rb") as stream:
+        start = stream.read(1024)
+    if start.startswith(LFS_POINTER):
+        return "a Git LFS pointer, not the picture itself; `git lfs pull` fetches that"
+    if WEB_PAGE.search(start):
+        return "a web page, not a picture, as after a failed download; fetch it again"
+    return (
+        f"not a picture that can be read; expected one of {', '.join(_formats())}: convert it, or"
+        " leave it out"
+    )
+
+
+def _refused(file: Path, error: OSError) -> InputError:
+    """Return the error of a file that the system does not give."""
+    error.filename = str(file)
+    return InputError(explained(error))
 
 
 @cache
@@ -157,7 +232,7 @@ def _check_file(file: Path) -> None:
     try:
         status = file.stat()
     except OSError as error:
-        raise InputError(f"{file}: {(error.strerror or str(error)).lower()}") from None
+        raise _refused(file, error) from None
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{file}: a folder; expected a picture file")
     if not stat.S_ISREG(status.st_mode):
@@ -172,12 +247,16 @@ def _check_file(file: Path) -> None:
 
 
 def _check_pixels(image: Image.Image, file: Path) -> None:
-    """Make sure, before anything is decoded, that no more pixels are claimed than are allowed."""
+    """Make sure, before anything is decoded, that no more pixels will be than are allowed."""
     width, height = image.size
+    limit = MAX_PIXELS
+    if isinstance(image, JpegImageFile) and width * height > MAX_PIXELS:
+        image.draft(None, (width // 2, height // 2))
+        limit *= 4
     tags = getattr(image, "tag_v2", {})  # a tile of a TIFF may be larger than the picture
     tile = tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0)
-    if max(width * height, tile) > MAX_PIXELS:
+    if max(image.width * image.height, tile) > MAX_PIXELS:
         raise InputError(
-            f"{file}: too many pixels: {width:,} x {height:,}; expected at most {MAX_PIXELS:,} in"
-            " all: make it smaller"
+            f"{file}: too many pixels: {width:,} x {height:,}; expected at most {limit:,} in all:"
+            " make it smaller"
         )

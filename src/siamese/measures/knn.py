@@ -6,8 +6,12 @@ rule. `nearest` finds the candidates that `rank` needs.
 """
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 from siamese.base.blocks import blocks
 from siamese.base.errors import InputError
@@ -18,6 +22,8 @@ SPARE = 8
 # Queries that scikit-learn is asked at once, and float64 values that are held at once.
 QUERIES_AT_ONCE = 2048
 VALUES_AT_ONCE = 2**22
+# Squared distances, float64, that are on a GPU at once.
+ON_DEVICE_AT_ONCE = 2**27
 # Between them squared distances are far enough inside the range of float32.
 SHORTEST, LONGEST = 1e-19, 9e18
 
@@ -45,19 +51,25 @@ def rank(
 
 
 def nearest(
-    gallery: np.ndarray, queries: np.ndarray, k: int, progress: bool = False
+    gallery: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    progress: bool = False,
+    device: "torch.device | None" = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k gallery rows nearest to each query, exactly, in the order of `rank`.
 
-    scikit-learn proposes candidates by approximate distances: exact up to the rounding of dot
-    products. Where that rounding leaves open which rows are the nearest (ties, a collapsed
-    embedding) all rows are ranked for that query, which takes some milliseconds each.
+    scikit-learn, or a GPU, proposes candidates by approximate distances: exact up to the rounding
+    of dot products. Where that rounding leaves open which rows are the nearest (ties, a collapsed
+    embedding) all rows are ranked for that query, which takes some milliseconds each. So the result
+    is the same to the last bit, whichever proposes.
 
     Args:
         gallery: float32 `[G, D]`; other types are brought to float32 first.
         queries: float32 `[Q, D]`.
         k: neighbours wanted, from 1 to G.
         progress: show a bar over the queries, on a terminal.
+        device: a GPU that proposes; on a CPU, or without one, scikit-learn does.
 
     Returns:
         Gallery rows, int64 `[Q, k]`, nearest first, and their distances, float64 `[Q, k]`.
@@ -66,17 +78,14 @@ def nearest(
         InputError: k is out of range, the dimensions differ, a value is not finite, or the vectors
             are too short or too long to compare.
     """
-    # Imported here: it takes a second, which ranking and voting need not cost.
-    from sklearn.neighbors import NearestNeighbors
-
     gallery = np.ascontiguousarray(gallery, dtype=np.float32)
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     _check(gallery, queries, k)
     lengths, longest = _lengths(queries), _lengths(gallery).max()
     _check_lengths(max(longest, lengths.max(initial=0)))
     n_candidates = min(k + SPARE, len(gallery))
-    index = NearestNeighbors(n_neighbors=n_candidates, algorithm="brute", metric="euclidean")
-    index.fit(gallery)
+    on_cpu = device is None or device.type == "cpu"
+    proposals = _BySklearn(gallery) if on_cpu else _OnDevice(gallery, device)
 
     rows = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float64)
@@ -84,13 +93,13 @@ def nearest(
     label = "neighbours" if progress else None
     with progress_bar(label, "query", total=len(queries)) as bar:
         for chunk in blocks(len(queries), QUERIES_AT_ONCE):
-            approximate, candidates = index.kneighbors(queries[chunk])  # (q, C)
+            squared, candidates = proposals.nearest(queries[chunk], n_candidates)  # (q, C)
             found, exact = _rank_rows(gallery, queries[chunk], candidates)
             rows[chunk], distances[chunk] = found[:, :k], exact[:, :k]
             if n_candidates < len(gallery):
                 # No row left out is nearer than the last candidate, but for rounding.
-                farthest = approximate[:, -1].astype(np.float64) ** 2
-                error = _rounding_error(lengths[chunk] + longest, farthest, gallery.shape[1])
+                farthest = squared[:, -1]
+                error = proposals.rounding_error(lengths[chunk] + longest, farthest)
                 is_open[chunk] = exact[:, k - 1] ** 2 >= farthest - error
             bar.update(len(candidates))
 
@@ -104,7 +113,10 @@ def nearest(
 
 
 def nearest_in_parts(
-    parts: Iterable[tuple[np.ndarray, np.ndarray]], queries: np.ndarray, k: int
+    parts: Iterable[tuple[np.ndarray, np.ndarray]],
+    queries: np.ndarray,
+    k: int,
+    device: "torch.device | None" = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Do what `nearest` does on a gallery of which only a part is in memory at once.
 
@@ -116,6 +128,7 @@ def nearest_in_parts(
             number twice, and k at the least in all.
         queries: float32 `[Q, D]`.
         k: neighbours wanted.
+        device: see `nearest`.
 
     Returns:
         Numbers, int64 `[Q, k]`, in the order of `rank`, and their distances, float64 `[Q, k]`.
@@ -126,7 +139,7 @@ def nearest_in_parts(
     numbers = np.empty((len(queries), 0), dtype=np.int64)
     distances = np.empty((len(queries), 0), dtype=np.float64)
     for part_numbers, vectors in parts:
-        rows, found = nearest(vectors, queries, min(k, len(vectors)))
+        rows, found = nearest(vectors, queries, min(k, len(vectors)), device=device)
         numbers = np.concatenate([numbers, part_numbers[rows]], axis=1)
         distances = np.concatenate([distances, found], axis=1)
         numbers, distances = (values[:, :k] for values in _in_order(numbers, distances))
@@ -257,17 +270,68 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
 
 
-def _rounding_error(reach: np.ndarray, squared: np.ndarray, dimensions: int) -> np.ndarray:
-    """Bound the error of scikit-learn's squared distances, float64 `[Q]`.
+class _BySklearn:
+    """Proposes the nearest rows of a gallery, float32 `[G, D]`, as scikit-learn finds them."""
 
-    It expands |q - g|² into |q|² - 2 q·g + |g|², in float64: an error of up to D roundings of
-    (|q| + |g|)². Then it rounds to float32, which loses more where the number is tiny.
+    def __init__(self, gallery: np.ndarray) -> None:
+        # Imported here: it takes a second, which ranking and voting need not cost.
+        from sklearn.neighbors import NearestNeighbors
 
-    Args:
-        reach: |q| + |g| for the longest g, `[Q]`.
-        squared: what scikit-learn found, `[Q]`.
-        dimensions: D.
+        self.index = NearestNeighbors(algorithm="brute", metric="euclidean").fit(gallery)
+        self.dimensions = gallery.shape[1]
+
+    def nearest(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return squared distances, float64 `[Q, n]` ascending, and rows, int64 `[Q, n]`."""
+        distances, rows = self.index.kneighbors(queries, n)
+        return distances.astype(np.float64) ** 2, rows
+
+    def rounding_error(self, reach: np.ndarray, squared: np.ndarray) -> np.ndarray:
+        """Bound the error of its squared distances, float64 `[Q]`.
+
+        It takes them through dot products in float64. Then it rounds to float32, which loses more
+        where the number is tiny.
+
+        Args:
+            reach: |q| + |g| for the longest g, `[Q]`.
+            squared: what it found, `[Q]`.
+        """
+        float32 = np.finfo(np.float32)
+        of_products = _error_of_products(reach, self.dimensions)
+        return of_products + 8 * float32.eps * squared + float32.tiny
+
+
+class _OnDevice:
+    """Does what `_BySklearn` does on a GPU.
+
+    In float64: the products are not what takes long, and after float32's rounding of raw pixels
+    hardly any query would be without doubt.
     """
-    dot_products = 2 * (dimensions + 8) * np.finfo(np.float64).eps * reach**2
-    float32 = np.finfo(np.float32)
-    return dot_products + 8 * float32.eps * squared + float32.tiny
+
+    def __init__(self, gallery: np.ndarray, device: "torch.device | None") -> None:
+        import torch
+
+        self.gallery = torch.from_numpy(gallery).to(device, torch.float64)
+        self.squares = self.gallery.square().sum(dim=1)
+
+    def nearest(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return squared distances, float64 `[Q, n]` ascending, and rows, int64 `[Q, n]`."""
+        import torch
+
+        squared, rows = [], []
+        for part in blocks(len(queries), max(1, ON_DEVICE_AT_ONCE // len(self.gallery))):
+            asked = torch.from_numpy(queries[part]).to(self.gallery)
+            # |q|² moves all of a query's distances alike: it is added to those that are wanted.
+            others = torch.addmm(self.squares[None], asked, self.gallery.T, alpha=-2)
+            near, which = others.topk(n, largest=False)
+            squared.append((near + asked.square().sum(dim=1, keepdim=True)).cpu().numpy())
+            rows.append(which.cpu().numpy())
+        return np.concatenate(squared), np.concatenate(rows)
+
+    def rounding_error(self, reach: np.ndarray, squared: np.ndarray) -> np.ndarray:
+        """Bound the error of its squared distances, float64 `[Q]`; see `_BySklearn`."""
+        return _error_of_products(reach, self.gallery.shape[1])
+
+
+def _error_of_products(reach: np.ndarray, dimensions: int) -> np.ndarray:
+    """Bound the error of |q|² - 2 q·g + |g|² in float64: up to D roundings of (|q| + |g|)²."""
+    return 2 * (dimensions + 8) * np.finfo(np.float64).eps * reach**2

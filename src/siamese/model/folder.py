@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from siamese.base.data_params import Fit
 from siamese.base.dataset import Classes
@@ -70,7 +70,8 @@ class Model:
 def save_model(model: Model, folder: Path) -> None:
     """Write a model into an existing folder; equal models give equal bytes."""
     weights = {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
+    # Not `save_file`, whose files no other user of the machine can read.
+    (folder / "model.safetensors").write_bytes(save(weights))
     description = {
         "format": FORMAT,
         "image_size": model.network.image_size,

@@ -6,8 +6,9 @@ The only module that asks whether CUDA exists.
 import ctypes
 import os
 import platform
-from typing import Literal
+from typing import Annotated, Literal
 
+import joblib
 import torch
 from pydantic import Field
 
@@ -21,8 +22,19 @@ class ComputeParams(Section):
     """The `compute` section of `params.yaml`, shared by `train`, `embed` and `floor`."""
 
     device: Literal["auto", "cpu", "cuda"]
-    threads: int = Field(ge=1, le=1024)
+    threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)]
     deterministic: bool
+
+    def n_threads(self) -> int:
+        """Return how many threads a process computes with on the CPU.
+
+        `auto` is all cores that a container or `taskset` leaves to it, divided among the processes
+        that train together on this machine.
+        """
+        if self.threads != "auto":
+            return self.threads
+        together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun
+        return max(1, joblib.cpu_count() // together)
 
 
 def start(params: ComputeParams, local_rank: int = 0) -> torch.device:
@@ -50,12 +62,13 @@ def start(params: ComputeParams, local_rank: int = 0) -> torch.device:
     torch.backends.cudnn.benchmark = not params.deterministic
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
-    torch.set_num_threads(params.threads)
+    threads = params.n_threads()
+    torch.set_num_threads(threads)
     keep_freed_memory()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if local_rank == 0:
-        print(describe(device, params.threads), flush=True)
+        print(describe(device, threads), flush=True)
     return device
 
 
@@ -105,7 +118,7 @@ def describe(device: torch.device, threads: int) -> str:
     """Say in one line what the work runs on."""
     if device.type == "cuda":
         return f"Running on CUDA: {torch.cuda.get_device_name(device)}, PyTorch {torch.__version__}"
-    cores = os.cpu_count() or threads
+    cores = joblib.cpu_count()
     advice = ""
     if cores > threads:
         advice = f" of {cores}: `compute.threads` may be raised (results then differ in last bits)"

@@ -1,6 +1,8 @@
 """Colours, readable class names, and PNG files that are equal for equal data."""
 
+import re
 import warnings
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -12,21 +14,39 @@ from matplotlib.figure import Figure
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 MOST_LETTERS = 30  # of the name of a class
+_NO_GLYPH = r"Glyph (\d+) .*missing from font"
 
 
 def readable(name: str) -> str:
     """Return the name of a class as Matplotlib is to have it, cut off where it is very long."""
     if len(name) > MOST_LETTERS:
-        name = name[: MOST_LETTERS - 1] + "…"
+        # Of a path of folders, the last says most.
+        name = "…" + name[1 - MOST_LETTERS :] if "/" in name else name[: MOST_LETTERS - 1] + "…"
     return name.replace("_", " ").replace("$", r"\$")  # two of them would enclose mathematics
 
 
 def save_picture(picture: Figure, file: Path) -> None:
-    """Write a picture as PNG and close it."""
-    with warnings.catch_warnings():
-        # Matplotlib's own font, the same everywhere, lacks some scripts: it draws boxes for them.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+    """Write a picture as PNG and close it; a note is printed on letters that are boxes in it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", _NO_GLYPH, UserWarning)
         picture.tight_layout()
         # Without the metadata, another release of Matplotlib may still give the same bytes.
         picture.savefig(file, dpi=110, format="png", metadata={"Software": None})
     plt.close(picture)
+    missing = set()
+    for warning in caught:
+        if found := re.match(_NO_GLYPH, str(warning.message)):
+            missing.add(chr(int(found[1])))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    if missing:
+        _note_boxes("".join(sorted(missing)))
+
+
+@cache
+def _note_boxes(letters: str) -> None:
+    # Once for the same letters: several pictures show the same names.
+    some = letters if len(letters) <= MOST_LETTERS else f"{letters[:MOST_LETTERS]}…"
+    print(f"note: the font of the pictures, the same on every machine, has boxes for {some}")

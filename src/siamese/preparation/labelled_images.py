@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from siamese.base.data_params import FOLDER, Fit
+from siamese.base.data_params import FOLDER, DataParams, Fit
 from siamese.base.dataset import Classes, Dataset, load_dataset
 from siamese.base.errors import InputError
 from siamese.base.progress import progress_bar
@@ -26,24 +26,23 @@ class LabelledImages:
         samples: one row per image: `fine`, `coarse`, `file`, `split` (null in all rows if there
             are no splits) and, if there are groups, `group`.
         classes: the names of the labels.
-        read: yields the images of some rows (int64), brought to a size: uint8 `[size, size, 3]`, or
-            why one cannot be read.
+        read: yields the images of all rows, brought to a size: uint8 `[size, size, 3]`, or why one
+            cannot be read.
         notes: sentences on what is worth knowing.
     """
 
     samples: pd.DataFrame
     classes: Classes
-    read: Callable[[np.ndarray, int, Fit], Iterator[np.ndarray | InputError]]
+    read: Callable[[int, Fit], Iterator[np.ndarray | InputError]]
     notes: Sequence[str] = ()
 
 
 def raw_images(raw: Dataset) -> LabelledImages:
     """Return what `download` wrote; images of the right size stay as they are, byte by byte."""
 
-    def read(rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray]:
+    def read(size: int, fit: Fit) -> Iterator[np.ndarray]:
         is_right = raw.images.shape[1:3] == (size, size)
-        for row in progress_bar("prepare", "image", rows):
-            image = np.asarray(raw.images[row])
+        for image in map(np.asarray, progress_bar("prepare", "image", raw.images)):
             yield image if is_right else fit_image(Image.fromarray(image), size, fit)
 
     return LabelledImages(raw.samples, raw.classes, read)
@@ -52,8 +51,8 @@ def raw_images(raw: Dataset) -> LabelledImages:
 def folder_images(listing: Listing, notes: Sequence[str] = ()) -> LabelledImages:
     """Return the images of a folder, read by as many threads as there are cores."""
 
-    def read(rows: np.ndarray, size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
-        files = [listing.root / name for name in listing.samples["file"].iloc[rows]]
+    def read(size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
+        files = [listing.root / name for name in listing.samples["file"]]
         for file, image in zip(files, iter_images(files, size, fit, "prepare"), strict=True):
             if isinstance(image, InputError):
                 # The name without the folder: the same wherever the folder lies.
@@ -64,15 +63,11 @@ def folder_images(listing: Listing, notes: Sequence[str] = ()) -> LabelledImages
     return LabelledImages(listing.samples, listing.classes, read, (*notes, *listing.notes))
 
 
-def open_images(
-    name: str, path: Path, images: Path, *, raw: Path, workspace: Path
-) -> LabelledImages:
+def open_images(data: DataParams, *, raw: Path, workspace: Path) -> LabelledImages:
     """Return the images of a data set, none of them read yet.
 
     Args:
-        name: `data.name`.
-        path: `data.path`.
-        images: `data.images`.
+        data: which data set, and how it is listed.
         raw: what `download` wrote.
         workspace: the folder that holds dvc.yaml; paths are relative to it.
 
@@ -80,7 +75,7 @@ def open_images(
         InputError: the raw data is missing or damaged; or the folder cannot be listed, or lies
             where it must not.
     """
-    if name != FOLDER:
+    if data.name != FOLDER:
         return raw_images(load_dataset(raw))
-    notes = check_places(path, images, workspace)
-    return folder_images(list_images(path, images), notes)
+    notes = check_places(Path(data.path), Path(data.images), workspace)
+    return folder_images(list_images(data, workspace), notes)

@@ -5,7 +5,7 @@ into memory can be prepared.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,13 +14,17 @@ import numpy as np
 import pandas as pd
 
 from siamese.base.data_params import Fit
-from siamese.base.dataset import save_tables
+from siamese.base.dataset import Dataset, save_tables
 from siamese.base.errors import InputError
+from siamese.base.files import new_file
+from siamese.preparation.copies import copy_notes, identical_pairs, listing
 from siamese.preparation.labelled_images import LabelledImages
 from siamese.preparation.splits import PrepareParams, check_splits, cut_splits
 
 LEFT_OUT = "left_out.csv"
 LISTED = 10  # files that a message names
+DARK = 64  # an image without a value that high is dark
+RARELY = 0.001  # a smaller share of dark images is not worth a word
 
 
 @dataclass(frozen=True)
@@ -81,52 +85,72 @@ def prepare(
         InputError: the splits cannot be cut, a file cannot be read (unless such files are to be
             left out), or there are too few images to train and test with.
     """
-    cut = cut_splits(images.samples, images.classes, novel_classes, params)
-    check_splits(cut, images.classes, params.split_by)  # before the long work
-    rows = images.samples.index.get_indexer(cut.index)
-    is_read = np.zeros(len(cut), dtype=bool)
+
+    def cut(samples: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+        found = cut_splits(samples, images.classes, novel_classes, params)
+        return found, check_splits(found, images.classes, params.split_by)
+
+    samples, notes = cut(images.samples)  # before the long work
+    total = len(images.samples)
+    is_read, is_dark = np.zeros((2, total), dtype=bool)
+    digests: list[bytes] = []
     faults: list[tuple[str, str]] = []
-    first: dict[bytes, int] = {}
-    copies: list[int | None] = []
 
     def readable() -> Iterator[np.ndarray]:
-        for position, image in enumerate(images.read(rows, image_size, fit)):
+        for row, image in enumerate(images.read(image_size, fit)):
             if isinstance(image, InputError):
-                faults.append((cut["file"].iloc[position], str(image)))
+                faults.append((images.samples["file"].iloc[row], str(image)))
                 continue
-            is_read[position] = True
-            original = first.setdefault(hashlib.sha256(image.tobytes()).digest(), len(copies))
-            copies.append(original if original < len(copies) else None)
+            is_read[row], is_dark[row] = True, image.max() < DARK
+            digests.append(hashlib.sha256(image.tobytes()).digest())
             yield image
 
-    _write_images(folder / "images.npy", readable(), image_size)
+    file = folder / "images.npy"
+    _write_images(file, readable(), image_size)
     if faults and unreadable == "stop":
         raise InputError(
-            f"{_unreadable(faults, len(cut))}\nRepair or remove them, or set `data.unreadable:"
+            f"{_unreadable(faults, total)}\nRepair or remove them, or set `data.unreadable:"
             " leave_out`"
         )
-    samples = cut[is_read].reset_index(drop=True)
-    try:
-        notes = check_splits(samples, images.classes, params.split_by)
-    except InputError as error:
-        if not faults:
-            raise
-        raise InputError(f"{error}\n{_unreadable(faults, len(cut))}") from None
+    if faults:
+        try:  # as if the files that are left out were not there
+            samples, notes = cut(images.samples[is_read])
+        except InputError as error:
+            raise InputError(f"{error}\n{_unreadable(faults, total)}") from None
+    rows = images.samples.index[is_read].get_indexer(samples.index)
+    _keep_rows(file, rows)
+    notes += _dark(samples[is_dark[is_read][rows]], len(samples))
+    samples = samples.reset_index(drop=True)
     samples["sample"] = np.arange(len(samples))
-    samples["duplicate_of"] = pd.array(copies, dtype="Int64")
+    samples["duplicate_of"] = _first_copies([digests[row] for row in rows])
     names = ["sample", "split", "fine", "coarse", "file", "duplicate_of", "group", "enrolled"]
     samples = samples[[name for name in names if name in samples]]
     save_tables(samples, images.classes, folder)
+    notes += copy_notes(Dataset(np.empty((len(samples), 0, 0, 3)), samples, images.classes))
     if faults:
         left_out = pd.DataFrame(faults, columns=["file", "reason"])
         left_out.to_csv(folder / LEFT_OUT, index=False)
     return Prepared(samples, faults, notes)
 
 
-def identical_pairs(samples: pd.DataFrame) -> int:
-    """Count the pairs of samples with identical pixels, from the column `duplicate_of`."""
-    copies = samples["duplicate_of"].value_counts()
-    return int((copies * (copies + 1) // 2).sum())
+def _first_copies(digests: Sequence[bytes]) -> "pd.api.extensions.ExtensionArray":
+    """Return the number of the first that equals each, null for itself: Int64 `[N]`."""
+    first: dict[bytes, int] = {}
+    originals = [first.setdefault(digest, row) for row, digest in enumerate(digests)]
+    return pd.array(
+        [original if original < row else None for row, original in enumerate(originals)],
+        dtype="Int64",
+    )
+
+
+def _dark(dark: pd.DataFrame, total: int) -> list[str]:
+    if len(dark) < max(1, RARELY * total):
+        return []
+    return [
+        f"note: {len(dark):,} of {total:,} images are dark, all their values below a quarter of"
+        f" white: {dark['file'].iloc[0]}, for one. Values of 10 to 14 bits in files of 16 come out"
+        " like that, for no file says so: rescale them to 16 bits"
+    ]
 
 
 def _write_images(file: Path, images: Iterable[np.ndarray], size: int) -> None:
@@ -152,8 +176,15 @@ def _write_images(file: Path, images: Iterable[np.ndarray], size: int) -> None:
         assert write_header(count) == length
 
 
+def _keep_rows(file: Path, rows: np.ndarray) -> None:
+    """Keep some of the images, by rows, int64 ascending: `cut_splits` may leave out others."""
+    images = np.lib.format.open_memmap(file, mode="r")
+    if len(rows) == len(images):
+        return
+    with new_file(file) as kept:
+        _write_images(kept, (images[row] for row in rows), images.shape[1])
+
+
 def _unreadable(faults: list[tuple[str, str]], total: int) -> str:
-    lines = [f"  {file}: {reason}" for file, reason in faults[:LISTED]]
-    if len(faults) > LISTED:
-        lines.append(f"  and {len(faults) - LISTED} more")
-    return f"{len(faults):,} of {total:,} images cannot be read:\n" + "\n".join(lines)
+    lines = [f"{file}: {reason}" for file, reason in faults[:LISTED]]
+    return f"{len(faults):,} of {total:,} images cannot be read:\n{listing(lines, len(faults))}"

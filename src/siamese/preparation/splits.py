@@ -155,7 +155,7 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
         raise InputError(
             f"{_classes(single, classes)} with a single image in the split `train`"
             f" ({_example(samples, single[0], 'train')}); a pair of a class takes two: add images,"
-            " or leave the class out"
+            " or leave out such classes (`siamese adopt --min-images 2`, data.min_images)"
         )
     notes = []
     if "group" in samples:

@@ -6,6 +6,7 @@ code never picks it up. It is deleted when training ends, so that a forced run r
 """
 
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -91,7 +92,10 @@ class ResumeFile:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state in one rename: a kill leaves the old state or the new one."""
         with new_file(self.path) as partial, partial.open("wb") as stream:
-            torch.save(state, stream)
+            # By way of memory: a full disk then raises the system's error, not one of PyTorch's.
+            content = io.BytesIO()
+            torch.save(state, content)
+            stream.write(content.getbuffer())
             # It must be on the disk before the rename is: a power cut, too, leaves one of the two.
             stream.flush()
             os.fsync(stream.fileno())

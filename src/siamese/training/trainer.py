@@ -147,7 +147,8 @@ class Trainer:
         if self.data.validation_labels.max() < self.data.n_classes:
             gallery = self._embed(self.data.images.some(self.gallery))
             gallery_labels = self.data.labels[self.gallery].cpu().numpy()
-            rows, _ = nearest(gallery, queries, min(self.params.monitor_k, len(gallery)))
+            k = min(self.params.monitor_k, len(gallery))
+            rows, _ = nearest(gallery, queries, k, device=self.device)
         else:
             gallery_labels = self.data.validation_labels
             rows = nearest_others(queries, np.arange(len(queries)), 1)
@@ -162,8 +163,11 @@ class Trainer:
 
         No host and no clock: it is written beside the figures.
         """
+        # Other numbers of threads may add up in another order.
+        threads = {"threads": str(torch.get_num_threads())} if self.device.type == "cpu" else {}
         return {
             "device": self.device.type,
+            **threads,
             "precision": str(self.precision).removeprefix("torch."),
             # Without the build: one for CUDA computes on a CPU what a build for CPUs does.
             "torch": torch.__version__.partition("+")[0],
