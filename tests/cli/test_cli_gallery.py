@@ -15,6 +15,8 @@ from siamese.base.dataset import load_dataset
 from siamese.cli.gallery import _outvoted
 from siamese.cli.main import main
 from siamese.gallery.answers import LabelCount
+from siamese.model.folder import load_model
+from tests.support.galleries import save_other_model
 from tests.support.listed import listed
 from tests.support.pictures import draw
 from tests.support.workspace import ROOT, Workspace
@@ -186,7 +188,7 @@ def test_enrolment_by_folder_names_and_removal(
     assert main(["gallery", "remove", "--label", "cross"]) == 0
     assert main(["gallery", "remove", "--file", "shapes/square/a.png"]) == 0
     assert main(["gallery", "remove", "--label", "cross"]) == 1
-    assert "no row of data/gallery has it" in capsys.readouterr().err
+    assert "data/gallery has it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("level", ["top", "leaf", "2"])
@@ -250,3 +252,135 @@ def test_a_gallery_of_enrolled_rows_alone(own: Path, capsys: pytest.CaptureFixtu
     [answer] = lines_of(capsys)
     assert answer["label"] == Path(picture).parent.name
     assert answer["neighbours"][0]["file"] == picture
+
+
+def test_new_overwrites_nothing_however_the_gallery_is_named(
+    own: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(own))
+    assert main(["enroll", "pictures", "--gallery", "mine", "--new"]) == 0
+    n_rows = len(list(own.glob("pictures/*/*.png")))
+    for address in ("~/mine", "mine/", str(own / "mine"), f"file://{own}/mine", "data/../mine"):
+        assert main(["enroll", "pictures", f"--gallery={address}", "--new"]) == 1
+        assert "mine: there is a gallery already" in capsys.readouterr().err
+    assert main(["gallery", "info", "--gallery=~/mine", "--json"]) == 0
+    assert lines_of(capsys)[0]["enrolled"] == n_rows
+    assert sorted(path.name for path in own.iterdir()) == ["data", "mine", "pictures"]
+
+
+def test_tidy_clears_what_was_removed(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["enroll", "pictures/1", "--label", "secret"]) == 0
+    assert main(["gallery", "remove", "--label", "secret"]) == 0
+    assert "`siamese gallery tidy` clears these" in capsys.readouterr().err
+
+    def is_held() -> bool:
+        files = [file for file in Path("data/gallery").rglob("*") if file.is_file()]
+        return any(b"secret" in file.read_bytes() for file in files)
+
+    assert is_held()
+    assert main(["gallery", "tidy"]) == 0
+    assert "its files hold its 1,437 rows and nothing else" in capsys.readouterr().out
+    assert not is_held()
+
+
+def test_a_small_gallery_answers_without_k(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["enroll", "pictures/1", "--gallery", "mine", "--new"]) == 0
+    n_rows = len(list(own.glob("pictures/1/*.png")))
+    assert n_rows < 10
+    capsys.readouterr()
+    for ask in ("classify", "search"):
+        picture = min(map(str, own.glob("pictures/1/*.png")))
+        assert main([ask, picture, "--gallery", "mine", "--json"]) == 0
+        found = lines_of(capsys)
+        assert len(found if ask == "search" else found[0]["neighbours"]) == n_rows
+        assert main([ask, picture, "--gallery", "mine", "-k", "20"]) == 1
+        assert f"20 neighbours are asked for, but the gallery at {own}" in capsys.readouterr().err
+
+
+def test_an_answer_is_one_line_whatever_the_files_are_called(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, no_text = "odd/two\nlines.png", os.fsdecode(b"caf\xe9.png")
+    (own / "odd").mkdir()
+    shutil.copy(min(own.glob("pictures/2/*.png")), name)
+    shutil.copy(name, no_text)
+    assert main(["enroll", "odd"]) == 0
+    capsys.readouterr()
+    assert main(["classify", "odd", "-k", "1"]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith("odd/two\\nlines.png: odd, 100% of 1 votes")
+    assert main(["search", no_text, "-k", "1"]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert "odd  odd/two\\nlines.png  (number " in line
+    assert main(["classify", "odd", "--json"]) == 0
+    assert [answer["file"] for answer in lines_of(capsys)] == [name]
+    for command in ("enroll", "classify"):
+        assert main([command, no_text]) == 1
+        [line] = capsys.readouterr().err.splitlines()
+        assert line == "siamese: the name 'caf\\udce9.png' is not UTF-8; rename it"
+    assert main(["gallery", "remove", "--file", no_text]) == 1
+    assert "no row of" in capsys.readouterr().err
+    assert main(["gallery", "remove", "--file", name]) == 0
+    assert "1 enrolled rows removed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["enroll", "pictures", "--label", ""], "a label is empty"),
+        (["enroll", "pictures", "--label", "a\tb"], "the label 'a\\tb' cannot be the name of a"),
+        (["enroll", "pictures", "--label", "a\nb"], "the label 'a\\nb' cannot be the name of a"),
+        (
+            ["enroll", "folder\tof", "--new"],
+            "the label 'folder\\tof' cannot be the name",
+        ),
+        (["enroll", "pictures", "--label", os.fsdecode(b"\xe9")], "the label '\\udce9' cannot be"),
+        (["classify", "pictures", "--gallery", ""], "'' cannot be the address of a gallery"),
+        (["classify", "pictures", "--gallery", "a.png"], "a.png: there is no gallery"),
+        (["enroll", "pictures", "--gallery", "a.png"], "a.png: there is no gallery"),
+        (
+            ["enroll", "a.png", "--new", "--gallery", "a.png"],
+            "a.png: the gallery cannot be written",
+        ),
+        (["gallery", "build", "--gallery", "a.png"], "a.png: the gallery cannot be written to"),
+        (["gallery", "tidy", "--gallery", "none"], "none: there is no gallery"),
+        (["gallery", "remove", "--number", str(10**30)], "0: no row of "),
+        (["gallery", "remove", "--label", os.fsdecode(b"\xe9")], "no row of "),
+        (["classify", "a.png", "--model", "other"], "another model made this gallery"),
+        (["enroll", "a.png", "--model", "other"], "another model made this gallery"),
+        (["classify", "a.png", "--model", "data"], "is data a model folder?"),
+        (
+            ["search", "a.png", "--sheet", "pictures"],
+            "pictures: cannot be written (Is a dir",
+        ),
+        (["search", "a.png", "--sheet", "a.png/b.png"], "a.png/b.png: cannot be written ("),
+        (["classify", "a.png", "-k", "-1"], "-1 neighbours are asked for"),
+    ],
+)
+def test_wrong_input_gets_one_sentence(
+    odd: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    before = sorted(odd.rglob("*"))
+    assert main(arguments) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 1
+    assert error[0].startswith("siamese: ")
+    assert said in error[0]
+    assert sorted(odd.rglob("*")) == before
+
+
+@pytest.fixture(scope="module")
+def odd_place(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = Path(shutil.copytree(place, tmp_path_factory.mktemp("odd") / "place"))
+    shutil.copy(min(folder.glob("pictures/1/*.png")), folder / "a.png")
+    (folder / "folder\tof").mkdir()
+    shutil.copy(folder / "a.png", folder / "folder\tof")
+    save_other_model(load_model(folder / "data/model"), folder / "other")
+    return folder
+
+
+@pytest.fixture
+def odd(odd_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand where there is wrong input of many kinds; none of it changes anything."""
+    monkeypatch.chdir(odd_place)
+    return odd_place

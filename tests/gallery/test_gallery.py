@@ -1,6 +1,11 @@
 """The gallery of the digits: its answers against `evaluate`'s, enrolment, removal, refusal."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +15,16 @@ from PIL import Image
 from siamese.base.dataset import Dataset
 from siamese.base.errors import InputError
 from siamese.embeddings.embedding_file import load_embeddings
+from siamese.gallery import vector_index
 from siamese.gallery.answers import Enrolment, LabelCount
 from siamese.gallery.gallery import Gallery
+from siamese.gallery.png import encode_png
 from siamese.gallery.rows import FIRST_ENROLLED
 from siamese.measures.knn import class_ranking, nearest
 from siamese.measures.verification import pair_distances
 from siamese.model.folder import Model, load_model
-from tests.support.galleries import noise_images, save_other_model
-from tests.support.workspace import Workspace
+from tests.support.galleries import build_gallery, noise_images, save_other_model
+from tests.support.workspace import ROOT, Workspace
 
 
 def test_accuracy_through_the_database_is_exactly_that_of_evaluate(
@@ -71,6 +78,19 @@ def test_search_names_the_rows_and_their_images(
     assert [one.distance for one in found] == sorted(one.distance for one in found)
     numbers = [one.number for one in found]
     np.testing.assert_array_equal(gallery.images(numbers), dataset.images[numbers])
+
+
+def test_images_of_two_sizes_are_made_alike(gallery: Gallery, model: Model) -> None:
+    small, large = noise_images(model, 1)[0, :8, :8], noise_images(model, 1)[0]
+    gallery.enroll(large[None], "large")
+    [rows] = gallery.table.rows("label = 'large'")
+    [number] = rows.numbers
+    gallery.table.append(replace(rows, numbers=np.array([number - 1]), images=[encode_png(small)]))
+    found = gallery.images([number - 1, number])
+    np.testing.assert_array_equal(found[1], large)
+    enlarged = Image.fromarray(small).resize(large.shape[1::-1], Image.Resampling.BICUBIC)
+    assert np.abs(found[0].astype(int) - np.asarray(enlarged)).mean() < 30
+    assert gallery.images([]).shape == (0, 0, 0, 3)
 
 
 def test_verify_measures_the_distance_of_the_two_embeddings(
@@ -205,7 +225,7 @@ def pipeline_vectors(gallery: Gallery) -> np.ndarray:
 
 def test_an_empty_gallery_is_filled_by_enrolment_alone(model: Model, tmp_path: Path) -> None:
     gallery = Gallery.create(tmp_path / "own", model)
-    with pytest.raises(InputError, match=r"1 neighbours are asked for, but the gallery .* 0 rows"):
+    with pytest.raises(InputError, match="is empty; `siamese enroll` adds images"):
         gallery.classify(noise_images(model, 1), k=1)
     gallery.enroll(noise_images(model, 2), ["a", "b"])
     answers = gallery.classify(noise_images(model, 2), k=1)
@@ -229,6 +249,180 @@ def test_a_gallery_of_another_model_is_refused(
         gallery.enroll(noise_images(model, 1), "late")
     with pytest.raises(InputError, match="another model made this gallery"):
         gallery.refresh()
+
+
+def test_a_default_number_of_neighbours_is_cut_to_the_rows_there_are(
+    model: Model, tmp_path: Path
+) -> None:
+    images = noise_images(model, 8)
+    gallery = Gallery.create(tmp_path / "own", model)
+    gallery.enroll(images, ["a"] * 5 + ["b"] * 3)
+    [answer] = gallery.classify(images[7:])
+    assert len(answer.neighbours) == 8
+    assert [(vote.label, vote.share) for vote in answer.votes] == [("a", 5 / 8), ("b", 3 / 8)]
+    assert answer == gallery.classify(images[7:], k=8)[0]
+    assert len(gallery.search(images[7:])[0]) == 8
+    for ask in (gallery.classify, gallery.search):
+        with pytest.raises(InputError, match=r"9 neighbours are asked for, but .* has 8 rows"):
+            ask(images[7:], k=9)
+    gallery.enroll(noise_images(model, 30), "c")
+    assert len(gallery.classify(images[7:])[0].neighbours) == 20
+    assert len(gallery.search(images[7:])[0]) == 10
+
+
+@pytest.mark.parametrize("label", ["", " ", "a\tb", "a\n", "a\u2028b", os.fsdecode(b"caf\xe9")])
+def test_a_label_is_one_line_of_text(gallery: Gallery, model: Model, label: str) -> None:
+    with pytest.raises(InputError, match=r"a label is empty|cannot be the name of a class"):
+        gallery.enroll(noise_images(model, 1), label)
+    with pytest.raises(InputError, match="no row of"):
+        gallery.remove(label=label)
+
+
+def test_names_that_are_no_text_are_kept_and_removed(gallery: Gallery, model: Model) -> None:
+    images, name = noise_images(model, 1), os.fsdecode(b"caf\xe9.png")
+    gallery.enroll(images, "zoë\u200c", [name])
+    [[found]] = gallery.search(images, k=1)
+    assert (found.label, found.file) == ("zoë\u200c", "caf\\udce9.png")
+    assert gallery.remove(file=name) == 1
+
+
+def test_numbers_beyond_64_bits_have_no_row(gallery: Gallery) -> None:
+    for number in (2**63, -(2**63), 10**30, -1):
+        with pytest.raises(InputError, match=f"number {number}: no row of"):
+            gallery.remove(number=number)
+        with pytest.raises(InputError, match=f"row {number} has no image"):
+            gallery.images([number])
+
+
+def held_by(folder: Path, *contents: bytes) -> list[bool]:
+    """Tell for each content whether a file of the folder holds it."""
+    files = [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
+    return [any(content in file for file in files) for content in contents]
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_tidying_leaves_no_byte_of_what_was_removed(
+    gallery: Gallery,
+    finished: Workspace,
+    model: Model,
+    monkeypatch: pytest.MonkeyPatch,
+    is_indexed: bool,
+) -> None:
+    if is_indexed:
+        monkeypatch.setattr(vector_index, "INDEX_FROM", 1000)
+    folder = Path(gallery.table.address)
+    removed, kept = noise_images(model, 2)
+    gallery.enroll(noise_images(model, 2), ["secret", "kept"])
+    build_gallery(finished, folder, novelty_share=0.9)  # both lie among the pipeline's rows
+    gallery.refresh()
+    vectors = model.embed(np.stack([removed, kept]))
+    traces = [encode_png(removed), vectors[0].tobytes(), b"secret"]
+    others = [encode_png(kept), vectors[1].tobytes(), b"kept"]
+    assert all(held_by(folder, *traces, *others))
+    before, info = content(gallery), gallery.info()
+    assert (info.index is not None) == is_indexed
+
+    assert gallery.remove(label="secret") == 1
+    gallery.enroll(noise_images(model, 30)[2:], "more")
+    build_gallery(finished, folder)
+    assert all(held_by(folder, *traces)), "the reason for `tidy`"
+    (folder / "gallery.lance/data/left-behind.lance").write_bytes(traces[0])
+    gallery.tidy()
+    assert not any(held_by(folder, *traces))
+    assert all(held_by(folder, *others))
+    assert gallery.remove(label="more") == 28
+    after = content(gallery)
+    assert after == [row for row in before if row["label"] != "secret"]
+    assert (gallery.info().index is not None) == is_indexed
+    assert gallery.classify(removed[None], k=1)[0].votes[0].label != "secret"
+    [[found]] = gallery.search(kept[None], k=1)
+    assert found.label == "kept"
+
+
+def content(gallery: Gallery) -> list[dict]:
+    return gallery.table.read(gallery.table.lance.schema.names).sort_by("number").to_pylist()
+
+
+TIDY = """
+import sys
+from siamese import Gallery
+for address in sys.argv[1:]:
+    Gallery.open(address).tidy()
+"""
+
+
+def test_a_reader_goes_on_when_another_process_tidies(
+    gallery: Gallery, finished: Workspace, model: Model
+) -> None:
+    address, noise = gallery.table.address, noise_images(model, 3)
+    gallery.enroll(noise[:2], "noise")
+    asked = {
+        "classify": lambda held: held.classify(noise),
+        "classify many": lambda held: held.classify(noise.repeat(40, axis=0)),
+        "classify_embeddings": lambda held: held.classify_embeddings(model.embed(noise)),
+        "search": lambda held: held.search(noise),
+        "labels": lambda held: held.labels(),
+        "info": lambda held: replace(held.info(), bytes=0),
+        "images": lambda held: held.images(range(5)).tolist(),
+        "verify": lambda held: held.verify(noise[:1], noise[1:2]),
+        "novelty": lambda held: held.novelty_distance is not None,
+    }
+    readers = {name: Gallery.open(address, model) for name in asked}
+    for name, held in readers.items():
+        if "many" in name:
+            held.classify(noise.repeat(40, axis=0))  # it holds the old vectors in memory
+    writers = {"enroll": Gallery.open(address, model), "remove": Gallery.open(address, model)}
+    late = Gallery.open(address, model).table
+
+    build_gallery(finished, address, novelty_share=0.9)
+    Gallery.open(address, model).enroll(noise[2:], "late")
+    command = [sys.executable, "-c", TIDY, address]
+    subprocess.run(command, cwd=ROOT / "src", check=True)
+
+    newest = Gallery.open(address, model)
+    for name, ask in asked.items():
+        assert ask(readers[name]) == ask(newest), name
+    assert readers["search"].search(noise[2:], k=1)[0][0].label == "late"
+    with pytest.raises(InputError, match="the gallery cannot be read"):
+        list(late.rows())  # what has begun to read cannot go over to other rows
+    assert writers["enroll"].enroll(noise[2:], "again") == Enrolment(1, 0)
+    assert writers["remove"].remove(label="noise") == 2
+
+
+def test_a_reader_goes_on_when_the_gallery_is_deleted_and_made_again(
+    finished: Workspace, gallery: Gallery, model: Model
+) -> None:
+    address, noise = Path(gallery.table.address), noise_images(model, 3)
+    many = noise.repeat(40, axis=0)
+    gallery.enroll(noise[:1], "first")
+    assert {answer.votes[0].label for answer in gallery.classify(many[:40], k=1)} == {"first"}
+    gallery.classify(many, k=1)  # now it holds all vectors
+    version = gallery.table.version
+    shutil.rmtree(address)
+    with pytest.raises(InputError, match="there is no gallery"):
+        gallery.classify(noise)
+    with pytest.raises(InputError, match="there is no gallery"):
+        gallery.refresh()
+    Gallery.create(address, model).enroll(noise[:1], "second")
+    assert Gallery.open(address).table.version <= version
+    assert {answer.label for answer in gallery.classify(many, k=1)} == {"second"}
+    assert gallery.info().enrolled == 1
+    gallery.refresh()
+    assert {answer.label for answer in gallery.classify(many, k=1)} == {"second"}
+
+
+def test_a_reader_refuses_what_another_model_has_made(gallery: Gallery, model: Model) -> None:
+    noise, blind = noise_images(model, 1), Gallery.open(gallery.table.address)
+    vectors = model.embed(noise)
+    gallery.table.replace(gallery.table.address, 32, gallery.table.rows(), {"model": "other"})
+    assert gallery.classify(noise)  # from the version that was opened
+    with pytest.raises(InputError, match="another model made this gallery"):
+        gallery.refresh()
+    blind.refresh()
+    for held in (gallery, blind):
+        with pytest.raises(InputError, match="another model made this gallery"):
+            held.classify_embeddings(vectors)
+    assert blind.info().model == "other"
 
 
 def test_what_others_write_is_seen_after_refresh(gallery: Gallery, model: Model) -> None:

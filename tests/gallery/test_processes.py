@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from siamese.gallery.address import writing
 from siamese.gallery.rows import Rows, Source
-from siamese.gallery.table import GalleryTable, writing
+from siamese.gallery.table import GalleryTable
 from tests.support.workspace import ROOT
 
 # Writes rows of its own, a commit each, as `enroll` does.
@@ -18,7 +19,8 @@ WRITER = """
 import sys
 import numpy as np
 from siamese.gallery.rows import Rows
-from siamese.gallery.table import GalleryTable, writing
+from siamese.gallery.address import writing
+from siamese.gallery.table import GalleryTable
 address, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -37,7 +39,8 @@ BUILDER = """
 import sys
 import numpy as np
 from siamese.gallery.rows import Rows
-from siamese.gallery.table import GalleryTable, writing
+from siamese.gallery.address import writing
+from siamese.gallery.table import GalleryTable
 address, generations = sys.argv[1], int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -57,7 +60,8 @@ SLOW_BUILDER = """
 import sys, time
 import numpy as np
 from siamese.gallery.rows import Rows
-from siamese.gallery.table import GalleryTable, writing
+from siamese.gallery.address import writing
+from siamese.gallery.table import GalleryTable
 print("ready", flush=True)
 sys.stdin.readline()
 def rows():

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese.base.errors import InputError
+from siamese.gallery.address import writing
 from siamese.gallery.rows import FIRST_ENROLLED, Rows, enrolled_number
-from siamese.gallery.table import GalleryTable, one_of, writing
+from siamese.gallery.table import GalleryTable, one_of
 
 
 def rows(*numbers: int, dim: int = 2, label: str = "cat") -> Rows:

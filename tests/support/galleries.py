@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from siamese.gallery.build import Built, build
+from siamese.gallery.defaults import NOVELTY_SHARE
 from siamese.model.folder import Model, load_model, save_model
 from tests.support.workspace import Workspace
 
@@ -15,6 +16,7 @@ def build_gallery(
     model_folder: Path | None = None,
     embeddings_file: Path | None = None,
     prepared: Path | None = None,
+    novelty_share: float = NOVELTY_SHARE,
 ) -> Built:
     """Build from a workspace's files, or from others in their place."""
     data = workspace.path / "data"
@@ -23,6 +25,7 @@ def build_gallery(
         model_folder or data / "model",
         embeddings_file or data / "embeddings/gallery.parquet",
         prepared or data / "prepared",
+        novelty_share,
     )
 
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from siamese.gallery.text import one_line
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -63,10 +65,15 @@ def read_images(
 
 def print_json(content: dict[str, Any]) -> None:
     """Print an object on one line."""
-    print_line(json.dumps(content, ensure_ascii=False))
+    _print(json.dumps(content, ensure_ascii=False))
 
 
 def print_line(text: str) -> None:
+    """Print a text on one line, whatever is in it."""
+    _print(one_line(text))
+
+
+def _print(text: str) -> None:
     """Print a line, above the progress bar if there is one."""
     from tqdm import tqdm
 

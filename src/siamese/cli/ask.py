@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from siamese.cli.answering import print_json, print_line, quick_imports, read_images
 from siamese.cli.arguments import add
-from siamese.gallery.defaults import VOTERS
+from siamese.gallery.defaults import FOUND, VOTERS
 
 if TYPE_CHECKING:
     from siamese.gallery.answers import ClassifiedImage
@@ -23,14 +23,14 @@ def add_commands(commands: Any) -> None:
     classify = commands.add_parser("classify", help="name the class of images")
     add(classify, "paths")
     classify.add_argument(
-        "-k", type=int, default=VOTERS, help=f"neighbours that vote (default: {VOTERS})"
+        "-k", type=int, help=f"neighbours that vote (default: {VOTERS}, or all rows if fewer)"
     )
     _add_search(classify)
     classify.set_defaults(command=_classify)
 
     search = commands.add_parser("search", help="find what resembles an image")
     search.add_argument("image", type=Path, metavar="IMAGE")
-    search.add_argument("-k", type=int, default=10, help="images to find (default: 10)")
+    search.add_argument("-k", type=int, help=f"images to find (default: {FOUND}, or all if fewer)")
     search.add_argument("--sheet", type=Path, metavar="PNG", help="draw them")
     _add_search(search)
     search.set_defaults(command=_search)
@@ -81,7 +81,7 @@ def _search(options: argparse.Namespace) -> None:
         if options.json:
             print_json(asdict(neighbour))
         else:
-            print(
+            print_line(
                 f"{neighbour.distance:.4f}  {neighbour.label}  {neighbour.file}"
                 f"  (number {neighbour.number}, {neighbour.source})"
             )

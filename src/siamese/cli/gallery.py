@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from siamese.cli.answering import print_json, quick_imports, read_images
+from siamese.cli.answering import print_json, print_line, quick_imports, read_images
 from siamese.cli.arguments import add
 from siamese.gallery.defaults import EMBEDDINGS, NOVELTY_SHARE, PREPARED, VOTERS
 
@@ -49,6 +49,12 @@ def add_commands(commands: Any) -> None:
     which.add_argument("--file", help="all that came from this file")
     which.add_argument("--number", type=int, help="the row of this number")
     remove.set_defaults(command=_remove)
+
+    tidy = actions.add_parser(
+        "tidy", help="write the gallery anew, without what was removed or replaced"
+    )
+    add(tidy, "--gallery")
+    tidy.set_defaults(command=_tidy)
 
     enroll = commands.add_parser("enroll", help="add labelled images to the gallery, no training")
     add(enroll, "paths")
@@ -117,7 +123,7 @@ def _list(options: argparse.Namespace) -> None:
             print_json(asdict(count))
             continue
         enrolled = f" ({count.enrolled:,} enrolled)" if count.enrolled else ""
-        print(f"{count.pipeline + count.enrolled:>9,}  {count.label}{enrolled}")
+        print_line(f"{count.pipeline + count.enrolled:>9,}  {count.label}{enrolled}")
 
 
 def _remove(options: argparse.Namespace) -> None:
@@ -125,6 +131,18 @@ def _remove(options: argparse.Namespace) -> None:
 
     removed = Gallery.open(options.gallery).remove(options.label, options.file, options.number)
     print(f"{options.gallery}: {removed:,} enrolled rows removed")
+    print(
+        "note: the gallery's files still hold them; `siamese gallery tidy` clears these",
+        file=sys.stderr,
+    )
+
+
+def _tidy(options: argparse.Namespace) -> None:
+    from siamese.gallery.gallery import Gallery
+
+    gallery = Gallery.open(options.gallery)
+    gallery.tidy()
+    print(f"{options.gallery}: its files hold its {len(gallery.table):,} rows and nothing else")
 
 
 def _enroll(options: argparse.Namespace) -> int:
@@ -134,19 +152,19 @@ def _enroll(options: argparse.Namespace) -> int:
     found = find(options.paths)
     label_of = dict.fromkeys(found.files, one_form(options.label or ""))
     notes = passed_over_note(found.passed_over)
-    if not options.label:
+    if options.label is None:
         label_of, nested = labels_of(found.files, options.label_level or "top")
         notes += nested
     for line in notes:
         print(line, file=sys.stderr)
     with quick_imports():
-        from siamese.gallery.gallery import Gallery
+        from siamese.gallery.gallery import Gallery, check_labels
         from siamese.model.folder import load_model
 
+    check_labels(label_of.values())  # before anything is made
     model = load_model(options.model)
-    if options.new:
-        Gallery.create(options.gallery, model)
-    gallery = Gallery.open(options.gallery, model)
+    open_or_create = Gallery.create if options.new else Gallery.open
+    gallery = open_or_create(options.gallery, model)
     added, known, broken = 0, 0, 0
     enrolled = set()
     for images, named, n_broken in read_images(list(found.files), model, "enroll"):

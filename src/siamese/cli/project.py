@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,13 @@ def add_commands(commands: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
+    from siamese.cli.remotes import remote_notes
     from siamese.cli.schema import check_params
 
     check_params(options.file)
     print(f"{options.file}: every section is sound")
+    for note in remote_notes(options.file.parent):
+        print(note, file=sys.stderr)
 
 
 def _show(options: argparse.Namespace) -> None:

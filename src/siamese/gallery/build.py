@@ -17,15 +17,14 @@ from siamese.base.errors import InputError
 from siamese.base.files import reading, sha256
 from siamese.base.progress import progress_bar
 from siamese.embeddings.embedding_file import Embeddings, load_embeddings
+from siamese.gallery.address import writing
 from siamese.gallery.defaults import EMBEDDINGS, MODEL, NOVELTY_SHARE, PREPARED
 from siamese.gallery.model_hash import model_folder_hash
 from siamese.gallery.novelty import novelty_distance
-from siamese.gallery.png import decode_png, encode_png
+from siamese.gallery.png import decode_png, encode_png, resized
 from siamese.gallery.rows import Rows
-from siamese.gallery.search import Searcher
-from siamese.gallery.table import IS_ENROLLED, GalleryTable, writing
-from siamese.gallery.vector_index import INDEX_FROM, build_index
-from siamese.images.fit import fit_image
+from siamese.gallery.table import IS_ENROLLED, GalleryTable
+from siamese.gallery.vector_index import index_if_large
 
 if TYPE_CHECKING:  # torch takes a second or two
     from tqdm import tqdm
@@ -79,7 +78,8 @@ def build(
             `siamese.gallery.novelty`.
 
     Raises:
-        InputError: a file is missing or damaged, or they do not belong together.
+        InputError: a file is missing or damaged, they do not belong together, or nothing can be
+            written to the gallery.
     """
     identity = {
         "model": model_folder_hash(model_folder),
@@ -90,9 +90,9 @@ def build(
     with writing(address):
         old = GalleryTable.find(address)
         if old is not None and identity.items() <= old.metadata.items():
-            enrolled = old.lance.count_rows(IS_ENROLLED)
+            enrolled = old.count(IS_ENROLLED)
             distance = float(old.metadata["novelty_distance"])
-            _index(old)  # an earlier build may have been killed before this
+            index_if_large(old)  # an earlier build may have been killed before this
             return Built(False, len(old) - enrolled, enrolled, False, distance)
 
         from siamese.model.folder import load_model
@@ -102,7 +102,7 @@ def build(
         _check(embeddings, embeddings_file, dataset, prepared, model)
         splits = dataset.samples["split"].to_numpy()[embeddings.samples]
         distance = novelty_distance(embeddings, splits, novelty_share)
-        enrolled = 0 if old is None else old.lance.count_rows(IS_ENROLLED)
+        enrolled = 0 if old is None else old.count(IS_ENROLLED)
         is_other_model = old is not None and old.metadata.get("model") != identity["model"]
         total = len(embeddings.samples) + enrolled
         with progress_bar("gallery", "row", total=total) as bar:
@@ -112,16 +112,10 @@ def build(
                 _rows(embeddings, dataset, old, model if is_other_model else None, bar),
                 {**identity, "novelty_distance": repr(distance)},
             )
-        _index(table)
+        index_if_large(table)
         table.tidy()
     embedded_again = is_other_model and enrolled > 0
     return Built(True, len(embeddings.samples), enrolled, embedded_again, distance)
-
-
-def _index(table: GalleryTable) -> None:
-    """Index a large gallery that has no index yet."""
-    if len(table) >= INDEX_FROM and table.index is None:
-        build_index(Searcher(table))
 
 
 def _rows(
@@ -164,13 +158,11 @@ def _pipeline_rows(embeddings: Embeddings, dataset: Dataset) -> Iterator[Rows]:
 
 def _embedded_again(rows: Rows, model: "Model") -> Rows:
     """Embed the stored images of rows, resized for the new network."""
-    from PIL import Image
-
     size = model.network.image_size
     pixels = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     for row, content in enumerate(rows.images):
         assert content is not None, "every enrolled row has an image"
-        pixels[row] = fit_image(Image.fromarray(decode_png(content)), size, model.fit)
+        pixels[row] = resized(decode_png(content), size)
     # The stored picture stays as it was enrolled, whatever size later networks want.
     return replace(rows, vectors=model.embed(pixels))
 

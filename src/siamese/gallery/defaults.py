@@ -8,5 +8,6 @@ EMBEDDINGS = Path("data/embeddings/gallery.parquet")
 PREPARED = Path("data/prepared")
 # Share of held-out images that are still like something in the gallery.
 NOVELTY_SHARE = 0.99
-# Neighbours that vote on the class of an image.
-VOTERS = 20
+# Neighbours that vote on the class of an image, and images that a search finds; fewer where the
+# gallery has fewer rows.
+VOTERS, FOUND = 20, 10

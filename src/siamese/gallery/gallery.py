@@ -9,14 +9,17 @@ Images are given as files, or as uint8 `[N, size, size, 3]`, each made by
 `siamese.images.reading.load_image`. Nothing heavy is imported before it is needed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
 from siamese.base.errors import InputError
+from siamese.gallery.address import local_folder, writing
 from siamese.gallery.answers import (
     ClassifiedImage,
     Enrolment,
@@ -25,12 +28,15 @@ from siamese.gallery.answers import (
     Neighbour,
     Vote,
 )
-from siamese.gallery.defaults import ADDRESS, VOTERS
+from siamese.gallery.defaults import ADDRESS, FOUND, VOTERS
+from siamese.gallery.failures import Unreadable
 from siamese.gallery.model_hash import model_hash
-from siamese.gallery.png import decode_png, encode_png
+from siamese.gallery.png import decode_png, encode_png, resized
 from siamese.gallery.rows import Rows, enrolled_number
 from siamese.gallery.search import Searcher
-from siamese.gallery.table import IS_ENROLLED, GalleryTable, local_folder, one_of, writing
+from siamese.gallery.table import IS_ENROLLED, GalleryTable, one_of
+from siamese.gallery.text import is_plain, storable
+from siamese.gallery.vector_index import index_if_large
 from siamese.gallery.verdict import Verdict, decide
 from siamese.measures.knn import class_ranking
 
@@ -39,22 +45,27 @@ if TYPE_CHECKING:  # torch takes a second or two, and listing labels need not wa
 
 # Classes named in an answer, at most.
 TOP = 5
+# A reader may meet several writers who one after the other remove the version that it has opened.
+TRIES = 5
 
 Images = np.ndarray | Sequence[Path | str]
+Answer = TypeVar("Answer")
 
 
 class Gallery:
     """A gallery as it was when opened, and the model that embeds the images asked about.
 
-    It sees at once what this process enrols and removes; what others write, after `refresh`.
+    It sees at once what this process enrols and removes; what others write, after `refresh`. If
+    another process has removed the files of the version that was opened, as `tidy` does, it answers
+    from the newest one.
     """
 
     def __init__(self, table: GalleryTable, model: "Model | None") -> None:
         self.table = table
         self._model = model
         self._searcher = Searcher(table)
-        if model is not None:
-            self._check_model()
+        self._made_by = table.metadata.get("model") if model is None else self._model_hash
+        self._check_model()
 
     @classmethod
     def open(cls, address: Path | str = ADDRESS, model: "Model | None" = None) -> Self:
@@ -77,10 +88,8 @@ class Gallery:
             InputError: there is one already.
         """
         with writing(address):
-            if GalleryTable.find(address) is not None:
-                raise InputError(f"{address}: there is a gallery already; open it")
             metadata = {"model": model_hash(model)}
-            table = GalleryTable.replace(address, model.params.embedding_dim, [], metadata)
+            table = GalleryTable.create(address, model.params.embedding_dim, metadata)
         return cls(table, model)
 
     @property
@@ -103,7 +112,7 @@ class Gallery:
         return None if stored is None else float(stored)
 
     def classify(
-        self, images: Images, k: int = VOTERS, exact: bool = False
+        self, images: Images, k: int | None = None, exact: bool = False
     ) -> list[ClassifiedImage]:
         """Let the k nearest rows vote for the class of each image.
 
@@ -112,7 +121,8 @@ class Gallery:
 
         Args:
             images: files, or uint8 `[N, size, size, 3]`.
-            k: neighbours that vote, from 1 to the number of rows.
+            k: neighbours that vote, from 1 to the number of rows; without it 20, or all rows of a
+                smaller gallery.
             exact: search without the index, if the gallery has one.
 
         Returns:
@@ -124,15 +134,19 @@ class Gallery:
         return self.classify_embeddings(self._embed(images), k, exact)
 
     def classify_embeddings(
-        self, embeddings: np.ndarray, k: int = VOTERS, exact: bool = False
+        self, embeddings: np.ndarray, k: int | None = None, exact: bool = False
     ) -> list[ClassifiedImage]:
         """Do what `classify` does for embeddings, float32 `[N, D]`, of the same model."""
+        return self._answered(lambda: self._classify(embeddings, k, exact))
+
+    def _classify(
+        self, embeddings: np.ndarray, k: int | None, exact: bool
+    ) -> list[ClassifiedImage]:
         limit = self.novelty_distance
         answers = []
-        for neighbours, ranking in self._vote(embeddings, k, exact):
-            shares = [
-                Vote(label, sum(one.label == label for one in neighbours) / k) for label in ranking
-            ]
+        for neighbours, ranking in self._vote(embeddings, k, VOTERS, exact):
+            labels = [one.label for one in neighbours]
+            shares = [Vote(label, labels.count(label) / len(labels)) for label in ranking]
             is_novel = limit is not None and neighbours[0].distance > limit
             answers.append(
                 ClassifiedImage(
@@ -146,10 +160,16 @@ class Gallery:
         return answers
 
     def search(
-        self, images: Images, k: int = 10, exact: bool = False
+        self, images: Images, k: int | None = None, exact: bool = False
     ) -> list[tuple[Neighbour, ...]]:
-        """Find the k nearest rows to each image; arguments and errors as of `classify`."""
-        return [neighbours for neighbours, _ in self._vote(self._embed(images), k, exact)]
+        """Find the k nearest rows to each image; arguments and errors as of `classify`.
+
+        Without k they are 10, or all rows of a smaller gallery.
+        """
+        queries = self._embed(images)
+        return self._answered(
+            lambda: [neighbours for neighbours, _ in self._vote(queries, k, FOUND, exact)]
+        )
 
     def verify(self, left: Images, right: Images, far: float | None = None) -> list[Verdict]:
         """Decide for each left image and its right one whether they show the same class.
@@ -181,8 +201,8 @@ class Gallery:
             files: where images that are given as an array came from.
 
         Raises:
-            InputError: a label is missing or empty, an image cannot be read, or another model has
-                rebuilt the gallery in the meantime.
+            InputError: a label is missing or no name of a class, an image cannot be read, another
+                model has rebuilt the gallery in the meantime, or nothing can be written there.
         """
         pixels = pixels_of(images, self.model)
         if isinstance(labels, str):
@@ -195,15 +215,14 @@ class Gallery:
                 f"{len(pixels)} images, {len(labels)} labels and {len(files)} files; expected one"
                 " label and one file for each image"
             )
-        if not all(label.strip() for label in labels):
-            raise InputError("a label is empty; expected the name of a class")
+        check_labels(labels)
         numbers = [enrolled_number(*pair) for pair in zip(pixels, labels, strict=True)]
         rows = Rows(
             numbers=np.array(numbers, dtype=np.int64),
             vectors=self._embed(pixels),
             labels=labels,
             superclasses=[None] * len(pixels),
-            files=files,
+            files=[storable(file) for file in files],
             images=[encode_png(image) for image in pixels],
             source=["enrolled"] * len(pixels),
         )
@@ -219,10 +238,12 @@ class Gallery:
     ) -> int:
         """Remove the enrolled rows of one label, file or number; return how many.
 
-        Rows of the pipeline stay: the next build would bring them back.
+        Rows of the pipeline stay: the next build would bring them back. The files of the gallery
+        keep what was removed until `tidy`.
 
         Raises:
-            InputError: not exactly one of the three is given, or no enrolled row has it.
+            InputError: not exactly one of the three is given, no enrolled row has it, or nothing
+                can be written there.
         """
         given = {"label": label, "file": file, "number": number}
         chosen = [(name, value) for name, value in given.items() if value is not None]
@@ -233,7 +254,7 @@ class Gallery:
         with writing(self.table.address):
             self.refresh()
             removed = self.table.delete(f"{matching} AND {IS_ENROLLED}")
-            left = 0 if removed else self.table.lance.count_rows(matching)
+            left = 0 if removed else self.table.count(matching)
         if left:
             raise InputError(
                 f"{name} {value!r}: {left} rows, all from the pipeline, where the next build would"
@@ -243,8 +264,27 @@ class Gallery:
             raise InputError(f"{name} {value!r}: no row of {self.table.address} has it")
         return removed
 
+    def tidy(self) -> None:
+        """Write the gallery anew, so that its files hold nothing that was removed or replaced.
+
+        That takes room for a second copy while it lasts. Whoever has the gallery open goes on with
+        the new copy. On an object store, call it only while nobody else writes.
+
+        Raises:
+            InputError: nothing can be written there; the rows are as they were.
+        """
+        with writing(self.table.address):
+            self.refresh()
+            self.table.rewrite()
+            index_if_large(self.table)
+            self.table.tidy(keep=timedelta(0))
+            self.refresh()
+
     def labels(self) -> list[LabelCount]:
         """Return every class of the gallery with its rows, by name."""
+        return self._answered(self._labels)
+
+    def _labels(self) -> list[LabelCount]:
         table = self.table.read(["label", "source"])
         counted = table.group_by(["label", "source"]).aggregate([([], "count_all")]).to_pylist()
         counts = {(row["label"], row["source"]): row["count_all"] for row in counted}
@@ -257,11 +297,13 @@ class Gallery:
 
     def info(self) -> GalleryInfo:
         """Return what the gallery holds."""
-        labels = self.labels()
+        return self._answered(self._info)
+
+    def _info(self) -> GalleryInfo:
+        labels = self._labels()
         metadata = self.table.metadata
         share = metadata.get("novelty_share")
         folder = local_folder(self.table.address)
-        files = [] if folder is None else [file for file in folder.rglob("*") if file.is_file()]
         return GalleryInfo(
             address=self.table.address,
             pipeline=sum(count.pipeline for count in labels),
@@ -271,39 +313,63 @@ class Gallery:
             model=metadata.get("model", ""),
             novelty_distance=self.novelty_distance,
             novelty_share=None if share is None else float(share),
-            bytes=None if folder is None else sum(file.stat().st_size for file in files),
+            bytes=None if folder is None else _size(folder),
             index=self.table.index,
         )
 
     def images(self, numbers: Sequence[int]) -> np.ndarray:
-        """Return the stored images of rows, uint8 `[n, H, W, 3]`, in the order of `numbers`.
+        """Return the stored images of rows, uint8 `[n, H, H, 3]`, in the order of `numbers`.
+
+        Where their sizes differ, the smaller ones are enlarged.
 
         Raises:
             InputError: there is no such row, or it has no image.
         """
-        found = self.table.lookup(np.array(numbers, dtype=np.int64), ["image"]).to_pylist()
+        known = np.array([number for number in numbers if 0 <= number < 2**63], dtype=np.int64)
+        found = self._answered(lambda: self.table.lookup(known, ["image"])).to_pylist()
         stored = {row["number"]: row["image"] for row in found}
         for number in numbers:
             if stored.get(number) is None:
                 raise InputError(f"{self.table.address}: row {number} has no image")
-        return np.stack([decode_png(stored[number]) for number in numbers])
+        pictures = [decode_png(stored[number]) for number in numbers]
+        # One that was enrolled for an earlier network may have another size.
+        size = max((picture.shape[0] for picture in pictures), default=0)
+        alike = [resized(picture, size) for picture in pictures]
+        return np.stack(alike) if alike else np.empty((0, 0, 0, 3), dtype=np.uint8)
 
     def refresh(self) -> None:
         """See what other processes have written since the gallery was opened.
 
         Raises:
-            InputError: another model has rebuilt the gallery.
+            InputError: another model has rebuilt the gallery, or there is none any more.
         """
         self.table.refresh()
         if self._model is not None:
             self._check_model()
+
+    def _answered(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask the version that is open; if its files are gone, the newest.
+
+        Raises:
+            InputError: the newest version cannot be read, or another model has made it.
+        """
+        failure: Unreadable | None = None
+        for attempt in range(TRIES):
+            try:
+                if attempt:
+                    self.refresh()
+                return ask()
+            except Unreadable as error:
+                failure = error
+        assert failure is not None
+        raise failure
 
     @cached_property
     def _model_hash(self) -> str:
         return model_hash(self.model)
 
     def _check_model(self) -> None:
-        if self.table.metadata.get("model") != self._model_hash:
+        if self.table.metadata.get("model") != self._made_by:
             raise InputError(
                 f"{self.table.address}: another model made this gallery, and distances between the"
                 " embeddings of two models mean nothing; run `siamese gallery build`, which embeds"
@@ -317,11 +383,16 @@ class Gallery:
         return self.model.embed(pixels)
 
     def _vote(
-        self, queries: np.ndarray, k: int, exact: bool
+        self, queries: np.ndarray, k: int | None, default: int, exact: bool
     ) -> Iterator[tuple[tuple[Neighbour, ...], list[str]]]:
-        """Yield for each query, float32 `[D]`, its neighbours and the classes with most votes."""
+        """Yield for each query, float32 `[D]`, its neighbours and the classes with most votes.
+
+        Without k, they are as many as the default says and the gallery has.
+        """
+        self._check_model()  # also after a refusal to `refresh`
         if not len(queries):
             return
+        k = min(default, max(1, len(self.table))) if k is None else k
         numbers, distances = self._searcher.nearest(queries, k, exact)
         columns = ["number", "label", "superclass", "file", "source"]
         table = self.table.lookup(numbers, columns)
@@ -339,6 +410,31 @@ class Gallery:
                     )
                 ),
                 [names[code] for code in ranking.tolist() if code >= 0],
+            )
+
+
+def _size(folder: Path) -> int:
+    """Sum the sizes of all files, in bytes; others may be removing some."""
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
+
+
+def check_labels(labels: Iterable[str]) -> None:
+    """Refuse labels that are no names of classes.
+
+    Raises:
+        InputError: one is empty, or not one line of plain text.
+    """
+    for label in labels:
+        if not label.strip():
+            raise InputError("a label is empty; expected the name of a class")
+        if not is_plain(label):
+            raise InputError(
+                f"the label {label!r} cannot be the name of a class; expected one line of UTF-8"
+                " without control characters"
             )
 
 

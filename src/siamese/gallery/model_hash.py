@@ -2,10 +2,10 @@
 
 import hashlib
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING
 
-from siamese.base.errors import no_such_file
+from siamese.base.errors import InputError, no_such_file
 
 if TYPE_CHECKING:  # torch takes a second or two
     from siamese.model.folder import Model
@@ -33,9 +33,21 @@ def model_folder_hash(folder: Path | str) -> str:
 
 
 def model_hash(model: "Model") -> str:
-    """Return the hash of the folder that `save_model` would write for a loaded model."""
+    """Return the hash of the folder that `save_model` would write for a loaded model.
+
+    Raises:
+        InputError: there is no room for a temporary copy.
+    """
+    from safetensors import SafetensorError
+
     from siamese.model.folder import save_model
 
-    with TemporaryDirectory() as folder:
-        save_model(model, Path(folder))
-        return model_folder_hash(folder)
+    try:
+        with TemporaryDirectory() as folder:
+            save_model(model, Path(folder))
+            return model_folder_hash(folder)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{gettempdir()}: no temporary copy of the model can be written there ({error}); make"
+            " room, or name another folder in TMPDIR"
+        ) from None

@@ -20,3 +20,12 @@ def decode_png(content: bytes) -> np.ndarray:
 
     with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """Return a square image, uint8 `[H, H, 3]`, as uint8 `[size, size, 3]`."""
+    from PIL import Image
+
+    from siamese.images.fit import fit_image
+
+    return fit_image(Image.fromarray(image), size)

@@ -13,6 +13,7 @@ import numpy as np
 
 from siamese.base.blocks import blocks
 from siamese.base.errors import InputError
+from siamese.gallery.failures import reading
 from siamese.gallery.rows import vectors_of
 from siamese.gallery.table import GalleryTable
 from siamese.measures.knn import SPARE, nearest_in_parts, rank
@@ -38,7 +39,8 @@ class Searcher:
 
     def __init__(self, table: GalleryTable) -> None:
         self.table = table
-        self._held: tuple[int, np.ndarray, np.ndarray] | None = None  # version, numbers, vectors
+        # LanceDB's table and its version, numbers, vectors.
+        self._held: tuple[object, int, np.ndarray, np.ndarray] | None = None
 
     def nearest(
         self, queries: np.ndarray, k: int, exact: bool = True
@@ -80,6 +82,10 @@ class Searcher:
         return numbers, distances
 
     def _check(self, queries: np.ndarray, k: int, n_rows: int) -> None:
+        if not n_rows:
+            raise InputError(
+                f"the gallery at {self.table.address} is empty; `siamese enroll` adds images"
+            )
         if not 1 <= k <= n_rows:
             raise InputError(
                 f"{k} neighbours are asked for, but the gallery at {self.table.address} has"
@@ -148,10 +154,11 @@ class Searcher:
         """
         # Several queries go in as a list: LanceDB then says which query each row belongs to.
         asked = queries[0] if len(queries) == 1 else list(queries)
-        query: Any = self.table.lance.search(asked, vector_column_name="vector")
-        query = query.distance_type("l2")  # LanceDB returns its square
-        query = query.bypass_vector_index() if probes is None else query.nprobes(probes)
-        found = query.select(["number", "vector", "_distance"]).limit(wanted).to_arrow()
+        with reading(self.table.address):
+            query: Any = self.table.lance.search(asked, vector_column_name="vector")
+            query = query.distance_type("l2")  # LanceDB returns its square
+            query = query.bypass_vector_index() if probes is None else query.nprobes(probes)
+            found = query.select(["number", "vector", "_distance"]).limit(wanted).to_arrow()
         if found.num_rows < len(queries) * wanted:
             return None
         if "query_index" in found.column_names:
@@ -166,8 +173,9 @@ class Searcher:
 
     def _pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield numbers and vectors of all rows, and hold them for the next call if they fit."""
-        version = self.table.version
-        if self._held is None or self._held[0] != version:
+        # A gallery that was deleted and made again counts its versions from one again.
+        lance, version = self.table.lance, self.table.version
+        if self._held is None or self._held[0] is not lance or self._held[1] != version:
             self._held = None
             pieces = self._read_pieces()
             first = next(pieces)
@@ -177,8 +185,8 @@ class Searcher:
                 yield second
                 yield from pieces
                 return
-            self._held = (version, *first)
-        yield self._held[1:]
+            self._held = (lance, version, *first)
+        yield self._held[2:]
 
     def _read_pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield numbers and vectors by ascending number, of at most `MEMORY` bytes at once."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from siamese.base.errors import InputError
 from siamese.base.files import new_file
 from siamese.gallery.answers import Neighbour
 from siamese.pictures.style import plt, readable, save_picture
@@ -22,6 +23,9 @@ def draw_search(
         images: of the neighbours, uint8 `[k, H, W, 3]`.
         neighbours: `k` rows.
         file: PNG to write.
+
+    Raises:
+        InputError: the file cannot be written.
     """
     n_rows = -(-len(neighbours) // COLUMNS)
     figure, grid = plt.subplots(
@@ -35,5 +39,8 @@ def draw_search(
         axes = grid[position // COLUMNS, 1 + position % COLUMNS]
         axes.imshow(image, interpolation="nearest")
         axes.set_title(f"{readable(neighbour.label)}\n{neighbour.distance:.3f}", fontsize=8)
-    with new_file(file) as partial:
-        save_picture(figure, partial)
+    try:
+        with new_file(file) as partial:
+            save_picture(figure, partial)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written ({error.strerror or error})") from None

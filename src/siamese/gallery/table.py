@@ -6,21 +6,25 @@ metadata of the column `vector` has `siamese.index`, an `IndexInfo` as JSON, onc
 
 Every change is one commit of Lance: a reader sees all of it or nothing, and keeps reading the
 version that it opened. In a local folder, writers take turns by a lock on a file, which the system
-frees when its owner is killed. On object stores there is no such lock: see `writing`.
+frees when its owner is killed. On object stores there is no such lock: see
+`siamese.gallery.address.writing`.
 """
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from siamese.base.errors import InputError
+from siamese.gallery.address import canonical, local_folder
+from siamese.gallery.failures import LANCE_ERRORS, Unreadable, cause, changing, reading
 from siamese.gallery.rows import Rows, row_schema
+from siamese.gallery.text import storable
 
 if TYPE_CHECKING:  # together they take a second and more, and `--help` need not wait for them
     import pyarrow as pa
@@ -29,7 +33,6 @@ if TYPE_CHECKING:  # together they take a second and more, and `--help` need not
 
 FORMAT = "1"
 TABLE = "gallery"
-LOCK = ".gallery.lock"
 PREFIX = "siamese."
 INDEX_KEY = f"{PREFIX}index"
 IS_ENROLLED = "source = 'enrolled'"
@@ -62,8 +65,9 @@ class GalleryTable:
     """The table at an address, as it was when opened, with its own changes since.
 
     Attributes:
-        address: a folder, or any address that LanceDB takes, such as `s3://bucket/gallery`.
-        lance: LanceDB's own table.
+        address: a folder, or any address that LanceDB takes, such as `s3://bucket/gallery`; in
+            its canonical form.
+        lance: LanceDB's own table. Whoever calls it stands within `failures.reading` or `changing`.
     """
 
     def __init__(self, address: str, lance: "Table") -> None:
@@ -79,7 +83,9 @@ class GalleryTable:
         """
         found = cls.find(address)
         if found is None:
-            raise InputError(f"{address}: there is no gallery; `siamese gallery build` makes one")
+            raise InputError(
+                f"{canonical(address)}: there is no gallery; `siamese gallery build` makes one"
+            )
         return found
 
     @classmethod
@@ -89,27 +95,36 @@ class GalleryTable:
         Raises:
             InputError: it cannot be read, or is of another format.
         """
-        address = str(address)
+        address = canonical(address)
         folder = local_folder(address)
-        if folder is not None and not (folder / f"{TABLE}.lance").is_dir():
-            return None  # without asking LanceDB, which would make the folder
-        connection = _connect(address)
-        try:
+        with reading(address):
+            if folder is not None and not (folder / f"{TABLE}.lance").is_dir():
+                return None  # without asking LanceDB, which would make the folder
+            connection = _connect(address)
             if TABLE not in connection.list_tables().tables:
                 return None
             table = cls(address, connection.open_table(TABLE))
             written_as = table.metadata.get("format")
-        except (OSError, RuntimeError, ValueError) as error:
-            raise InputError(
-                f"{address}: the gallery cannot be read ({_one_line(error)}); delete it and run"
-                " `siamese gallery build`"
-            ) from None
         if written_as != FORMAT:
             raise InputError(
                 f"{address}: a gallery of format {written_as!r}, expected {FORMAT!r}: it was made"
                 " by another version; move it away and run `siamese gallery build`"
             )
         return table
+
+    @classmethod
+    def create(
+        cls, address: Path | str, dimensions: int, metadata: dict[str, str] | None = None
+    ) -> Self:
+        """Make an empty table where there is none; arguments as of `replace`.
+
+        Raises:
+            InputError: there is one, whatever it holds.
+        """
+        address = canonical(address)
+        if cls._exists(address):
+            raise InputError(f"{address}: there is a gallery already; open it, without `--new`")
+        return cls._write(address, dimensions, [], metadata, "create")
 
     @classmethod
     def replace(
@@ -132,15 +147,30 @@ class GalleryTable:
             metadata: kept in the table; see `metadata`.
 
         Raises:
-            InputError: a vector is not finite, or has other dimensions.
+            InputError: a vector is not finite, or has other dimensions; or LanceDB cannot write.
         """
+        address = canonical(address)
+        exists = cls._exists(address)
+        return cls._write(address, dimensions, rows, metadata, "overwrite" if exists else "create")
+
+    @classmethod
+    def _exists(cls, address: str) -> bool:
+        with changing(address):
+            return TABLE in _connect(address).list_tables().tables
+
+    @classmethod
+    def _write(
+        cls,
+        address: str,
+        dimensions: int,
+        rows: Iterable[Rows],
+        metadata: dict[str, str] | None,
+        mode: Literal["create", "overwrite"],
+    ) -> Self:
         import pyarrow as pa
 
-        address = str(address)
         described = {**(metadata or {}), "format": FORMAT}
         schema = row_schema(dimensions, {f"{PREFIX}{key}": text for key, text in described.items()})
-        connection = _connect(address)
-        exists = TABLE in connection.list_tables().tables
         failures: list[Exception] = []
 
         def batches() -> Iterator[pa.RecordBatch]:
@@ -152,20 +182,20 @@ class GalleryTable:
                 raise
 
         reader = pa.RecordBatchReader.from_batches(schema, batches())
-        try:
-            table = connection.create_table(
-                TABLE, reader, schema=schema, mode="overwrite" if exists else "create"
-            )
-        except Exception:
-            # LanceDB returns what the rows raised as text only.
-            if failures:
-                raise failures[0] from None
-            raise
+        with changing(address):
+            try:
+                table = _connect(address).create_table(TABLE, reader, schema=schema, mode=mode)
+            except Exception:
+                if not failures:
+                    raise
+        # LanceDB returns what the rows raised as text only.
+        if failures:
+            raise failures[0]
         return cls(address, table)
 
     def __len__(self) -> int:
         """Count the rows."""
-        return self.lance.count_rows()
+        return self.count()
 
     @property
     def dimensions(self) -> int:
@@ -188,8 +218,13 @@ class GalleryTable:
         }
 
     def refresh(self) -> None:
-        """See the newest version, with what other processes have written."""
-        self.lance.checkout_latest()
+        """See the newest version, with what other processes have written.
+
+        Raises:
+            InputError: there is no gallery any more, or it cannot be read.
+        """
+        # Not by LanceDB's `checkout_latest`: it misses a gallery that was deleted and made again.
+        self.lance = self.open(self.address).lance
 
     @property
     def index(self) -> IndexInfo | None:
@@ -199,9 +234,10 @@ class GalleryTable:
 
     def set_index(self, info: IndexInfo) -> None:
         """Tell searches that the table has an index; the last step of building one."""
-        self.lance.update_field_metadata(
-            {"path": "vector", "metadata": {INDEX_KEY: json.dumps(asdict(info))}}
-        )
+        with changing(self.address):
+            self.lance.update_field_metadata(
+                {"path": "vector", "metadata": {INDEX_KEY: json.dumps(asdict(info))}}
+            )
 
     def append(self, rows: Rows) -> int:
         """Add rows, in one commit; rows whose number exists already change nothing.
@@ -223,20 +259,26 @@ class GalleryTable:
             return 0
         batch = rows.to_batch(self.lance.schema).take(pa.array(new))
         # By number, so that nothing is added twice even if another machine wrote in between.
-        merge = self.lance.merge_insert("number").when_not_matched_insert_all()
-        done = merge.execute(pa.Table.from_batches([batch]))
-        return done.num_inserted_rows
+        with changing(self.address):
+            merge = self.lance.merge_insert("number").when_not_matched_insert_all()
+            return merge.execute(pa.Table.from_batches([batch])).num_inserted_rows
 
     def delete(self, condition: str) -> int:
         """Delete the rows that meet an SQL condition, in one commit; return how many there were.
 
         Call it within `writing` where others may write too.
         """
-        if not self.lance.count_rows(condition):
+        if not self.count(condition):
             return 0
         before = len(self)
-        self.lance.delete(condition)
+        with changing(self.address):
+            self.lance.delete(condition)
         return before - len(self)
+
+    def count(self, condition: str | None = None) -> int:
+        """Count all rows, or those that meet an SQL condition."""
+        with reading(self.address):
+            return self.lance.count_rows(condition)
 
     def lookup(self, numbers: np.ndarray, columns: Sequence[str]) -> "pa.Table":
         """Return columns of the rows with these numbers, each row once, by ascending number.
@@ -266,62 +308,54 @@ class GalleryTable:
         self, columns: Sequence[str], condition: str | None = None
     ) -> Iterator["pa.RecordBatch"]:
         """Read as `read` does, one batch of rows at a time."""
-        query = self.lance.search()
-        if condition is not None:
-            query = query.where(condition)
-        yield from query.select(list(columns)).to_batches()
+        with reading(self.address):
+            query = self.lance.search()
+            if condition is not None:
+                query = query.where(condition)
+            yield from query.select(list(columns)).to_batches()
 
     def rows(self, condition: str | None = None) -> Iterator[Rows]:
         """Read whole rows, one batch at a time, in no set order."""
         for batch in self.batches(self.lance.schema.names, condition):
             yield Rows.from_batch(batch)
 
-    def tidy(self) -> None:
-        """Join small pieces and drop versions that were replaced a day ago or earlier.
+    def rewrite(self) -> None:
+        """Write all rows anew, in one commit, without an index; call it within `writing`.
+
+        Deleting a row only marks it: the files that hold it, an index among them, stay in use.
+        """
+        self.replace(self.address, self.dimensions, self.rows(), self.metadata)
+        self.refresh()
+
+    def tidy(self, keep: timedelta = KEEP_VERSIONS) -> None:
+        """Join small pieces and drop versions that were replaced longer ago than `keep`.
 
         Call it within `writing`.
+
+        Raises:
+            InputError: LanceDB has failed; the rows are as they were before.
         """
         # A killed writer leaves files of no version. In a local folder nobody else can be writing.
         alone = local_folder(self.address) is not None
-        self.lance.optimize(cleanup_older_than=KEEP_VERSIONS, delete_unverified=alone)
+        with changing(self.address), warnings.catch_warnings():
+            # That readers of dropped versions fail: ours open the newest one instead.
+            warnings.filterwarnings("ignore", "optimize", UserWarning)
+            self.lance.optimize(cleanup_older_than=keep, delete_unverified=alone)
 
     def is_in_pieces(self) -> bool:
         """Tell whether many small writes have left the rows in many small files."""
-        statistics: Any = self.lance.stats()  # a dictionary, whatever its annotation says
+        with reading(self.address):
+            statistics: Any = self.lance.stats()  # a dictionary, whatever its annotation says
         return statistics["fragment_stats"]["num_small_fragments"] > PIECES
-
-
-@contextmanager
-def writing(address: Path | str) -> Iterator[None]:
-    """Let one process at a time change the gallery in a local folder; others wait.
-
-    On an object store nothing is locked, and this does nothing. Lance orders the commits there, so
-    enrolling from several machines loses nothing. But what is enrolled while a build runs is lost
-    with the old gallery, and an image that two machines enrol at the same instant may come twice.
-    """
-    folder = local_folder(str(address))
-    if folder is None:
-        yield
-        return
-    from filelock import FileLock
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / LOCK):
-        yield
-
-
-def local_folder(address: str) -> Path | None:
-    """Return the folder that an address names, or None for an object store."""
-    if address.startswith("file://"):
-        return Path(address.removeprefix("file://"))
-    return None if "://" in address else Path(address)
 
 
 def one_of(column: str, values: Iterable[int | str]) -> str:
     """Return the SQL condition that a column has one of these values."""
     listed = ", ".join(
-        str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+        str(value) if isinstance(value, int) else "'" + storable(value).replace("'", "''") + "'"
         for value in values
+        # LanceDB refuses a number beyond int64, which no row can have.
+        if not (isinstance(value, int) and abs(value) >= 2**63)
     )
     return f"{column} IN ({listed})" if listed else "false"
 
@@ -331,12 +365,8 @@ def _connect(address: str) -> "DBConnection":
 
     try:
         return lancedb.connect(address)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{address}: LanceDB cannot open this address ({_one_line(error)}); expected a folder"
-            " or an object store, such as s3://bucket/gallery"
+    except LANCE_ERRORS as error:
+        raise Unreadable(
+            f"{address}: LanceDB cannot open this address ({cause(error)}); expected a folder or an"
+            " object store, such as s3://bucket/gallery"
         ) from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -8,9 +8,10 @@ they are merged into the index.
 
 import numpy as np
 
+from siamese.gallery.failures import changing
 from siamese.gallery.rows import vectors_of
 from siamese.gallery.search import Searcher
-from siamese.gallery.table import IndexInfo
+from siamese.gallery.table import GalleryTable, IndexInfo
 
 # Below, a query takes some 40 ms without an index, and nothing is missed (measured on two cores).
 INDEX_FROM = 100_000
@@ -24,10 +25,16 @@ N_ASKED = 200
 NAME = "vector_idx"
 
 
+def index_if_large(table: GalleryTable) -> None:
+    """Index a large gallery that has no index yet; call it within `writing`."""
+    if len(table) >= INDEX_FROM and table.index is None:
+        build_index(Searcher(table))
+
+
 def build_index(searcher: Searcher, seed: int = 0) -> IndexInfo:
     """Index a gallery, with as many probes as it takes to find 99 % of the ten nearest rows.
 
-    An earlier index is replaced. Call it within `siamese.gallery.table.writing`. Until it has
+    An earlier index is replaced. Call it within `siamese.gallery.address.writing`. Until it has
     finished, and if it is killed, queries are answered without an index.
 
     Args:
@@ -37,7 +44,8 @@ def build_index(searcher: Searcher, seed: int = 0) -> IndexInfo:
     from lancedb.index import IvfFlat
 
     table = searcher.table
-    table.lance.create_index("vector", config=IvfFlat(distance_type="l2"), name=NAME)
+    with changing(table.address):
+        table.lance.create_index("vector", config=IvfFlat(distance_type="l2"), name=NAME)
     table.refresh()
     numbers = np.sort(table.read(["number"])["number"].to_numpy())
     rng = np.random.default_rng(seed)
