@@ -90,3 +90,12 @@ def test_a_block_runs_as_it_is(block: str, place: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_table_of_odd_inputs_names_tests_that_exist() -> None:
+    text = (ROOT / "docs/odd-inputs.md").read_text()
+    named = re.findall(r"`(\w+)/(test_\w+)`", text)
+    assert len(named) > 30
+    for folder, name in named:
+        files = (ROOT / "tests" / folder).glob("test_*.py")
+        assert any(f"def {name}(" in file.read_text() for file in files), f"{folder}/{name}"

@@ -37,7 +37,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def add(parser: argparse.ArgumentParser, *names: str) -> None:
+def add(parser: argparse._ActionsContainer, *names: str) -> None:
     """Add some of `ARGUMENTS`, by name, to a command."""
     for name in names:
         parser.add_argument(name, **ARGUMENTS[name])

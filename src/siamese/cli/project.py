@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from siamese.cli.arguments import add
+
 
 def add_commands(commands: Any) -> None:
     """Add the parsers of these commands to those of `siamese`."""
@@ -22,12 +24,7 @@ def add_commands(commands: Any) -> None:
         "path", type=Path, metavar="PATH", help="class folders, or a table of files and labels"
     )
     data = adopt.add_argument_group("data", "which images there are, and of which classes")
-    data.add_argument(
-        "--label-level",
-        type=_level,
-        metavar="LEVEL",
-        help="of class folders in folders: which is the class: top, leaf, or a number from the top",
-    )
+    add(data, "--label-level")
     data.add_argument(
         "--drop-labels", type=_names, metavar="A,B,...", help="leave out the classes of these names"
     )
@@ -131,14 +128,6 @@ def _adopt(options: argparse.Namespace) -> None:
     for note in adopted.notes:
         print(note)
     print("Next: dvc repro, and siamese show")
-
-
-def _level(text: str) -> str | int:
-    if text in ("top", "leaf"):
-        return text
-    if text.isdecimal():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is none of: top, leaf, a number from 1 on")
 
 
 def _names(text: str) -> list[str]:

@@ -175,7 +175,7 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
             raise InputError(
                 f"{_classes(unknown, classes)} in the split `{name}` but not in `train`"
                 f" ({_example(samples, unknown[0], name)}): there is nothing to recognise them by."
-                " Give them training images, or leave them out (`siamese adopt --drop-labels`,"
+                f"{_nested_otherwise(unknown[0], trained, classes)} Give them training images, or leave them out (`siamese adopt --drop-labels`,"
                 " data.drop_labels); or, to verify images of classes that training has never seen,"
                 " set `prepare.split_by: class`"
             )
@@ -184,6 +184,15 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
         for name in ("validation", "test")
         if len(absent := np.flatnonzero((counts["train"] > 0) & (counts[name] == 0)))
     ]
+
+
+def _nested_otherwise(label: int, trained: np.ndarray, classes: Classes) -> str:
+    """Return a sentence if a class in training has the same last folder."""
+    last = classes.fine[label].rpartition("/")[2]
+    for other in trained:
+        if classes.fine[other].rpartition("/")[2] == last:
+            return f" Is it `{classes.fine[other]}`, in another folder?"
+    return ""
 
 
 def check_novel(novel_classes: int, split_by: str) -> None:
