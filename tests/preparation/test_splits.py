@@ -285,6 +285,14 @@ def test_a_tested_class_without_training_images_is_named() -> None:
         check_splits(cut, classes, "sample")
 
 
+def test_a_class_that_is_nested_otherwise_in_training_is_asked_about() -> None:
+    samples, _ = table([20, 20, 20], split=given_splits("tvte", 60))
+    samples.loc[samples["fine"] == 1, "split"] = "test"
+    classes = Classes(("Fruit/Apple/Gala", "Fruit/Gala", "Fruit/Kiwi"))
+    with pytest.raises(InputError, match=r"Is it `Fruit/Apple/Gala`, in another folder\? Give"):
+        check_splits(cut_splits(samples, classes, 0, params()), classes, "sample")
+
+
 def test_the_seed_decides() -> None:
     samples, classes = table([30] * 4, groups=30)
     for split_by in ("sample", "group", "class"):

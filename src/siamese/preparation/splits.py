@@ -175,9 +175,9 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
             raise InputError(
                 f"{_classes(unknown, classes)} in the split `{name}` but not in `train`"
                 f" ({_example(samples, unknown[0], name)}): there is nothing to recognise them by."
-                f"{_nested_otherwise(unknown[0], trained, classes)} Give them training images, or leave them out (`siamese adopt --drop-labels`,"
-                " data.drop_labels); or, to verify images of classes that training has never seen,"
-                " set `prepare.split_by: class`"
+                f"{_nested_otherwise(unknown[0], trained, classes)} Give them training images, or"
+                " leave them out (`siamese adopt --drop-labels`, data.drop_labels); or, to verify"
+                " images of classes that training has never seen, set `prepare.split_by: class`"
             )
     return notes + [
         f"note: {_classes(absent, classes)} absent from the split `{name}`: too few images"
