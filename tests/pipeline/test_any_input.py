@@ -54,9 +54,8 @@ values = st.one_of(
     st.dictionaries(st.text(max_size=3), st.integers()),
     st.sampled_from([0, 1, -1, 2, 10**30, 1e-300, 1e300, "none", "auto", "../x", "/"]),
 )  # fmt: skip
-thorough = settings(
-    deadline=None, max_examples=40, suppress_health_check=list(HealthCheck), database=None
-)
+# The fixture is brought back by hand between examples; failures are shown, not kept for later.
+by_hand = settings(suppress_health_check=list(HealthCheck), database=None)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +177,7 @@ def damaged(data: st.DataObject, content: bytes) -> bytes:
 
 
 @pytest.mark.slow
-@thorough
+@settings(by_hand, max_examples=400)
 @given(data=st.data())
 def test_any_parameters(again: Callable[[], None], data: st.DataObject) -> None:
     again()
@@ -192,7 +191,7 @@ def test_any_parameters(again: Callable[[], None], data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@thorough
+@settings(by_hand, max_examples=100)
 @given(data=st.data())
 def test_damaged_files(again: Callable[[], None], data: st.DataObject) -> None:
     again()
@@ -212,7 +211,7 @@ def test_damaged_files(again: Callable[[], None], data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@thorough
+@settings(by_hand, max_examples=300)
 @given(data=st.data())
 def test_any_arguments(again: Callable[[], None], data: st.DataObject) -> None:
     again()
