@@ -160,6 +160,14 @@ def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
         check_params(write(tmp_path / "params.yaml", content))
 
 
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    file = tmp_path / "params.yaml"
+    file.write_text(text.replace("  margin: 1.0", "  margin: 0.5\n  margin: 1.0"))
+    with pytest.raises(InputError, match=r"line \d+: the key `margin` is there twice"):
+        check_params(file)
+
+
 def test_the_hint_for_a_nested_key_of_the_committed_file_is_of_its_group(tmp_path: Path) -> None:
     content = read_document(ROOT / "params.yaml")
     content["train"]["augment"]["flpi"] = True

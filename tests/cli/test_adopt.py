@@ -417,6 +417,7 @@ def test_the_command_says_what_it_understood_of_a_table(
         ("t.csv --images photos --drop-labels bta", "called `bta`; did you mean `bat`"),
         ("t.csv --images photos --min-images 0", r"`data\.min_images` is 0"),
         ("t.csv --images photos --test 2", r"`prepare\.test` is 2"),
+        ("t.csv --images photos --label-column file", "`file` is to hold both file and label"),
     ],
 )
 def test_options_that_cannot_be_met(

@@ -38,6 +38,16 @@ def test_nothing_stands_above_a_workspaces_own_figures(shown: Workspace) -> None
     assert told_first(shown) == ""
 
 
+def test_what_dvc_writes_is_read_as_dvc_reads_it(shown: Workspace) -> None:
+    """DVC writes YAML 1.2, and params.yaml is read as YAML 1.1, which have other numbers."""
+    lock = shown.path / "dvc.lock"
+    text = lock.read_text()
+    assert "weight_decay: 0.01\n" in text
+    lock.write_text(text.replace("weight_decay: 0.01\n", "weight_decay: 5e-05\n"))
+    shown.change_params({"train": {"weight_decay": 0.00005}})
+    assert told_first(shown) == ""
+
+
 def test_figures_made_with_other_parameters_say_so_first(shown: Workspace) -> None:
     shown.change_params({"train": {"margin": 0.25}})
     assert told_first(shown) == (

@@ -10,6 +10,8 @@ import pytest
 
 from siamese.base.errors import InputError
 from siamese.comparison.experiment_table import experiment_table
+from siamese.comparison.revisions import find_revision
+from siamese.comparison.runs import with_siblings
 from tests.support.made_up_results import MadeUp, Repository
 from tests.support.workspace import ROOT, Workspace
 
@@ -178,3 +180,5 @@ def test_damaged_results_and_figures_of_other_parameters_are_told_in_their_rows(
         assert f"damaged-{name} none none none none none damaged-{name} (" in table
         assert f"{file} has merge conflict markers; `dvc repro`" in table
     assert " sound " in table
+    # And none of them keeps the others from being found as runs of a setting.
+    assert len(with_siblings(find_revision("main", repository.root))) >= 1

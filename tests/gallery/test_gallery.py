@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,6 +187,9 @@ def test_only_enrolled_rows_are_removed(gallery: Gallery, model: Model) -> None:
     [found] = gallery.search(images[1:2], k=1)
     assert gallery.remove(number=found[0].number) == 1
     assert gallery.remove(label="other") == 1
+    gallery.enroll(images[:1], unicodedata.normalize("NFD", "café"))
+    assert gallery.labels()[-1].label == unicodedata.normalize("NFC", "café")
+    assert gallery.remove(label=unicodedata.normalize("NFD", "café")) == 1
     assert gallery.info().enrolled == 0
     assert gallery.info().pipeline == 1437
     with pytest.raises(InputError, match=r"label '3': \d+ rows, all from the pipeline"):

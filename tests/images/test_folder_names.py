@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from siamese.base.errors import InputError
 from siamese.images.files import find
-from siamese.images.folder_names import SPLIT_WORDS, Level, labels_of, split_of
+from siamese.images.folder_names import (
+    SPLIT_WORDS,
+    Level,
+    labels_of,
+    split_folders,
+    split_of,
+)
 
 FILLERS = ("", "set", "_images", " data", "-2", "2017")
 
@@ -38,6 +44,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         *("birds/owl/barn/1.png", "birds/owl/2.png", "birds/duck/3.png"),
         *("set/train/a/b/1.png", "set/test/a/b/2.png", "mixed/1.png", "mixed/more/2.png"),
+        *(
+            "part/train/a/1.png",
+            "part/val/b/2.png",
+            "nest/owl/young/1.png",
+            "nest/hawk/young/2.png",
+        ),
     ):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
@@ -58,6 +70,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["set"], "top", {"a": 2}),
         (["set"], "leaf", {"a/b": 2}),
         (["set/train"], 2, {"a/b": 1}),
+        (["part"], "top", {"a": 1, "b": 1}),  # enrolment needs no test split
+        (["nest/*"], "top", {"young": 2}),
     ],
 )
 @pytest.mark.usefixtures("here")
@@ -83,3 +97,26 @@ def test_a_folder_that_may_be_a_class_or_hold_classes_is_refused() -> None:
         labels_of(find(["mixed"]).files, "top")
     with pytest.raises(InputError, match=r"duck/3\.png is nested 1 deep.* first 2 folders"):
         labels_of(find(["birds"]).files, 2)
+
+
+@pytest.mark.usefixtures("here")
+def test_one_label_from_folders_in_several_is_noted() -> None:
+    _, notes = labels_of(find(["nest/*"]).files, "top")
+    assert notes[0].startswith(
+        "note: `young` is a folder in nest/hawk and in nest/owl, and is taken"
+    )
+    assert labels_of(find(["nest"]).files, "leaf")[1] == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"trainA", "trainB", "testA", "testB"},
+        {"train_small", "test"},
+        {"train", "test_v2"},
+        {"PublicTest", "training"},
+    ],
+)
+def test_splits_of_several_sets_are_refused(names: set[str]) -> None:
+    with pytest.raises(InputError, match="which are names of splits"):
+        split_folders(Path("photos"), names)

@@ -106,6 +106,7 @@ def test_names_of_splits(tmp_path: Path, splits: dict[str, str]) -> None:
         ("blood_test", "steam_train"),
         ("test tube", "train station"),
         ("train set", "train station"),
+        ("train", "trainStation"),
     ],
 )
 def test_classes_that_are_called_like_a_split_stay_classes(
@@ -227,7 +228,7 @@ def test_what_is_passed_over_is_noted(photos: Path) -> None:
     for name in ("1.heic", "2.HEIC", "README", ".hidden"):
         (photos / "owl" / name).write_bytes(b"a picture, or not")
     note, _ = listed(photos, label_level=1).notes
-    assert note.endswith("in no format of pictures that is read: 2 .heic, 1 without suffix")
+    assert note.endswith("in no picture format that can be read: 2 .heic, 1 without suffix")
     (photos / "bat").mkdir()
     (photos / "bat/1.heic").write_bytes(b"a picture")
     first, second, _ = listed(photos, label_level=1).notes

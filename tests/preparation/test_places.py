@@ -10,7 +10,10 @@ import pytest
 
 from siamese.base.data_params import NO_PATH
 from siamese.base.errors import InputError
+from siamese.images.files import find_images
+from siamese.images.reading import load_image
 from siamese.preparation.places import check_places
+from tests.support.listed import listed
 from tests.support.pictures import draw
 
 
@@ -66,7 +69,14 @@ def test_every_output_of_the_pipeline_is_refused(tmp_path: Path) -> None:
 
 def test_one_tracked_image_does_not_speak_for_the_others(tmp_path: Path) -> None:
     git = ("git", "-C", str(tmp_path))
-    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/.thumbnails/1.png"):
+    for name in (
+        "a/1.png",
+        "a/2.png",
+        "b/1.png",
+        "b/2.png",
+        "b/.thumbnails/1.png",
+        "b/@eaDir/1.png",
+    ):
         draw(tmp_path / "photos" / name)
     (tmp_path / "photos/notes.txt").touch()
     (tmp_path / ".gitignore").write_text("/photos/b\n")
@@ -138,3 +148,15 @@ def test_a_hooks_variables_do_not_lead_to_another_repository(
 def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"data\.path is 'caf\\udce9', a name that is not UTF-8"):
         check(os.fsdecode(b"caf\xe9"), tmp_path)
+    with pytest.raises(InputError, match="is 'a\\\\x00b', a name that is not UTF-8, or none"):
+        check("a\0b", tmp_path)
+
+
+def test_links_that_lead_to_one_another_end_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert len(check("loop", tmp_path)) <= 1
+    with pytest.raises(InputError, match="loop: no such folder or file"):
+        listed(tmp_path / "loop")
+    [file] = find_images([tmp_path / "loop"])
+    with pytest.raises(InputError, match="loop: too many levels of symbolic links"):
+        load_image(file, 8)

@@ -98,8 +98,15 @@ def test_small_classes_are_named_in_a_note_and_single_ones_refused() -> None:
     samples, classes = table([50, 50, 1])
     cut = cut_splits(samples, classes, 0, params())
     file = samples.loc[samples["fine"] == 2, "file"].item()
-    with pytest.raises(InputError, match=rf"1 class \(`c2`\) with a single image .*{file}"):
+    with pytest.raises(
+        InputError, match=rf"1 class \(`c2`\) with a single image .*{file}.*--min-images 2`"
+    ):
         check_splits(cut, classes, "sample")
+    # Where a class has more, but elsewhere, another option leaves it out.
+    samples, classes = table([50, 50, 8], split=given_splits("tvte", 108))
+    samples.loc[samples["fine"] == 2, "split"] = ["train", *["test"] * 7]
+    with pytest.raises(InputError, match=r"`c2`\) with a single image .*--drop-labels`"):
+        check_splits(cut_splits(samples, classes, 0, params()), classes, "sample")
 
 
 @settings(max_examples=40)

@@ -3,6 +3,7 @@
 The pairs that can be drawn depend on how many images each class has: see `siamese.cli.fitting`.
 """
 
+import os
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -165,7 +166,8 @@ def _is_text_table(path: Path) -> bool:
 
 def _within(path: Path, workspace: Path) -> Path:
     """Return a path relative to the workspace, if it lies in it."""
-    place, root = (workspace / path).resolve(), workspace.resolve()
+    # Not Path.resolve, which raises where links lead to one another.
+    place, root = (Path(os.path.realpath(one)) for one in (workspace / path, workspace))
     return place.relative_to(root) if place.is_relative_to(root) else path
 
 

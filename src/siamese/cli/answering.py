@@ -28,9 +28,18 @@ def quick_imports() -> Iterator[None]:
     gc.disable()
     try:
         yield
+        _use_allowed_cores()
     finally:
         gc.freeze()  # imported modules stay, so later collections need not look at them either
         gc.enable()
+
+
+def _use_allowed_cores() -> None:
+    """Compute with as many threads as a container leaves to the process, not as the host has."""
+    import joblib
+    import torch
+
+    torch.set_num_threads(min(torch.get_num_threads(), joblib.cpu_count()))
 
 
 def read_images(

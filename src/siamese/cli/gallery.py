@@ -147,10 +147,10 @@ def _tidy(options: argparse.Namespace) -> None:
 
 def _enroll(options: argparse.Namespace) -> int:
     from siamese.images.files import find, passed_over_note
-    from siamese.images.folder_names import labels_of, one_form
+    from siamese.images.folder_names import labels_of
 
     found = find(options.paths)
-    label_of = dict.fromkeys(found.files, one_form(options.label or ""))
+    label_of = dict.fromkeys(found.files, options.label or "")
     notes = passed_over_note(found.passed_over)
     if options.label is None:
         label_of, nested = labels_of(found.files, options.label_level or "top")

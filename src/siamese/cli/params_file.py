@@ -8,6 +8,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.scalarstring import (
     DoubleQuotedScalarString,
     PlainScalarString,
@@ -28,6 +30,7 @@ def rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
     permissions.
     """
     read_document(file)  # says what is wrong with it, if anything is
+    check_keys(file)
     yaml = YAML()
     yaml.width = 1000
     yaml.preserve_quotes = True  # stages read YAML 1.1, where `no` without them is not text
@@ -45,6 +48,24 @@ def rewriting(file: Path) -> Iterator[tuple[Any, Callable[[], Path]]]:
             yield document, save
         except InputError as error:
             raise InputError(str(error).replace(str(partial), str(file))) from None
+
+
+def check_keys(file: Path) -> None:
+    """Refuse a YAML file in which a key stands twice: which value counts, nobody could tell.
+
+    Raises:
+        InputError: naming the key and its line.
+    """
+    try:
+        YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    except DuplicateKeyError as error:
+        key = str(error.problem).partition('"')[2].partition('"')[0]
+        raise InputError(
+            f"{file}: line {error.problem_mark.line + 1}: the key `{key}` is there twice; remove"
+            " one of them"
+        ) from None
+    except MarkedYAMLError:
+        pass  # YAML 1.1, which stages read, has let it pass
 
 
 def value_of(document: Any, name: str) -> Any:

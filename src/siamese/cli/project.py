@@ -132,7 +132,10 @@ def _adopt(options: argparse.Namespace) -> None:
 
 def _names(text: str) -> list[str]:
     """Return names with commas between them; one that holds a comma stands in double quotes."""
-    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    try:
+        return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    except csv.Error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be read as names ({error})") from None
 
 
 def _separator(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from siamese.base.data_params import DataParams
 from siamese.base.errors import InputError
 from siamese.base.params import PARAMS_FILE, Section, nearest_name, read_document, read_sections
+from siamese.cli.params_file import check_keys
 from siamese.duplicates.near_duplicates import DuplicatesParams
 from siamese.evaluation.params import EvaluateParams
 from siamese.floor.floor import FloorParams
@@ -48,7 +49,9 @@ def check_params(file: Path = PARAMS_FILE) -> Params:
         InputError: listing every fault found in the sections; or else naming the first rule over
             several sections that is broken.
     """
-    for name in read_document(file):
+    document = read_document(file)
+    check_keys(file)
+    for name in document:
         if name not in SECTIONS:
             raise InputError(f"{file}: unknown section `{name}`{nearest_name(str(name), SECTIONS)}")
     params = read_sections(Params, file)

@@ -33,13 +33,13 @@ def about_origin(revision: Revision) -> list[str]:
     if paths := outrun(stages):
         sentences.append(
             f"{', '.join(paths)}: made anew after these figures, by a `dvc repro` that did not come"
-            " to its end; another goes on."
+            " to its end; run it again."
         )
     if files := changed_metrics(revision, stages):
-        verb = "is" if len(files) == 1 else "are"
+        verb, them = ("is", "it") if len(files) == 1 else ("are", "them")
         sentences.append(
             f"{', '.join(files)} {verb} not what {LOCK} records: edited by hand, or of another run;"
-            " `dvc repro` makes it anew."
+            f" `dvc repro` makes {them} anew."
         )
     return sentences
 

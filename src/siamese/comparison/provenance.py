@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 from pydantic import Field, TypeAdapter
+from ruamel.yaml import YAML
 
 from siamese.comparison.result_files import Content, parsed
 from siamese.comparison.revisions import Revision, find_revision
@@ -97,7 +98,9 @@ def read_lock(revision: Revision) -> dict[str, Stage]:
     Raises:
         InputError: the revision has no dvc.lock, or another one than DVC writes.
     """
-    lock = parsed(revision, LOCK, lambda text: _Lock.model_validate(_parsed(text)))
+    # DVC writes YAML 1.2, where 5e-05 is a number and `no` is text.
+    reader = YAML(typ="safe")
+    lock = parsed(revision, LOCK, lambda text: _Lock.model_validate(reader.load(text)))
     return {name: _read_stage(stage) for name, stage in lock.stages.items()}
 
 

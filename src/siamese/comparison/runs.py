@@ -152,7 +152,10 @@ def with_siblings(revision: Revision) -> list[Revision]:
     for experiment in experiments(revision.root):
         if not experiment.revision.has(LOCK):
             continue  # an experiment without results is no run of anything
-        other = Run.of(experiment.revision)
+        try:
+            other = Run.of(experiment.revision)
+        except InputError:
+            continue  # damaged: `siamese experiments` says how
         seeds = seeds_of(other.stages)
         if seeds not in seen and setting_of(other.stages) == setting_of(run.stages):
             found.append(experiment.revision)

@@ -38,6 +38,7 @@ from siamese.gallery.table import IS_ENROLLED, GalleryTable, one_of
 from siamese.gallery.text import is_plain, storable
 from siamese.gallery.vector_index import index_if_large
 from siamese.gallery.verdict import Verdict, decide
+from siamese.images.folder_names import one_form
 from siamese.measures.knn import class_ranking
 
 if TYPE_CHECKING:  # torch takes a second or two, and listing labels need not wait for it
@@ -216,6 +217,7 @@ class Gallery:
                 " label and one file for each image"
             )
         check_labels(labels)
+        labels = [one_form(label) for label in labels]
         numbers = [enrolled_number(*pair) for pair in zip(pixels, labels, strict=True)]
         rows = Rows(
             numbers=np.array(numbers, dtype=np.int64),
@@ -250,6 +252,8 @@ class Gallery:
         if len(chosen) != 1:
             raise InputError("expected exactly one of label, file and number to remove by")
         [(name, value)] = chosen
+        if name == "label":
+            value = one_form(str(value))
         matching = one_of(name, [value])
         with writing(self.table.address):
             self.refresh()

@@ -68,7 +68,8 @@ def find(paths: Sequence[Path | str]) -> Found:
             passed_over[f"{Path(path).name}/"] += 1
             continue
         for file, folder in _find(path, passed_over):
-            found.setdefault(file.resolve(), (file, folder))
+            # Not Path.resolve, which raises where links lead to one another.
+            found.setdefault(Path(os.path.realpath(file)), (file, folder))
     return Found(dict(sorted(found.values())), passed_over)
 
 

@@ -7,6 +7,7 @@ The class is the first folder, `top`; or it is the whole path of folders that th
 import os
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Literal
@@ -28,6 +29,7 @@ _IS_FILLER = re.compile(_FILLER)
 _IS_SPLIT = re.compile(f"(?:{_FILLER})?({'|'.join(SPLIT_WORDS)})(?:{_FILLER})?")
 _TWO_WORDS = re.compile(r"(train|hold)[\W_]+(val|out)")
 _WORD = re.compile(r"[^\W\d_]+")
+_CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def split_of(name: str) -> str | None:
@@ -38,7 +40,8 @@ def split_of(name: str) -> str | None:
 
 def _split_like(name: str) -> tuple[str | None, tuple[str, ...]] | None:
     """Return the split in a name, and the other words in it: of `seg_train2`, train and `seg`."""
-    words = _WORD.findall(_TWO_WORDS.sub(r"\1\2", name.lower()))
+    spaced = _CAMEL_CASE.sub(" ", name).lower()
+    words = _WORD.findall(_TWO_WORDS.sub(r"\1\2", spaced))
     found = [match for word in words if (match := _IS_SPLIT.fullmatch(word))]
     if len(found) != 1:
         return None
@@ -46,11 +49,17 @@ def _split_like(name: str) -> tuple[str | None, tuple[str, ...]] | None:
     return SPLIT_WORDS[found[0][1]], tuple(rest)
 
 
-def split_folders(root: Path, names: set[str]) -> dict[str, str]:
+def split_folders(root: Path, names: set[str], complete: bool = True) -> dict[str, str]:
     """Return the split that each folder of the first level stands for; none, if they are classes.
 
     One name of a split among others is a class, such as `train` beside `bus`. So are `steam_train`
     and `blood_test`, but not `seg_train` and `seg_test`.
+
+    Args:
+        root: the folder, for messages.
+        names: of the folders in it.
+        complete: refuse splits without `train` or `test`, or that may be either; else these count
+            as `test`.
 
     Raises:
         InputError: it cannot be told which they are.
@@ -68,6 +77,8 @@ def split_folders(root: Path, names: set[str]) -> dict[str, str]:
                 " beside them; expected only splits, with one folder per class in each, or classes"
                 " alone: move it away, or give a table of files and labels"
             )
+        if not complete:
+            return {name: split or "test" for name, split in splits.items()}
         known = {name: split for name, split in splits.items() if split is not None}
         if unclear := sorted(set(splits) - set(known)):
             raise InputError(
@@ -83,21 +94,34 @@ def split_folders(root: Path, names: set[str]) -> dict[str, str]:
                 " give a table of files, labels and splits"
             )
         return known
+    present = {split for split, _ in like.values()}
+    is_bare = any(not rest for _, rest in like.values())
+    if len(like) == len(names) and {"train", "test"} <= present and is_bare:
+        named = ", ".join(f"`{name}`" for name in like)
+        raise InputError(
+            f"{root} has the folders {named}, which are names of splits, but not of one set of"
+            " splits; call them `train` and `test` (and `validation`), or give a table of files,"
+            " labels and splits"
+        )
     return {}
 
 
-def below_splits(root: Path, files: Sequence[PurePath]) -> list[tuple[str | None, tuple[str, ...]]]:
+def below_splits(
+    root: Path, files: Sequence[PurePath], complete: bool = True
+) -> list[tuple[str | None, tuple[str, ...]]]:
     """Return the split of each picture, None if there are no splits, and the folders below it.
 
     Args:
         root: the folder of class folders, or of folders of splits that hold class folders.
         files: the pictures, relative to the root.
+        complete: see `split_folders`.
 
     Raises:
         InputError: a picture lies in a split but in no class folder; or it cannot be told whether
             folders are splits.
     """
-    splits = split_folders(root, {file.parts[0] for file in files if len(file.parts) > 1})
+    names = {file.parts[0] for file in files if len(file.parts) > 1}
+    splits = split_folders(root, names, complete)
     if not splits:
         return [(None, file.parts[:-1]) for file in files]
     if stray := [file for file in files if len(file.parts) < 3]:
@@ -148,9 +172,12 @@ def labels_of(files: Mapping[Path, Path], level: Level) -> tuple[dict[Path, str]
     """
     labels: dict[Path, str] = {}
     notes: list[str] = []
-    for root in sorted(set(files.values())):
-        found = [file for file, within in files.items() if within == root]
-        below = [folders for _, folders in below_splits(root, [f.relative_to(root) for f in found])]
+    by_root, roots_of = defaultdict(list), defaultdict(set)
+    for file, root in files.items():
+        by_root[root].append(file)
+    for root, found in sorted(by_root.items()):
+        placed = below_splits(root, [file.relative_to(root) for file in found], complete=False)
+        below = [folders for _, folders in placed]
         depths = {len(folders) for folders in below}
         if 0 in depths and len(depths) > 1:
             raise InputError(
@@ -163,6 +190,14 @@ def labels_of(files: Mapping[Path, Path], level: Level) -> tuple[dict[Path, str]
             own_name = Path(os.path.abspath(root)).name  # noqa: PTH100
             names = class_folders(file, folders, level) if folders else (own_name,)
             labels[file] = one_form("/".join(names))
+            if folders:
+                roots_of[labels[file]].add(root)
+    if several := sorted(label for label, roots in roots_of.items() if len(roots) > 1):
+        one, other, *_ = sorted(roots_of[several[0]])
+        notes.append(
+            f"note: `{several[0]}` is a folder in {one} and in {other}, and is taken for one class;"
+            f" if {one.name} and {other.name} are the classes, give the folder that holds them"
+        )
     return labels, notes
 
 

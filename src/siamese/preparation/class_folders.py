@@ -122,5 +122,5 @@ def _pictures_in(path: Path) -> tuple[list[Path], list[str]]:
     ]
     if unread:
         counts = ", ".join(f"{count:,} {suffix}" for suffix, count in unread.most_common())
-        notes.append(f"note: {path}: passed over, in no format of pictures that is read: {counts}")
+        notes.append(f"note: {path}: passed over, in no picture format that can be read: {counts}")
     return files, notes + passed_over_note(hidden)

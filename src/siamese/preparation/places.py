@@ -7,7 +7,7 @@ from pathlib import Path
 
 from siamese.base.data_params import NO_PATH
 from siamese.base.errors import InputError
-from siamese.images.files import is_picture
+from siamese.images.files import is_passed_over, is_picture
 from siamese.repository.git import run_git
 
 # What the pipeline writes; DVC removes these folders before it runs a stage.
@@ -35,12 +35,13 @@ def check_places(path: Path, images: Path, workspace: Path) -> list[str]:
     places = {"data.path": path} | ({} if images == Path(NO_PATH) else {"data.images": images})
     root = workspace.resolve()
     for key, given in places.items():
-        if not _is_utf8(given):
+        if not _is_plain(given):
             raise InputError(
-                f"{key} is {str(given)!r}, a name that is not UTF-8, which neither params.yaml nor"
-                " DVC can hold; rename it"
+                f"{key} is {str(given)!r}, a name that is not UTF-8, or none; neither params.yaml"
+                " nor DVC can hold it: rename it"
             )
-        place = (root / given).resolve()
+        # Not Path.resolve, which raises where links lead to one another.
+        place = Path(os.path.realpath(root / given))
         if not given.is_absolute() and not place.is_relative_to(root):
             raise InputError(
                 f"{key} is {given}, which leads out of the repository: a temporary copy, as `dvc"
@@ -59,18 +60,17 @@ def check_places(path: Path, images: Path, workspace: Path) -> list[str]:
     return [note for note in notes if note]
 
 
-def _is_utf8(path: Path) -> bool:
+def _is_plain(path: Path) -> bool:
     try:
-        str(path).encode()
+        return b"\0" not in str(path).encode()
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def _untracked_note(path: Path, key: str, workspace: Path) -> str | None:
     """Return a warning if there are images that neither DVC nor Git knows."""
     if path.is_absolute():
-        is_inside = path.resolve().is_relative_to(workspace.resolve())
+        is_inside = Path(os.path.realpath(path)).is_relative_to(workspace.resolve())
         where = "an absolute path" if is_inside else "outside the repository"
         return (
             f"note: {key} is {path}, {where}: this machine alone can run `prepare`. `dvc add` a"
@@ -110,7 +110,7 @@ def _tracking(path: Path, workspace: Path) -> tuple[int, list[str]]:
     for line in filter(None, os.fsdecode(listed.stdout).split("\0")):
         tag, _, name = line.partition(" ")
         file = Path(name)
-        is_image = is_picture(name) and not any(part.startswith(".") for part in file.parts)
+        is_image = is_picture(name) and not any(map(is_passed_over, file.parts))
         # The last two are a table, and a Git repository in the folder, which Git does not enter.
         if not (is_image or file == path or name.endswith("/")):
             continue

@@ -148,8 +148,8 @@ def _dark(dark: pd.DataFrame, total: int) -> list[str]:
         return []
     return [
         f"note: {len(dark):,} of {total:,} images are dark, all their values below a quarter of"
-        f" white: {dark['file'].iloc[0]}, for one. Values of 10 to 14 bits in files of 16 come out"
-        " like that, for no file says so: rescale them to 16 bits"
+        f" white: {dark['file'].iloc[0]}, for one. So come out values of 10 to 14 bits in files of"
+        " 16, and floats far below the brightest of their picture: rescale them to the whole range"
     ]
 
 

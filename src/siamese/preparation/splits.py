@@ -152,10 +152,12 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
             " more: a pair of different classes takes two"
         )
     if len(single := np.flatnonzero(counts["train"] == 1)):
+        in_all = np.sum(list(counts.values()), axis=0)
+        helps = "drop-labels" if in_all[single].max() > 1 else "min-images 2"
         raise InputError(
             f"{_classes(single, classes)} with a single image in the split `train`"
             f" ({_example(samples, single[0], 'train')}); a pair of a class takes two: add images,"
-            " or leave out such classes (`siamese adopt --min-images 2`, data.min_images)"
+            f" or leave out such classes (`siamese adopt --{helps}`)"
         )
     notes = []
     if "group" in samples:

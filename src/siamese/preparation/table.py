@@ -132,6 +132,11 @@ def _places(path: Path, names: Sequence[str], written: TableParams) -> dict[str,
             raise InputError(f"{path}: two columns are called `{name}`; rename one of them")
         if name in names:
             places[key] = names.index(name)
+    if places["file"] == places["label"]:
+        raise InputError(
+            f"{path}: the column `{written.file}` is to hold both file and label; `siamese adopt`"
+            " is told by `--file-column` and `--label-column` (data.table) which to take"
+        )
     return places
 
 
