@@ -449,7 +449,7 @@ def test_names_with_commas_and_levels_of_folders(
     assert check_params().data.drop_labels == []
     with pytest.raises(SystemExit):
         main(["adopt", "photos", "--label-level", "deep"])
-    assert "'deep' is none of: top, leaf, a number from 1 on" in capsys.readouterr().err
+    assert "'deep'; expected top, leaf or a number from 1 on" in capsys.readouterr().err
 
 
 def test_a_set_of_faces_most_of_whom_have_one_picture(
