@@ -273,15 +273,15 @@ def test_what_was_adopted_before_leaves_no_trace(data_sets: Path, order: list[st
 
 def test_an_edit_of_what_adopting_does_not_set_stays(data_sets: Path) -> None:
     file = data_sets / "params.yaml"
-    edited = {"data.unreadable": "leave_out", "pairs.epochs": 7, "train.margin": 0.5}
+    edited = {"duplicates.threshold": 0.3, "pairs.epochs": 7, "train.margin": 0.5}
     adopt(Path("few"), wanted=edited, workspace=data_sets)
     raised = check_params(file).prepare
     assert (raised.test, raised.validation) > (0.2, 0.1)
     changes = adopt(Path("photos"), workspace=data_sets).changes
     assert changes["prepare.test"] == (raised.test, 0.2), "raised for few images, and said so"
     params = check_params(file)
-    found = params.data.unreadable, params.pairs.epochs, params.train.margin
-    assert found == ("leave_out", 7, 0.5)
+    found = params.duplicates.threshold, params.pairs.epochs, params.train.margin
+    assert found == (0.3, 7, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -440,13 +440,16 @@ def test_names_with_commas_and_levels_of_folders(
     monkeypatch.chdir(workspace)
     for number in range(4):
         draw(workspace / "photos" / "a, b" / f"{number}.png")
-    assert main(["adopt", "photos", "--drop-labels", 'cat, "a, b"', "--label-level", "leaf"]) == 0
+    command = ["adopt", "photos", "--drop-labels", 'cat, "a, b"', "--label-level", "leaf"]
+    assert main([*command, "--unreadable", "leave_out"]) == 0
     data = check_params().data
+    assert data.unreadable == "leave_out"
     assert data.drop_labels == ["cat", "a, b"]
     assert data.label_level == "leaf"
     assert main(["adopt", "photos", "--label-level", "1"]) == 0
     assert check_params().data.label_level == 1
     assert check_params().data.drop_labels == []
+    assert check_params().data.unreadable == "stop"
     with pytest.raises(SystemExit):
         main(["adopt", "photos", "--label-level", "deep"])
     assert "'deep'; expected top, leaf or a number from 1 on" in capsys.readouterr().err

@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "data.label_level": "top",
     "data.drop_labels": [],
     "data.min_images": 1,
+    "data.unreadable": "stop",
     "data.image_size": 32,
     "data.novel_classes": 0,
     "prepare.split_by": "sample",

@@ -31,6 +31,11 @@ def add_commands(commands: Any) -> None:
     data.add_argument(
         "--min-images", type=int, metavar="N", help="leave out classes of fewer images"
     )
+    data.add_argument(
+        "--unreadable",
+        choices=("stop", "leave_out"),
+        help="what to do about files that cannot be read (default: stop)",
+    )
     table = adopt.add_argument_group(
         "table", "how it is written; separator and encoding are found if they are not given"
     )
@@ -102,6 +107,7 @@ def _adopt(options: argparse.Namespace) -> None:
         "data.label_level": options.label_level,
         "data.drop_labels": options.drop_labels,
         "data.min_images": options.min_images,
+        "data.unreadable": options.unreadable,
         "data.table.file": options.file_column,
         "data.table.label": options.label_column,
         "data.table.split": options.split_column,
