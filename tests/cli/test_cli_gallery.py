@@ -141,6 +141,32 @@ def test_search_prints_and_draws_the_nearest(
     assert [line.split()[0] for line in text] == [f"{one['distance']:.4f}" for one in found]
 
 
+def test_a_sheet_is_drawn_though_the_reader_of_the_answer_has_stopped(
+    own: Path,
+) -> None:
+    picture = min(map(str, Path("pictures").glob("3/*.png")))
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = (sys.executable, "-m", "siamese.cli.main", "search", picture, "--sheet", "s.png")
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    assert subprocess.run(command, env=environment, stdout=writer).returncode == 0
+    os.close(writer)
+    assert Path("s.png").stat().st_size > 1000
+
+
+def test_letters_without_a_glyph_leave_the_answer_json(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = min(map(str, Path("pictures").glob("3/*.png")))
+    enroll = ["enroll", picture, "--label", "猫の手", "--new", "--gallery", "mine"]
+    assert main(enroll) == 0
+    capsys.readouterr()
+    assert main(["search", picture, "--gallery", "mine", "--json", "--sheet", "s.png"]) == 0
+    printed = capsys.readouterr()
+    assert [json.loads(line)["label"] for line in printed.out.splitlines()] == ["猫の手"]
+    assert "has boxes for" in printed.err
+
+
 def test_verify_gives_distance_threshold_and_rates(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,8 @@
 """The commands that ask a trained model about images: `classify`, `search`, `verify`."""
 
 import argparse
+import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +79,13 @@ def _search(options: argparse.Namespace) -> None:
     gallery, model = _open(options)
     image = load_image(options.image, model.network.image_size, model.fit)
     [neighbours] = gallery.search(image[None], options.k, options.exact)
+    # Before anything is printed: who reads that may stop, as `head` does.
+    if options.sheet is not None:
+        from siamese.gallery.search_sheet import draw_search
+
+        found = gallery.images([neighbour.number for neighbour in neighbours])
+        with redirect_stdout(sys.stderr):  # a note on letters is no part of the answer
+            draw_search(image, found, neighbours, options.sheet)
     for neighbour in neighbours:
         if options.json:
             print_json(asdict(neighbour))
@@ -85,11 +94,6 @@ def _search(options: argparse.Namespace) -> None:
                 f"{neighbour.distance:.4f}  {neighbour.label}  {neighbour.file}"
                 f"  (number {neighbour.number}, {neighbour.source})"
             )
-    if options.sheet is not None:
-        from siamese.gallery.search_sheet import draw_search
-
-        found = gallery.images([neighbour.number for neighbour in neighbours])
-        draw_search(image, found, neighbours, options.sheet)
 
 
 def _verify(options: argparse.Namespace) -> None:
