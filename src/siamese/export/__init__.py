@@ -1,0 +1,1 @@
+"""`siamese export`: the network as one ONNX file, for programs without PyTorch."""

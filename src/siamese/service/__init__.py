@@ -1,0 +1,1 @@
+"""`siamese serve`: the gallery over HTTP, and a page for the browser."""

@@ -1,0 +1,5 @@
+"""Routes of the page's part "map"."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,56 @@
+"""A finished project with a gallery, and the application that answers from it."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+# What `pip install siamese` alone does not bring.
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx2")
+
+from fastapi.testclient import TestClient
+
+from siamese.service.app import create_app
+from siamese.service.settings import Settings
+from tests.support.galleries import build_gallery
+from tests.support.service import TOKEN
+from tests.support.workspace import Workspace
+
+
+@pytest.fixture(scope="session")
+def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `data/` and `metrics/` of the digits, and their gallery; tests only read it."""
+    folder = tmp_path_factory.mktemp("service") / "project"
+    shutil.copytree(finished.path, folder, ignore=shutil.ignore_patterns("raw", "cache", "tmp"))
+    build_gallery(Workspace(folder), folder / "data/gallery")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def read_only(place: Path) -> Settings:
+    """Settings of a service that tests only ask."""
+    data = place / "data"
+    return Settings(
+        gallery=str(data / "gallery"),
+        model=data / "model",
+        workspace=place,
+        prepared=data / "prepared",
+        token=TOKEN,
+    )
+
+
+@pytest.fixture
+def settings(read_only: Settings, tmp_path: Path) -> Settings:
+    """Settings of a service with a gallery for one test to change."""
+    gallery = shutil.copytree(read_only.gallery, tmp_path / "gallery")
+    return replace(read_only, gallery=str(gallery))
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    """The application, asked without a network, as a program on this machine asks it."""
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
+        yield client
