@@ -71,7 +71,8 @@ def timed(embed: Callable[[np.ndarray], Any], images: np.ndarray) -> float:
 def row(count: int, seconds: np.ndarray) -> str:
     """Return a row of the table, from the seconds of PyTorch and onnxruntime, `[turns, 2]`."""
     by_torch, by_onnx = (
-        f"{1000 * middle:,.1f} ms ({count / middle:,.0f}/s)" for middle in np.median(seconds, axis=0)
+        f"{1000 * middle:,.1f} ms ({count / middle:,.0f}/s)"
+        for middle in np.median(seconds, axis=0)
     )
     low, middle, high = np.quantile(seconds[:, 0] / seconds[:, 1], [0.25, 0.5, 0.75])
     return f"| {count} | {by_torch} | {by_onnx} | {middle:.2f} ({low:.2f} - {high:.2f}) |"

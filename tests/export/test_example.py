@@ -21,7 +21,7 @@ from siamese.model.folder import Model
 from tests.support.galleries import build_gallery
 from tests.support.workspace import ROOT, Workspace
 
-CLASSIFY, PADDED = re.findall(
+CLASSIFY, PADDED, *_ = re.findall(
     r"^```python\n(.*?)^```", (ROOT / "docs/onnx.md").read_text(), re.DOTALL | re.MULTILINE
 )
 # What the example has found, for the test; importing PyTorch or this project fails.

@@ -34,8 +34,8 @@ def made_up(architecture: str, mirror: bool, normalize: bool, size: int) -> Mode
     generator = torch.Generator().manual_seed(0)
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.running_mean.normal_(generator=generator)
-            layer.running_var.uniform_(0.5, 2, generator=generator)
+            layer.get_buffer("running_mean").normal_(generator=generator)
+            layer.get_buffer("running_var").uniform_(0.5, 2, generator=generator)
             layer.weight.data.normal_(generator=generator)
     return Model(network.eval(), params, CLASSES, CALIBRATION, "crop")
 
