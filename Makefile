@@ -31,11 +31,13 @@ endif
 demo: $(READY)  ## run the whole pipeline on scikit-learn's digits, in demo/ (about a minute, no network)
 	@$(BIN)/siamese demo
 
-test: $(READY)  ## run the tests (about six minutes)
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# Files are shared by as many processes as there are cores, in the order of tests/conftest.py.
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+test: $(READY)  ## run the tests (about five minutes)
+	$(PYTEST)
 
-test-all: test  ## run the tests, then the longer ones (up to forty minutes)
-	$(BIN)/python -m pytest -m slow
+test-all: test  ## run the tests, then the longer ones (some twenty minutes)
+	$(PYTEST) -m slow
 
 lint: $(READY)  ## check parameters, style and types
 	$(BIN)/siamese check

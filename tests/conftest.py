@@ -11,6 +11,9 @@ from hypothesis import settings
 
 from tests.support.workspace import Workspace, new_workspace
 
+# Tests that share the cores wait for each other's threads longer than their small work takes, and
+# what PyTorch rounds does not depend on the number of cores. Read when libraries are loaded.
+os.environ["OMP_NUM_THREADS"] = "1"
 # No test asserts a time, and a first example may import a library.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
@@ -33,17 +36,6 @@ def settings_of_nobody() -> Iterator[None]:
         patch.setenv("LC_ALL", "C.UTF-8")
         patch.setenv("DVC_NO_ANALYTICS", "1")
         yield
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """What PyTorch rounds in this process does not depend on the number of cores."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from siamese.training.training_data import TrainingData
 from tests.support.made_up_results import MadeUp, Repository
 from tests.support.workspace import Workspace
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.slow
 
 N_SEEDS, N_SEEDS_OF_THE_OTHER, A_SIDE = 12, 4, 4
 CPU = torch.device("cpu")
@@ -61,9 +61,7 @@ def measure(workspace: Workspace, folder: Path, margin: float, seed: int) -> dic
 
 
 @pytest.fixture(scope="module")
-def trained(
-    one_thread: None, finished: Workspace, tmp_path_factory: pytest.TempPathFactory
-) -> Repository:
+def trained(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Experiments `m1.0-SEED` and `m0.1-SEED`, with the figures of real networks."""
     folder = tmp_path_factory.mktemp("seeds")
     repository = Repository(folder / "repository")

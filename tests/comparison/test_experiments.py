@@ -16,20 +16,6 @@ from tests.support.made_up_results import MadeUp, Repository
 from tests.support.workspace import ROOT, Workspace
 
 
-def siamese(workspace: Workspace, *arguments: str, fails: bool = False) -> str:
-    """Run this checkout's command line in a workspace."""
-    source = str(ROOT / "src")
-    return workspace.run(
-        "env",
-        f"PYTHONPATH={source}",
-        sys.executable,
-        "-m",
-        "siamese.cli.main",
-        *arguments,
-        fails=fails,
-    )
-
-
 def make(workspace: Workspace, *arguments: str) -> str:
     """Run a target of this checkout's Makefile in a workspace, with the tests' Python."""
     bin_folder = Path(sys.executable).parent
@@ -64,7 +50,7 @@ def test_a_grid_is_queued_worked_off_and_its_best_run_kept(identified: Workspace
         assert time.monotonic() < deadline, identified.dvc("queue", "status")
         time.sleep(1)
 
-    table = siamese(identified, "experiments")
+    table = identified.siamese("experiments")
     assert max(map(len, table.splitlines())) <= 120
     assert "train.margin=0.4" in table
     assert "train.margin=1.2" in table
@@ -95,12 +81,12 @@ def test_several_seeds_of_two_settings_are_run_and_compared(identified: Workspac
     assert "train.margin=0.1, seeds=2" in table
 
     # The committed run is of the seed 0: with the other two, three runs of this setting.
-    output = siamese(identified, "compare", "HEAD", "train.margin-0.1-s1", "--seeds", "--json")
+    output = identified.siamese("compare", "HEAD", "train.margin-0.1-s1", "--seeds", "--json")
     comparison = json.loads(output)
     assert comparison["claim"] == "setting"
     assert [len(comparison[side]) for side in ("base", "head")] == [3, 2]
     assert "train.margin is all that differs" in " ".join(comparison["conclusions"])
-    refused = siamese(identified, "compare", "HEAD,train.margin-0.1-s1", "default-*", fails=True)
+    refused = identified.siamese("compare", "HEAD,train.margin-0.1-s1", "default-*", fails=True)
     assert "they differ in train.margin" in refused
 
 

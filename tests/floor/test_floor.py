@@ -1,7 +1,6 @@
 """The floors: exact by blocks, in bounded memory, and what is written in each case."""
 
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_limits
 
 from siamese.base import dataset as dataset_module
 from siamese.base.dataset import Classes, Dataset, ImageRows
@@ -31,13 +29,6 @@ def few_pixels(n: int, values: int = 256, size: int = 4, seed: int = 0) -> np.nd
 
 def flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1).astype(np.float32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """On a busy machine, threads wait for each other longer than such small searches take."""
-    with threadpool_limits(1):
-        yield
 
 
 # By blocks

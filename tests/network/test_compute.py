@@ -55,12 +55,12 @@ def test_cuda_where_there_is_none_is_refused() -> None:
 def test_the_first_line_says_where_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     threads = torch.get_num_threads()
     try:
-        assert start(ComputeParams(device="cpu", threads=1, deterministic=True)) == CPU
-        assert torch.get_num_threads() == 1
+        assert start(ComputeParams(device="cpu", threads=3, deterministic=True)) == CPU
+        assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(False)
-    assert capsys.readouterr().out.startswith("Running on CPU, 1 threads")
+    assert capsys.readouterr().out.startswith("Running on CPU, 3 threads")
 
 
 def test_auto_is_the_cores_that_are_left_to_each_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ import importlib
 import io
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -24,7 +23,7 @@ from hypothesis import strategies as st
 
 from siamese.base.params import read_document
 from siamese.cli.main import command_parser, main
-from tests.support.workspace import ROOT, Workspace
+from tests.support.workspace import Workspace
 
 FILES = (
     *("params.yaml", "dvc.lock", "dvc.yaml"),
@@ -63,8 +62,7 @@ def sound(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Work
     """The finished digits, a gallery of them, and a few files to ask about."""
     workspace = finished.copy_to(tmp_path_factory.mktemp("any") / "repository")
     workspace.change_params({"pairs": {"epochs": 1, "batches_per_epoch": 1}})
-    command = ("-m", "siamese.cli.main", "gallery", "build")
-    workspace.run("env", f"PYTHONPATH={ROOT / 'src'}", sys.executable, *command)
+    workspace.siamese("gallery", "build")
     shutil.copy(workspace.path / "data/pictures/confusion.png", workspace.path / "image.png")
     (workspace.path / "empty").touch()
     (workspace.path / "labels.csv").write_text("file,label\nimage.png,owl\nempty,cat\n")
@@ -95,6 +93,7 @@ def again(sound: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
     yield restore
     torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(1)
 
 
 def run_command(*arguments: str) -> tuple[int, str]:

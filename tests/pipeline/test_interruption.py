@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import psutil
@@ -13,7 +14,7 @@ import pytest
 from tests.support.workspace import Workspace
 
 OUTPUTS = ("data/model", "metrics/training.csv", "metrics/training.json")
-EPOCHS = 20
+EPOCHS = 12
 
 
 def start(workspace: Workspace) -> subprocess.Popen[str]:
@@ -74,19 +75,19 @@ def saved(workspace: Workspace) -> list[str]:
     return [name for name in resume_files(workspace) if not name.endswith(".partial")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_says_how_to_go_on_and_ends_the_process(
-    longer: Workspace, never_stopped: dict[str, bytes], number: signal.Signals
+    longer: Workspace, never_stopped: dict[str, bytes]
 ) -> None:
-    process = start(longer)
-    wait_for("epoch   1", process)
-    process.send_signal(number)
-    _, printed = process.communicate(timeout=60)
-    assert process.returncode == -number, "as a shell or a scheduler expects of that signal"
-    assert "stopped in epoch" in printed
-    assert "the same command continues from there" in printed
-    assert "Traceback" not in printed
-    assert len(resume_files(longer)) == 1
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = start(longer)
+        wait_for("epoch  ", process)
+        process.send_signal(number)
+        _, printed = process.communicate(timeout=60)
+        assert process.returncode == -number, "as a shell or a scheduler expects of that signal"
+        assert "stopped in epoch" in printed
+        assert "the same command continues from there" in printed
+        assert "Traceback" not in printed
+        assert len(resume_files(longer)) == 1
     assert "Resuming in epoch" in longer.run(sys.executable, "stages/train.py")
     watched = pd.read_csv(longer.path / "logs/training.csv")
     assert watched["epoch"].tolist() == list(range(1, EPOCHS + 1)), "the log goes on, too"
@@ -107,7 +108,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     for _ in range(3):
         process = start(longer)
         wait_for("epoch  ", process)
-        time.sleep(chance.uniform(0, 0.2))  # an epoch takes about so long
+        time.sleep(chance.uniform(0, 0.1))  # an epoch takes about so long
         process.kill()
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL, "killed in the middle of it"
@@ -117,19 +118,31 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     assert not resume_files(longer)
 
 
-@pytest.fixture(scope="module")
-def together(longer: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The same, by two processes."""
-    workspace = longer.copy_to(tmp_path_factory.mktemp("together") / "repository")
-    workspace.change_params({"train": {"processes": 2}, "compute": {"threads": 1}})
-    return workspace
-
-
-def test_several_processes_stop_at_one_batch_and_go_on_from_it(together: Workspace) -> None:
+@pytest.mark.slow
+def test_several_processes_stop_at_one_batch_and_go_on_from_it(
+    longer: Workspace, tmp_path: Path
+) -> None:
+    together = longer.copy_to(tmp_path / "repository")
+    together.change_params({"pairs": {"epochs": 6}, "train": {"processes": 2}})
+    together.run(sys.executable, "stages/pairs.py")
     together.run(sys.executable, "stages/train.py")
     never_stopped = outputs(together)
+
+    # One of them dies: the others end, and it is said.
     process = start(together)
-    wait_for("epoch   1", process)
+    wait_for("epoch  ", process)
+    ranks = psutil.Process(process.pid).children()
+    assert len(ranks) == 2
+    ranks[1].kill()
+    _, printed = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "one of the 2 processes failed (exit status -9)" in printed
+    assert "Traceback" not in printed
+    assert not any(rank.is_running() for rank in ranks)
+
+    process = start(together)
+    wait_for("Resuming in epoch", process)
+    wait_for("epoch  ", process)
     process.terminate()
     _, printed = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGTERM
@@ -140,19 +153,3 @@ def test_several_processes_stop_at_one_batch_and_go_on_from_it(together: Workspa
     assert printed.count("Resuming in epoch") == 1
     assert outputs(together) == never_stopped
     assert not resume_files(together)
-
-
-def test_when_one_of_several_processes_dies_the_others_end_and_it_is_said(
-    together: Workspace,
-) -> None:
-    process = start(together)
-    wait_for("epoch   1", process)
-    ranks = psutil.Process(process.pid).children()
-    assert len(ranks) == 2
-    ranks[1].kill()
-    _, printed = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "one of the 2 processes failed (exit status -9)" in printed
-    assert "Traceback" not in printed
-    assert not any(rank.is_running() for rank in ranks)
-    assert "Resuming in epoch" in together.run(sys.executable, "stages/train.py")

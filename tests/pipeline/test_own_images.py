@@ -42,48 +42,56 @@ def adopted(workspace: Workspace, path: str, **wanted: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def own_finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A folder under DVC's control, and the whole pipeline run on it once."""
+def own_drawn(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A folder under DVC's control, and the pipeline run on it up to the pairs."""
     workspace = new_workspace(tmp_path_factory.mktemp("own") / "repository")
     digits_folder(workspace.path / "photos")
     adopted(workspace, "photos")
     workspace.dvc("add", "photos")
+    workspace.dvc("repro", "pairs")
+    workspace.commit("pairs")
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def own_finished(own_drawn: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The same, and the whole pipeline run on it."""
+    workspace = own_drawn.copy_to(tmp_path_factory.mktemp("finished") / "repository")
     workspace.dvc("repro")
     workspace.commit("results")
     return workspace
 
 
 @pytest.fixture
-def own(own_finished: Workspace, tmp_path: Path) -> Workspace:
+def own(own_drawn: Workspace, tmp_path: Path) -> Workspace:
+    return own_drawn.copy_to(tmp_path / "repository")
+
+
+@pytest.fixture
+def whole(own_finished: Workspace, tmp_path: Path) -> Workspace:
     return own_finished.copy_to(tmp_path / "repository")
 
 
-def test_a_folder_goes_through_the_whole_pipeline(own_finished: Workspace) -> None:
-    dataset = load_dataset(own_finished.path / "data/prepared")
+def test_a_folder_is_prepared(own_drawn: Workspace) -> None:
+    dataset = load_dataset(own_drawn.path / "data/prepared")
     assert len(dataset.images) == 400
     assert dataset.classes.fine == tuple("0123456789")
     assert set(dataset.samples["split"]) == {"train", "validation", "test"}
     labels = dataset.samples["file"].str.split("/").str[0].astype(int)
     assert (labels == dataset.fine()).all()
-    assert 0 < metrics(own_finished, "evaluation")["knn"]["k1"] <= 1
 
 
-def test_nothing_runs_again_on_an_unchanged_folder(own: Workspace) -> None:
-    assert stages_run(own.dvc("repro")) == set()
-    assert not own.git("status", "--porcelain")
+@pytest.mark.slow
+def test_nothing_runs_again_on_an_unchanged_folder(whole: Workspace) -> None:
+    assert 0 < metrics(whole, "evaluation")["knn"]["k1"] <= 1
+    assert stages_run(whole.dvc("repro")) == set()
+    assert not whole.git("status", "--porcelain")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "changed",
-        pytest.param("added", marks=pytest.mark.slow),
-        pytest.param("removed", marks=pytest.mark.slow),
-        pytest.param("moved", marks=pytest.mark.slow),
-    ],
-)
-def test_another_image_runs_prepare_and_what_follows(own: Workspace, change: str) -> None:
-    file = sorted((own.path / "photos/3").iterdir())[0]
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["changed", "added", "removed", "moved"])
+def test_another_image_runs_prepare_and_what_follows(whole: Workspace, change: str) -> None:
+    file = sorted((whole.path / "photos/3").iterdir())[0]
     match change:
         case "changed":
             content = Image.new("L", (8, 8), 77)
@@ -94,17 +102,17 @@ def test_another_image_runs_prepare_and_what_follows(own: Workspace, change: str
         case "removed":
             file.unlink()
         case "moved":
-            file.rename(own.path / "photos/4/moved.png")
-    assert stages_changed(own.dvc("status")) >= {"prepare"}
-    assert "download" not in stages_changed(own.dvc("status"))
-    ran = stages_run(own.dvc("repro", "pairs"))
+            file.rename(whole.path / "photos/4/moved.png")
+    assert stages_changed(whole.dvc("status")) >= {"prepare"}
+    assert "download" not in stages_changed(whole.dvc("status"))
+    ran = stages_run(whole.dvc("repro", "pairs"))
     # Pairs are drawn from labels and copies: other pixels alone do not draw them again.
     assert ran == ({"prepare"} if change == "changed" else {"prepare", "pairs"})
-    count = len(load_dataset(own.path / "data/prepared").images)
+    count = len(load_dataset(whole.path / "data/prepared").images)
     assert count == {"added": 401, "removed": 399}.get(change, 400)
     # `dvc repro` has taken the folder as it now is under its control.
-    assert "photos.dvc" in own.git("status", "--porcelain")
-    assert AFTER_PREPARE - {"pairs"} <= stages_changed(own.dvc("status"))
+    assert "photos.dvc" in whole.git("status", "--porcelain")
+    assert AFTER_PREPARE - {"pairs"} <= stages_changed(whole.dvc("status"))
 
 
 @pytest.mark.slow
@@ -127,18 +135,18 @@ def test_names_with_odd_characters(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_that_is_no_image_changes_nothing_further_down(own: Workspace) -> None:
-    (own.path / "photos/3/notes.txt").write_text("a remark")
-    assert stages_run(own.dvc("repro")) == {"prepare"}
+def test_a_file_that_is_no_image_changes_nothing_further_down(whole: Workspace) -> None:
+    (whole.path / "photos/3/notes.txt").write_text("a remark")
+    assert stages_run(whole.dvc("repro")) == {"prepare"}
 
 
 @pytest.mark.slow
-def test_an_experiment_in_a_temporary_copy_finds_the_folder(own: Workspace) -> None:
-    own.git("config", "user.name", "tester")
-    own.git("config", "user.email", "tester@example.com")
-    output = own.dvc("exp", "run", "--temp", "-S", "data.fit=crop")
+def test_an_experiment_in_a_temporary_copy_finds_the_folder(whole: Workspace) -> None:
+    whole.git("config", "user.name", "tester")
+    whole.git("config", "user.email", "tester@example.com")
+    output = whole.dvc("exp", "run", "--temp", "-S", "data.fit=crop")
     assert stages_run(output) == ({"prepare"} | AFTER_PREPARE) - {"pairs"}  # the labels stay
-    assert "crop" in own.dvc("exp", "show", "--csv")
+    assert "crop" in whole.dvc("exp", "show", "--csv")
 
 
 def test_a_folder_that_nobody_tracks_is_noted_and_refused_in_a_copy(own: Workspace) -> None:
@@ -157,11 +165,11 @@ def test_a_folder_that_nobody_tracks_is_noted_and_refused_in_a_copy(own: Workspa
 
 
 @pytest.mark.slow
-def test_another_machine_pulls_the_folder(own: Workspace, tmp_path: Path) -> None:
-    own.dvc("remote", "add", "--default", "store", str(tmp_path / "remote"))
-    own.commit("a remote")
-    own.dvc("push")
-    own.git("clone", "-q", str(own.path), str(tmp_path / "elsewhere"))
+def test_another_machine_pulls_the_folder(whole: Workspace, tmp_path: Path) -> None:
+    whole.dvc("remote", "add", "--default", "store", str(tmp_path / "remote"))
+    whole.commit("a remote")
+    whole.dvc("push")
+    whole.git("clone", "-q", str(whole.path), str(tmp_path / "elsewhere"))
     elsewhere = Workspace(tmp_path / "elsewhere")
     assert not (elsewhere.path / "photos").exists()
     elsewhere.dvc("pull")
@@ -262,7 +270,7 @@ def test_never_seen_classes_are_reported_apart(own: Workspace) -> None:
         assert {"k1", "auc", "eer"} <= set(evaluation[group])
     assert metrics(own, "details")["novel"]["classes"] == 3
     assert set(metrics(own, "floor")) == {"pixels", "untrained", "seen", "novel"}
-    shown = own.run("siamese", "show")
+    shown = own.siamese("show")
     assert "never" in shown
 
 
@@ -276,6 +284,6 @@ def test_only_verification_is_asked_of_classes_that_nobody_has_seen(own: Workspa
     assert set(metrics(own, "floor")) == {"verification"}
     training = json.loads((own.path / "metrics/training.json").read_text())
     assert training["validation"]["knn"] > 0.2, "among the validation classes themselves"
-    assert "area under the ROC" in own.run("siamese", "show")
+    assert "area under the ROC" in own.siamese("show")
     for name in ("confusion", "mistakes", "neighbours", "verification"):
         assert (own.path / f"data/pictures/{name}.png").stat().st_size > 0

@@ -23,6 +23,7 @@ SMALL = {
     "pairs": {"epochs": 2},
     "train": {"learning_rate": 0.1},
     "evaluate": {"sheet_queries": 2, "sheet_neighbours": 2},
+    "compute": {"threads": 1},  # see tests/conftest.py
 }
 
 
@@ -53,6 +54,11 @@ class Workspace:
 
     def dvc(self, *arguments: str, fails: bool = False) -> str:
         return self.run(sys.executable, "-m", "dvc", *arguments, fails=fails)
+
+    def siamese(self, *arguments: str, fails: bool = False) -> str:
+        """Run this checkout's command line: what is installed may be another's."""
+        python = ("env", f"PYTHONPATH={ROOT / 'src'}", sys.executable)
+        return self.run(*python, "-m", "siamese.cli.main", *arguments, fails=fails)
 
     def git(self, *arguments: str) -> str:
         identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.com")

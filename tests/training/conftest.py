@@ -13,5 +13,5 @@ def cuda() -> Iterator[torch.device]:
     """A CUDA device as the stages use it, deterministic algorithms and all."""
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    yield start(ComputeParams(device="cuda", threads=2, deterministic=True))
+    yield start(ComputeParams(device="cuda", threads=1, deterministic=True))
     torch.use_deterministic_algorithms(False)

@@ -23,7 +23,6 @@ from tests.support.tiny_training import (
     tiny_dataset,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 AUGMENT = {"flip": True, "crop": 1, "cutout": 2}
 
 

@@ -1,7 +1,6 @@
 """Two processes that train together against one that trains alone on the same batches."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,39 +18,46 @@ SCRIPT = ROOT / "tests/support/train_in_parallel.py"
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
-def run(changes: dict[str, Any], mode: str, target: Path, launcher: list[str]) -> dict[str, Any]:
+STANDING = ({"mining": "none"}, {"mining": "batch"}, {"mining": "batch", "proxy_weight": 2.0})
+RUNS = [*((changes, "stands") for changes in STANDING), ({"proxy_weight": 2.0}, "learns")]
+
+Outcomes = list[dict[str, Any]]
+
+
+def run(target: Path, launcher: list[str]) -> Outcomes:
     done = subprocess.run(
-        [sys.executable, *launcher, str(SCRIPT), json.dumps(changes), mode, str(target)],
+        [sys.executable, *launcher, str(SCRIPT), json.dumps(RUNS), str(target)],
         capture_output=True,
         text=True,
         timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    return torch.load(target, weights_only=True)
+    outcomes: Outcomes = torch.load(target, weights_only=True)
+    return outcomes
 
 
-@pytest.mark.parametrize(
-    "changes", [{"mining": "none"}, {"mining": "batch"}, {"mining": "batch", "proxy_weight": 2.0}]
-)
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    return run(tmp_path_factory.mktemp("together") / "outcomes.pt", TORCHRUN)
+
+
 def test_two_processes_find_the_gradients_and_figures_of_one(
-    tmp_path: Path, changes: dict[str, Any]
+    together: Outcomes, tmp_path: Path
 ) -> None:
-    alone = run(changes, "stands", tmp_path / "alone.pt", [])
-    together = run(changes, "stands", tmp_path / "together.pt", TORCHRUN)
-    assert together["gradients"].shape == alone["gradients"].shape
-    for found, expected in zip(together["gradients"], alone["gradients"], strict=True):
-        assert expected.norm() > 0.01
-        assert (found - expected).norm() < 1e-4 * expected.norm()
-    for figures, expected in zip(together["figures"], alone["figures"], strict=True):
-        assert figures == pytest.approx(expected, rel=1e-4)
-    for name in ("validation_loss", "validation_knn"):
-        assert together[name] == pytest.approx(alone[name], rel=1e-4)
+    alone = run(tmp_path / "outcomes.pt", [])
+    for two, one in list(zip(together, alone, strict=True))[: len(STANDING)]:
+        assert two["gradients"].shape == one["gradients"].shape
+        for found, expected in zip(two["gradients"], one["gradients"], strict=True):
+            assert expected.norm() > 0.01
+            assert (found - expected).norm() < 1e-4 * expected.norm()
+        for figures, expected in zip(two["figures"], one["figures"], strict=True):
+            assert figures == pytest.approx(expected, rel=1e-4)
+        for name in ("validation_loss", "validation_knn"):
+            assert two[name] == pytest.approx(one[name], rel=1e-4)
 
 
-def test_all_processes_hold_the_same_weights_and_statistics(tmp_path: Path) -> None:
-    changes = {"proxy_weight": 2.0}
-    first, second = run(changes, "learns", tmp_path / "together.pt", TORCHRUN)["state"]
+def test_all_processes_hold_the_same_weights_and_statistics(together: Outcomes) -> None:
+    first, second = together[-1]["state"]
     assert torch.equal(first, second)
 
 
@@ -71,6 +77,7 @@ def test_torchrun_and_the_parameters_must_agree(monkeypatch: pytest.MonkeyPatch)
         this_rank(2)
 
 
+@pytest.mark.slow
 def test_the_stage_starts_its_processes_and_the_first_alone_writes(workspace: Workspace) -> None:
     workspace.change_params({"train": {"processes": 2}})
     for name in ("data/model/model.safetensors", "metrics/training.json"):
@@ -82,6 +89,7 @@ def test_the_stage_starts_its_processes_and_the_first_alone_writes(workspace: Wo
     assert not list((workspace.path / "data/resume").glob("*"))
 
 
+@pytest.mark.slow
 def test_what_processes_cannot_share_is_said_once(workspace: Workspace) -> None:
     workspace.change_params({"train": {"processes": 3}})
     printed = workspace.run(sys.executable, "stages/train.py", fails=True)

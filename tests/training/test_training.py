@@ -31,8 +31,6 @@ from tests.support.tiny_training import (
     train,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize("mining", ["none", "batch"])
 @pytest.mark.parametrize("proxy_weight", [0.0, 2.0])

@@ -37,7 +37,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def add(parser: argparse._ActionsContainer, *names: str) -> None:
-    """Add some of `ARGUMENTS`, by name, to a command."""
+def add(parser: argparse._ActionsContainer, *names: str, **settings: Any) -> None:
+    """Add some of `ARGUMENTS`, by name, to a command; the settings are further ones of argparse."""
     for name in names:
-        parser.add_argument(name, **ARGUMENTS[name])
+        parser.add_argument(name, **ARGUMENTS[name], **settings)

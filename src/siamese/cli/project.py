@@ -23,16 +23,26 @@ def add_commands(commands: Any) -> None:
     adopt.add_argument(
         "path", type=Path, metavar="PATH", help="class folders, or a table of files and labels"
     )
+    # What is given here goes to params.yaml under the name in `dest`.
     data = adopt.add_argument_group("data", "which images there are, and of which classes")
-    add(data, "--label-level")
+    add(data, "--label-level", dest="data.label_level")
     data.add_argument(
-        "--drop-labels", type=_names, metavar="A,B,...", help="leave out the classes of these names"
+        "--drop-labels",
+        dest="data.drop_labels",
+        type=_names,
+        metavar="A,B,...",
+        help="leave out the classes of these names",
     )
     data.add_argument(
-        "--min-images", type=int, metavar="N", help="leave out classes of fewer images"
+        "--min-images",
+        dest="data.min_images",
+        type=int,
+        metavar="N",
+        help="leave out classes of fewer images",
     )
     data.add_argument(
         "--unreadable",
+        dest="data.unreadable",
         choices=("stop", "leave_out"),
         help="what to do about files that cannot be read (default: stop)",
     )
@@ -49,35 +59,68 @@ def add_commands(commands: Any) -> None:
         ("group", "what no split may divide (default: group, if there is one)"),
         ("coarse", "the superclass (default: coarse, if there is one)"),
     ):
-        table.add_argument(f"--{key}-column", metavar="NAME", help=what)
-    table.add_argument("--suffix", help="what to add to each file's name, such as .jpg")
+        table.add_argument(f"--{key}-column", dest=f"data.table.{key}", metavar="NAME", help=what)
+    table.add_argument(
+        "--suffix",
+        dest="data.table.suffix",
+        metavar="SUFFIX",
+        help="what to add to each file's name, such as .jpg",
+    )
     table.add_argument(
         "--no-header",
-        dest="header",
+        dest="data.table.header",
         action="store_false",
         default=None,
         help="the first line is an image too; columns are called 1 (file), 2 (label), 3, ...",
     )
     table.add_argument(
-        "--separator", type=_separator, metavar="CHARACTER", help="between columns; tab for a tab"
+        "--separator",
+        dest="data.table.separator",
+        type=_separator,
+        metavar="CHARACTER",
+        help="between columns; tab for a tab",
     )
-    table.add_argument("--encoding", metavar="NAME", help="such as utf-8 or cp1252")
+    table.add_argument(
+        "--encoding", dest="data.table.encoding", metavar="NAME", help="such as utf-8 or cp1252"
+    )
     choices = adopt.add_argument_group("choices", "how to cut splits, and what to train on")
-    choices.add_argument("--image-size", type=int, metavar="PIXELS", help="height and width")
+    choices.add_argument(
+        "--image-size",
+        dest="data.image_size",
+        type=int,
+        metavar="PIXELS",
+        help="height and width",
+    )
     choices.add_argument(
         "--split-by",
+        dest="prepare.split_by",
         choices=("sample", "group", "class"),
         help="what a cut keeps on one side: each image, group or class",
     )
-    choices.add_argument("--test", type=float, metavar="SHARE", help="share of the test split")
     choices.add_argument(
-        "--validation", type=float, metavar="SHARE", help="share of what is left, to watch training"
+        "--test",
+        dest="prepare.test",
+        type=float,
+        metavar="SHARE",
+        help="share of the test split",
     )
     choices.add_argument(
-        "--novel-classes", type=int, metavar="N", help="classes to keep out of training"
+        "--validation",
+        dest="prepare.validation",
+        type=float,
+        metavar="SHARE",
+        help="share of what is left, to watch training",
+    )
+    choices.add_argument(
+        "--novel-classes",
+        dest="data.novel_classes",
+        type=int,
+        metavar="N",
+        help="classes to keep out of training",
     )
     choices.add_argument(
         "--mirror",
+        dest="network.mirror",
         action=argparse.BooleanOptionalAction,
         help="is a mirror image the same thing? (default: yes)",
     )
@@ -103,29 +146,10 @@ def _show(options: argparse.Namespace) -> None:
 def _adopt(options: argparse.Namespace) -> None:
     from siamese.cli.adoption import adopt
 
-    wanted = {
-        "data.label_level": options.label_level,
-        "data.drop_labels": options.drop_labels,
-        "data.min_images": options.min_images,
-        "data.unreadable": options.unreadable,
-        "data.table.file": options.file_column,
-        "data.table.label": options.label_column,
-        "data.table.split": options.split_column,
-        "data.table.group": options.group_column,
-        "data.table.coarse": options.coarse_column,
-        "data.table.suffix": options.suffix,
-        "data.table.header": options.header,
-        "data.table.separator": options.separator,
-        "data.table.encoding": options.encoding,
-        "data.image_size": options.image_size,
-        "data.novel_classes": options.novel_classes,
-        "prepare.split_by": options.split_by,
-        "prepare.test": options.test,
-        "prepare.validation": options.validation,
-        "train.augment.flip": options.mirror,
-        "network.mirror": options.mirror,
-    }
-    wanted = {name: value for name, value in wanted.items() if value is not None}
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    wanted = {name: value for name, value in given.items() if "." in name}
+    if "network.mirror" in wanted:
+        wanted["train.augment.flip"] = wanted["network.mirror"]
     adopted = adopt(options.path, options.images, wanted)
     for line in adopted.found:
         print(line)
