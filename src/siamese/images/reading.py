@@ -194,9 +194,7 @@ def _image(
         raise InputError(f"{name}: cannot be decoded ({reason}); is it damaged?") from None
 
 
-def _decoded(
-    stream: IO[bytes], name: str, size: int, fit: Fit, most_pixels: int
-) -> np.ndarray:
+def _decoded(stream: IO[bytes], name: str, size: int, fit: Fit, most_pixels: int) -> np.ndarray:
     """Do what `_image` does; decoders raise what they like."""
     try:
         with _open(stream, name, most_pixels) as image:
@@ -290,9 +288,7 @@ def _check_bytes(size: int, name: str) -> None:
     if size == 0:
         raise InputError(f"{name}: an empty file; expected a picture")
     if size > MAX_BYTES:
-        raise InputError(
-            f"{name}: {size:,} bytes; expected at most {MAX_BYTES:,}: make it smaller"
-        )
+        raise InputError(f"{name}: {size:,} bytes; expected at most {MAX_BYTES:,}: make it smaller")
 
 
 def _check_pixels(image: Image.Image, name: str, most_pixels: int) -> None:
