@@ -193,7 +193,9 @@ def _answers(gallery: Gallery, asked: Question, parts: Sequence[np.ndarray]) -> 
             distances = [pair_distances(part, *pair).item() for part in parts]
             return [decide(distance, calibration, asked.far) for distance in distances]
         case "classify":
-            found = gallery.classify_embeddings(np.concatenate(parts), asked.k, asked.exact)
+            found: list[Any] = gallery.classify_embeddings(
+                np.concatenate(parts), asked.k, asked.exact
+            )
         case "search":
             k = min(FOUND, max(1, len(gallery.table))) if asked.k is None else asked.k
             answers = gallery.classify_embeddings(np.concatenate(parts), k, asked.exact)
