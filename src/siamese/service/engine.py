@@ -82,7 +82,7 @@ class Engine:
         self._warnings.__enter__()
         warnings.filterwarnings("ignore", module=r"PIL\.")
         self._decoders = ThreadPoolExecutor(joblib.cpu_count(), thread_name_prefix="decode")
-        self._thread = threading.Thread(target=self._run, name="compute")
+        self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
         self._thread.start()
         size = self._newest.gallery().model.network.image_size
         black = Upload("black.png", encode_png(np.zeros((size, size, 3), dtype=np.uint8)))

@@ -6,6 +6,7 @@ it goes to the log, and the answer says no more than that.
 """
 
 import logging
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -78,8 +79,9 @@ def public(message: str, address: str) -> str | None:
     """
     if message.startswith(f"{address}: "):
         return None
-    hidden = message.replace(f"the gallery at {address}", "the gallery")
-    hidden = hidden.replace(address, "the gallery")
+    hidden = re.sub(
+        rf"(the gallery at |(?<= )){re.escape(address)}(?=[ ;,]|$)", "the gallery", message
+    )
     # LanceDB and the system have their own ways to write it.
     return None if address.strip("/") in hidden else hidden
 
