@@ -109,7 +109,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         return error.response()
     if sentence == HTTPStatus(error.status_code).phrase:  # Starlette's own, with no sentence
         sentence = {
-            404: "there is nothing at this address; /docs lists what there is",
+            404: f"there is nothing to {request.method} at this address; /docs lists what there is",
             405: f"this address does not take {request.method}; /docs lists what it takes",
         }.get(error.status_code, sentence)
     return Refused(error.status_code, sentence, error.headers).response()
