@@ -99,8 +99,8 @@ def test_what_cannot_be_removed_is_said_in_one_sentence(
 
 @pytest.mark.parametrize("label", ["", "  ", "two\nlines", "\x00"])
 def test_a_label_that_is_no_name_is_refused(reader: TestClient, model: Model, label: str) -> None:
-    files = [*as_files(noise_images(model, 1)), ("label", (None, label))]
-    answer = reader.post("/enroll", files=files, headers=MAY)
+    files = as_files(noise_images(model, 1))
+    answer = reader.post("/enroll", files=files, data={"label": label}, headers=MAY)
     assert answer.status_code == 422
     assert "label" in answer.json()["detail"]
 

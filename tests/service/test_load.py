@@ -7,9 +7,9 @@ import shutil
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,39 +56,35 @@ class Request:
 
 def requests_of(model: Model, known: np.ndarray, unknown: np.ndarray) -> list[Request]:
     """Return requests whose answers change with the gallery, and others."""
+    pairs = [known[:2]]
+    single = [image[None] for image in [*known, *unknown]]
+    return [
+        *(Request(sent("/classify", one, k=5), partial(classified, one)) for one in single),
+        *(Request(sent("/search", one, k=3), partial(found, one)) for one in single),
+        *(Request(sent("/verify", pair), partial(verified, pair)) for pair in pairs),
+    ]
 
-    def request(path: str, images: np.ndarray, expected: Callable[[Gallery], Any], **form: Any):
-        sent = httpx.Request("POST", f"http://127.0.0.1{path}", files=as_files(images), data=form)
-        head = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1"]
-        head += [f"{name}: {value}" for name, value in sent.headers.items() if name != "host"]
-        content = "\r\n".join([*head, "", ""]).encode() + sent.read()
-        return Request(content, lambda gallery: plain(expected(gallery)))
 
-    made = []
-    for image in [*known, *unknown]:
-        one = image[None]
-        made.append(
-            request(
-                "/classify",
-                one,
-                lambda gallery, one=one: [
-                    {"file": "0.png", **vars(answer)} for answer in gallery.classify(one, 5)
-                ],
-                k=5,
-            )
-        )
-        made.append(
-            request(
-                "/search",
-                one,
-                lambda gallery, one=one: [
-                    {"file": "0.png", "neighbours": found} for found in gallery.search(one, 3)
-                ],
-                k=3,
-            )
-        )
-    made.append(request("/verify", known[:2], lambda g: g.verify(known[:1], known[1:2], None)[0]))
-    return made
+def sent(path: str, images: np.ndarray, **form: Any) -> bytes:
+    """Return the bytes of a request."""
+    request = httpx.Request("POST", f"http://127.0.0.1{path}", files=as_files(images), data=form)
+    lines = [
+        f"POST {path} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in request.headers.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + request.read()
+
+
+def classified(one: np.ndarray, gallery: Gallery) -> Any:
+    return plain([{"file": "0.png", **vars(answer)} for answer in gallery.classify(one, 5)])
+
+
+def found(one: np.ndarray, gallery: Gallery) -> Any:
+    return plain([{"file": "0.png", "neighbours": near} for near in gallery.search(one, 3)])
+
+
+def verified(pair: np.ndarray, gallery: Gallery) -> Any:
+    return plain(gallery.verify(pair[:1], pair[1:])[0])
 
 
 async def answer_of(reader: asyncio.StreamReader) -> tuple[bytes, Any]:
@@ -180,7 +176,9 @@ def test_twenty_thousand_requests_while_the_gallery_changes(
     async def everything(server: Server) -> tuple[int, int]:
         clients = [client(server.url) for _ in range(CLIENTS)]
         changed = changes(server.url, psutil.Process(server.process.pid))
-        return (await asyncio.gather(changed, *clients))[0]
+        memory, *_ = await asyncio.gather(changed, *clients)
+        assert memory is not None
+        return memory
 
     with serving(project, log=tmp_path / "log") as server:
         warm, end = asyncio.run(everything(server))
@@ -216,15 +214,12 @@ def test_killed_while_it_enrols_it_starts_again_with_all_that_it_had_confirmed(
             assert client.post("/enroll", files=files, data={"label": "a"}).json()["added"] == 1
             confirmed += 1
         # One more, which it does not live to confirm.
-        request = client.build_request(
-            "POST", "/enroll", files=as_files(images[10:]), data={"label": "b"}
-        )
         address = urlsplit(server.url)
+        files = set((project / "data/gallery").rglob("*"))
         with socket.create_connection((address.hostname, address.port)) as connection:
-            head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-            connection.sendall(f"POST /enroll HTTP/1.1\r\n{head}\r\n".encode())
-            connection.sendall(request.read())
-            time.sleep(0.05)  # wherever that is
+            connection.sendall(sent("/enroll", images[10:], MAY, label="b"))
+            while set((project / "data/gallery").rglob("*")) == files:
+                pass  # until it writes
             server.process.kill()
             server.process.wait()
     gallery = Gallery.open(project / "data/gallery", model)
@@ -235,8 +230,8 @@ def test_killed_while_it_enrols_it_starts_again_with_all_that_it_had_confirmed(
         httpx.Client(base_url=server.url, headers=MAY, timeout=60) as client,
     ):
         assert client.get("/health").json()["rows"] == before + added
-        [found] = client.post("/search", files=as_files(images[:1]), data={"k": 3}).json()
-        assert alike(found["neighbours"], plain(gallery.search(images[:1], 3)[0]))
+        [answer] = client.post("/search", files=as_files(images[:1]), data={"k": 3}).json()
+        assert alike(answer["neighbours"], plain(gallery.search(images[:1], 3)[0]))
         assert client.post("/remove", data={"label": "a"}).json() == {"removed": 5}
 
 

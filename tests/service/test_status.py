@@ -53,7 +53,7 @@ def test_the_page_of_the_api_names_all_routes_and_needs_nothing_from_elsewhere(
     answer = reader.get("/docs")
     paths = reader.get("/openapi.json").json()["paths"]
     assert all(path in answer.text for path in paths)
-    addresses = []
+    addresses: list[str | None] = []
 
     class Links(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
