@@ -26,7 +26,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from machine import machine
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 IMAGES = 64
@@ -47,6 +46,8 @@ def main() -> None:
         seconds = asyncio.run(ask(options.ask, requests, options.clients, options.seconds))
         json.dump(seconds, sys.stdout)
         return
+    from machine import machine  # with torch, which the process of clients does without
+
     sys.path.insert(0, str(SOURCE))
     os.chdir(options.workspace)
     images = test_images()

@@ -65,14 +65,14 @@ def requests_of(model: Model, known: np.ndarray, unknown: np.ndarray) -> list[Re
     ]
 
 
-def sent(path: str, images: np.ndarray, **form: Any) -> bytes:
+def sent(
+    path: str, images: np.ndarray, headers: dict[str, str] | None = None, **form: Any
+) -> bytes:
     """Return the bytes of a request."""
-    request = httpx.Request("POST", f"http://127.0.0.1{path}", files=as_files(images), data=form)
-    lines = [
-        f"POST {path} HTTP/1.1",
-        *(f"{name}: {value}" for name, value in request.headers.items()),
-    ]
-    return "\r\n".join([*lines, "", ""]).encode() + request.read()
+    files, url = as_files(images), f"http://127.0.0.1{path}"
+    request = httpx.Request("POST", url, files=files, data=form, headers=headers)
+    head = [f"{name}: {value}" for name, value in request.headers.items()]
+    return "\r\n".join([f"POST {path} HTTP/1.1", *head, "", ""]).encode() + request.read()
 
 
 def classified(one: np.ndarray, gallery: Gallery) -> Any:
@@ -215,10 +215,10 @@ def test_killed_while_it_enrols_it_starts_again_with_all_that_it_had_confirmed(
             confirmed += 1
         # One more, which it does not live to confirm.
         address = urlsplit(server.url)
-        files = set((project / "data/gallery").rglob("*"))
+        stored = set((project / "data/gallery").rglob("*"))
         with socket.create_connection((address.hostname, address.port)) as connection:
             connection.sendall(sent("/enroll", images[10:], MAY, label="b"))
-            while set((project / "data/gallery").rglob("*")) == files:
+            while set((project / "data/gallery").rglob("*")) == stored:
                 pass  # until it writes
             server.process.kill()
             server.process.wait()
