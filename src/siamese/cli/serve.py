@@ -49,6 +49,20 @@ def add_commands(commands: Any) -> None:
         help="what computes the embeddings (default: torch)",
     )
     serve.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where PyTorch computes, and holds the gallery (default: cpu)",
+    )
+    serve.add_argument(
+        "--max-memory",
+        type=_number(0, 2**20),
+        default=1024,
+        metavar="MIB",
+        help="what the gallery may take in memory; a larger one is searched on disk, by its index"
+        " (default: 1024)",
+    )
+    serve.add_argument(
         "--allow-host",
         action="append",
         default=[],
@@ -110,8 +124,10 @@ def _serve(options: argparse.Namespace) -> None:
         model=options.model,
         workspace=options.workspace,
         prepared=options.prepared,
-        token=os.environ.get(TOKEN) or None,
+        token=os.environ.get(TOKEN, "").strip() or None,
         runtime=options.runtime,
+        device=options.device,
+        hold_bytes=options.max_memory * MEBIBYTE,
         allowed_hosts=tuple(options.allow_host),
         request_bytes=options.max_upload * MEBIBYTE,
         queue=options.max_queue,

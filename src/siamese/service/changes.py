@@ -13,7 +13,7 @@ from siamese.gallery.answers import Enrolment
 from siamese.gallery.gallery import check_labels
 from siamese.service.errors import Refused
 from siamese.service.shared import TheEngine, TheSettings, TheWriter
-from siamese.service.uploads import Fields, form_schema, names_of, read_form
+from siamese.service.uploads import Fields, form_schema, read_form
 
 
 class Label(Fields):
@@ -78,7 +78,8 @@ NEEDS_TOKEN: dict[str, Any] = {"security": [{"token": []}]}
 async def enroll(request: Request, engine: TheEngine, writer: TheWriter) -> Enrolment:
     """Add images of one class to the gallery, without training."""
     uploads, asked = await read_form(request, Label)
-    return await writer.enroll(await engine.decode(uploads), asked.label, names_of(uploads))
+    files = [upload.name for upload in uploads]
+    return await writer.enroll(await engine.decode(uploads), asked.label, files)
 
 
 @router.post(

@@ -21,7 +21,6 @@ import joblib
 import numpy as np
 
 from siamese.base.errors import InputError
-from siamese.gallery.defaults import FOUND
 from siamese.gallery.gallery import Gallery
 from siamese.gallery.png import encode_png
 from siamese.gallery.text import one_line
@@ -197,9 +196,7 @@ def _answers(gallery: Gallery, asked: Question, parts: Sequence[np.ndarray]) -> 
                 np.concatenate(parts), asked.k, asked.exact
             )
         case "search":
-            k = min(FOUND, max(1, len(gallery.table))) if asked.k is None else asked.k
-            answers = gallery.classify_embeddings(np.concatenate(parts), k, asked.exact)
-            found = [answer.neighbours for answer in answers]
+            found = gallery.search_embeddings(np.concatenate(parts), asked.k, asked.exact)
     each = iter(found)
     return [list(islice(each, len(part))) for part in parts]
 

@@ -1,13 +1,11 @@
-"""The newest version of the gallery, which answers until there is a newer one."""
+"""The gallery that answers, in its newest version, and the model that made it."""
 
 import logging
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from siamese.base.errors import InputError
 from siamese.gallery.gallery import Gallery
-from siamese.gallery.table import GalleryTable
 from siamese.model.folder import load_model
 from siamese.service.errors import Unavailable
 from siamese.service.metrics import Figures
@@ -24,29 +22,19 @@ UNFIT = (
 )
 
 
-@dataclass(frozen=True)
-class _State:
-    """What answers now: a gallery with its model and version; None while they do not fit."""
-
-    model: "Model"
-    gallery: Gallery | None
-    version: Any
-
-
 class Newest:
-    """The gallery as its last known version is.
+    """The gallery, held in memory; a new version answers once it is read, the old one until then.
 
-    A new version is opened beside the old one, which answers in the meantime, and takes its place
-    at once: an answer comes from one version, never from parts of two.
+    If another model has made the new version, the model folder is loaded anew. If that is not the
+    one either, nothing answers until it is.
     """
 
     def __init__(self, settings: Settings, figures: Figures) -> None:
         self._settings = settings
         self._figures = figures
         self._lock = threading.Lock()
-        model = _load(settings)
-        table = GalleryTable.open(settings.gallery)
-        self._state = _State(model, Gallery(table, model), _version(table))
+        self._gallery = _open(settings)
+        self._fits = True
         self._report()
 
     def gallery(self) -> Gallery:
@@ -55,58 +43,59 @@ class Newest:
         Raises:
             Unavailable: another model has made the newest version, or there is none.
         """
-        gallery = self._state.gallery
-        if gallery is None:
+        if not self._fits:
             raise Unavailable(UNFIT)
-        return gallery
+        return self._gallery
 
     def renew(self) -> None:
         """See what was written since, in any process; call it in no thread that must not wait."""
         with self._lock:
             try:
-                table = GalleryTable.open(self._settings.gallery)
-                version = _version(table)
-                if self._state.gallery is not None and version == self._state.version:
+                if self._fits and not self._gallery.is_outdated():
                     return
-                model, gallery = self._fitting(table)
-                self._state = _State(model, gallery, version)
-            except InputError as error:
-                if self._state.gallery is not None:
-                    log.error("%s", error)
-                self._state = _State(self._state.model, None, None)
+                self._gallery.refresh()
+                self._fits = True
+            except InputError:
+                self._open_again()
             self._report()
 
-    def _fitting(self, table: GalleryTable) -> "tuple[Model, Gallery]":
-        """Open a version with the model that is loaded, or with the folder's if that has changed.
-
-        Raises:
-            InputError: neither has made it.
-        """
+    def _open_again(self) -> None:
         try:
-            return self._state.model, Gallery(table, self._state.model)
-        except InputError:
-            model = _load(self._settings)
-            return model, Gallery(table, model)
+            self._gallery = _open(self._settings)
+            self._fits = True
+        except InputError as error:
+            if self._fits:  # once
+                log.error("%s", error)
+            self._fits = False
 
     def _report(self) -> None:
-        gallery = self._state.gallery
-        self._figures.rows.set(0 if gallery is None else len(gallery.table))
-        self._figures.version.set(0 if gallery is None else gallery.table.version)
+        self._figures.rows.set(len(self._gallery.table) if self._fits else 0)
+        self._figures.version.set(self._gallery.table.version if self._fits else 0)
 
 
-def _version(table: GalleryTable) -> Any:
-    """Return what differs between two versions, a gallery deleted and made anew included."""
-    return table.version, table.metadata, len(table)
+def _open(settings: Settings) -> Gallery:
+    """Load model and gallery.
+
+    Raises:
+        InputError: one of them cannot be read, or they do not belong together.
+    """
+    model = _load(settings)
+    gallery = Gallery.open(settings.gallery, model)
+    if settings.runtime == "onnx":
+        from siamese.export.runtime import with_onnx
+
+        gallery = Gallery.open(settings.gallery, with_onnx(model))
+    gallery.hold(settings.hold_bytes, next(model.network.parameters()).device)
+    return gallery
 
 
 def _load(settings: Settings) -> "Model":
-    model = load_model(settings.model)
-    if settings.runtime == "torch":
-        return model
+    if settings.runtime == "onnx" and settings.device != "cpu":
+        raise InputError("the runtime `onnx` computes on the CPU alone; leave out `--device`")
     try:
-        from siamese.export.runtime import with_onnx
-    except ImportError:
-        raise InputError(
-            "the runtime `onnx` is not installed; `pip install 'siamese[onnx]'` does that"
-        ) from None
-    return with_onnx(model)
+        return load_model(settings.model, settings.device)
+    except InputError:
+        raise
+    except (RuntimeError, AssertionError) as error:  # PyTorch's, where there is no such device
+        reason = str(error).splitlines()[0]
+        raise InputError(f"the device `{settings.device}` cannot be used ({reason})") from None

@@ -22,6 +22,8 @@ class Settings:
         prepared: the data set's folder, for images of the test split; the page does without it.
         token: whoever sends it may enrol and remove; without one, nobody may.
         runtime: what computes the embeddings.
+        device: of PyTorch, for network and search: `cpu` or `cuda`.
+        hold_bytes: what the gallery may take in memory; a larger one is searched by LanceDB.
         allowed_hosts: names besides those of `host` under which browsers may ask.
         request_bytes: the longest request body, all its files together.
         images_per_request: the most files of one request.
@@ -39,6 +41,8 @@ class Settings:
     prepared: Path = PREPARED
     token: str | None = None
     runtime: Runtime = "torch"
+    device: str = "cpu"
+    hold_bytes: int = 2**30
     allowed_hosts: tuple[str, ...] = ()
     request_bytes: int = 2**25
     images_per_request: int = 100

@@ -4,7 +4,6 @@ Files stay in memory: nothing is written to disk, and nothing is decoded here. T
 limit in bytes, which `siamese.service.protection` counts; files and fields have one in number.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -248,8 +247,3 @@ def _too_many_fields() -> Refused:
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"expected at most {MOST_FIELDS} fields, of {FIELD_BYTES:,} bytes in all",
     )
-
-
-def names_of(uploads: Sequence[Upload]) -> list[str]:
-    """Return what the client calls the files."""
-    return [upload.name for upload in uploads]

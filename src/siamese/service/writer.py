@@ -15,13 +15,11 @@ Done = TypeVar("Done")
 
 
 class Writer:
-    """Changes the gallery, and lets the answers that follow see the change."""
+    """Changes the gallery that answers, which shows each change when it is made."""
 
     def __init__(self, newest: Newest) -> None:
         self._newest = newest
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
-        # Its own, which sees each change at once; the one that answers stays as it is.
-        self._gallery: Gallery | None = None
 
     async def enroll(self, pixels: np.ndarray, label: str, files: Sequence[str]) -> Enrolment:
         """Do what `Gallery.enroll` does."""
@@ -31,22 +29,13 @@ class Writer:
         """Do what `Gallery.remove` does."""
         return await self._change(lambda gallery: gallery.remove(label, file, number))
 
-    async def renew(self) -> None:
-        """Let answers see what other processes have written."""
-        await asyncio.to_thread(self._newest.renew)
-
     def stop(self) -> None:
         """End once all changes that were asked for are made."""
         self._thread.shutdown()
 
     async def _change(self, change: Callable[[Gallery], Done]) -> Done:
+        # Done even if whoever asked has gone in the meantime.
         def do() -> Done:
-            newest = self._newest.gallery()
-            if self._gallery is None or self._gallery.model is not newest.model:
-                self._gallery = Gallery.open(newest.table.address, newest.model)
-            done = change(self._gallery)
-            # Here, since whoever asked may have gone in the meantime.
-            self._newest.renew()
-            return done
+            return change(self._newest.gallery())
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, do)
