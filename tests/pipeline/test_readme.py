@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from siamese.base.dataset import load_dataset
+from siamese.export.file import export
 from siamese.gallery.build import build
 from tests.support.workspace import ROOT, Workspace, new_workspace
 
@@ -37,12 +38,13 @@ BLOCKS = [
 
 @pytest.fixture(scope="module")
 def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the documentation assumes: `data/`, a gallery, `photo.png` and `other.png`."""
+    """What the documentation assumes: `data/`, a gallery, `model.onnx`, and two photos."""
     folder = tmp_path_factory.mktemp("readme")
     for name in ("model", "embeddings", "prepared"):
         shutil.copytree(finished.path / "data" / name, folder / "data" / name)
     data = folder / "data"
     build(data / "gallery", data / "model", data / "embeddings/gallery.parquet", data / "prepared")
+    export(data / "model", folder / "model.onnx", data / "prepared")
     dataset = load_dataset(data / "prepared")
     photos = dataset.images[dataset.rows("test")[[0, 99]]]
     for name, photo in zip(("photo.png", "other.png"), photos, strict=True):

@@ -1,0 +1,68 @@
+"""Every network becomes a graph that computes what PyTorch does."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from siamese.base.dataset import Classes
+from siamese.export.graph import to_onnx
+from siamese.export.runtime import open_session
+from siamese.model.calibration import Calibration, Curve
+from siamese.model.folder import Model
+from siamese.network.siamese_network import NetworkParams, build_network
+
+CLASSES = Classes(("apple", "Bär", 'a "quoted" one'))
+CALIBRATION = Calibration(0.75, 0.5, Curve((0.1, 0.9), (0.0, 1.0), (1.0, 0.0)))
+CONVOLUTIONS = {"conv4": 4, "resnet9": 8, "resnet18": 20}
+QUICK = [("conv4", False, False), ("resnet9", True, True)]
+ALL = itertools.product(CONVOLUTIONS, [True, False], [True, False])
+
+
+def made_up(architecture: str, mirror: bool, normalize: bool, size: int) -> Model:
+    """Return a model whose normalisation layers have met images, and no two channels alike."""
+    params = NetworkParams(
+        architecture=architecture,
+        width=4,
+        embedding_dim=6,
+        normalize=normalize,
+        mirror=mirror,
+        seed=0,
+    )
+    network = build_network(params, size, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25))
+    generator = torch.Generator().manual_seed(0)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(generator=generator)
+            layer.running_var.uniform_(0.5, 2, generator=generator)
+            layer.weight.data.normal_(generator=generator)
+    return Model(network.eval(), params, CLASSES, CALIBRATION, "crop")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "mirror", "normalize"),
+    [*QUICK, *(pytest.param(*one, marks=pytest.mark.slow) for one in ALL if one not in QUICK)],
+)
+def test_every_network_is_computed_as_pytorch_does(
+    architecture: str, mirror: bool, normalize: bool
+) -> None:
+    size = 17  # halved, it leaves a rest
+    model = made_up(architecture, mirror, normalize, size)
+    proto = to_onnx(model, "")
+    # The network is there once, though it sees the mirror image too.
+    operators = [node.op_type for node in proto.graph.node]
+    assert operators.count("Conv") == CONVOLUTIONS[architecture]
+    assert (model.network.mirror, model.network.training) == (mirror, False)  # as it was
+    session = open_session(proto.SerializeToString())
+    for count in (0, 1, 2, 7, 33):
+        rng = np.random.default_rng(count)
+        images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+        with torch.inference_mode():
+            planes = torch.from_numpy(images).permute(0, 3, 1, 2)
+            expected = model.network.encode(planes).numpy()
+        [found] = session.run(None, {"images": images})
+        assert found.dtype == np.float32
+        assert found.shape == (count, 6)
+        longest = np.linalg.norm(expected, axis=1).max(initial=1)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * longest)
