@@ -1,6 +1,7 @@
 """What the service answers about images is what `Gallery` answers."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 from siamese.base.dataset import load_dataset
 from siamese.gallery.gallery import Gallery
 from siamese.model.folder import load_model
+from siamese.service.app import create_app
 from siamese.service.settings import Settings
 from tests.support.galleries import noise_images
 from tests.support.service import alike, as_files, plain, png
@@ -121,3 +123,15 @@ def test_requests_that_come_together_get_each_its_own_answer(
     assert alike(plain(other), plain(gallery.search(pixels[4:5], k=3)))
     assert alike(plain(verdict), plain(gallery.verify(pixels[:1], pixels[1:2])[0]))
     assert np.allclose(embeddings, gallery.model.embed(pixels[3:4]), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_onnx_answers_as_pytorch_does(
+    reader: TestClient, read_only: Settings, pixels: np.ndarray
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    settings = replace(read_only, runtime="onnx")
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
+        answers = client.post("/classify", files=as_files(pixels)).json()
+    assert alike(answers, reader.post("/classify", files=as_files(pixels)).json())
