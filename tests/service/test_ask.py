@@ -1,6 +1,7 @@
 """What the service answers about images is what `Gallery` answers."""
 
 import asyncio
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -78,6 +79,16 @@ def test_one_file_that_cannot_be_read_refuses_all_and_is_named_as_the_client_nam
     answer = reader.post("/classify", files=[*as_files(pixels[:1]), broken])
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith("../holiday/é.png: not a picture that can be read")
+
+
+def test_of_several_files_that_cannot_be_read_the_first_is_named(
+    reader: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = [("images", (f"{n}.png", b"no picture")) for n in range(20)]
+    for _ in range(3):
+        assert reader.post("/embed", files=broken).json()["detail"].startswith("0.png: ")
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_what_is_a_picture_and_a_page_is_a_picture(reader: TestClient, pixels: np.ndarray) -> None:

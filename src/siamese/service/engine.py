@@ -72,6 +72,7 @@ class Engine:
         self._figures = figures
         # None is the last that the thread takes.
         self._asked: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
+        figures.waiting.set_function(self._asked.qsize)
 
     async def start(self) -> None:
         """Start the threads, and let them import all that the first answer needs."""
@@ -118,7 +119,8 @@ class Engine:
             return np.stack([await one for one in pending])
         finally:
             for one in pending:  # of a request that is refused or given up, no more are begun
-                one.cancel()
+                if not one.cancel() and not one.cancelled():
+                    one.exception()  # asyncio would log those that nobody asks for
 
     async def ask(self, question: Question) -> Any:
         """Wait for an answer; see `Question.kind`.
@@ -146,7 +148,6 @@ class Engine:
                     batch.append(asked)
                     n_images += len(asked[0].images)
             if batch:
-                self._figures.waiting.set(self._asked.qsize())
                 self._figures.batches.observe(n_images)
                 outcomes = self._outcomes([question for question, _ in batch])
                 futures = [future for _, future in batch]

@@ -17,7 +17,9 @@ async def _settings(request: Request) -> Settings:
 
 
 async def _gallery(request: Request) -> Gallery:
-    """Return the newest version; it stays as it is while a route works with it.
+    """Return the gallery, whose every answer is from the newest version.
+
+    Its `table` is of one version: whoever reads it twice keeps it, for a change may come between.
 
     Raises:
         Unavailable: model and gallery do not fit at the moment.
