@@ -77,6 +77,8 @@ ODD: dict[str, tuple[bytes, int]] = {
     "binary": (bytes(range(256)) * 4, 400),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), 400),
     "a wrong version": (b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", 400),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "a socket of the web": (get("/x", "Connection: Upgrade", "Upgrade: websocket"), 404),
     "an unknown method": (b"FROB / HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
     "a header without a colon": (get("/health", "nothing"), 400),
     "a header with a space in its name": (get("/health", "a b: c"), 400),

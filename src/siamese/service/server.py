@@ -1,6 +1,7 @@
 """Running the application: its socket, what it prints, and how it ends."""
 
 import logging
+import os
 import signal
 import socket
 
@@ -57,8 +58,12 @@ def listen(settings: Settings) -> socket.socket:
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
-    except (OSError, OverflowError) as error:
-        reason = explained(error) if isinstance(error, OSError) else str(error)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = str(error)
+        if isinstance(error, OSError) and error.errno is not None:
+            # Python's own text repeats the address; of a name that nobody knows it has no number.
+            known = os.strerror(error.errno) if error.errno > 0 else error.strerror
+            reason = explained(OSError(error.errno, known))
         raise InputError(
             f"{settings.host}, port {settings.port}: {reason}; choose others (`--host`, `--port`)"
         ) from None

@@ -73,7 +73,8 @@ def _route(base: str, method: str, path: str, route: Any, schema: Any) -> str:
     for kind, body in route.get("requestBody", {}).get("content", {}).items():
         form = body["schema"]
         for name, field in form.get("properties", {}).items():
-            rows.append((name, "form", field, field.get("description", "")))
+            place = "form, required" if name in form.get("required", []) else "form"
+            rows.append((name, place, field, field.get("description", "")))
             if name == "images":
                 options += ["-F images=@photo.png"] * field.get("minItems", 1)
             elif name in form.get("required", []):
