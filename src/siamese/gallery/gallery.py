@@ -523,7 +523,8 @@ class Gallery:
         rows = list(zip(*(stored[name] for name in COLUMNS), strict=True))
         found = [
             tuple(
-                Neighbour(*(*rows[position], gap)) for position, gap in zip(places, gaps, strict=True)
+                Neighbour(*(*rows[position], gap))
+                for position, gap in zip(places, gaps, strict=True)
             )
             for places, gaps in zip(positions.tolist(), distances.tolist(), strict=True)
         ]
