@@ -11,7 +11,6 @@
 
 import asyncio
 import ipaddress
-import logging
 import socket
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -22,8 +21,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from siamese.service.errors import BROKEN, Refused
 from siamese.service.settings import Settings
-
-log = logging.getLogger("siamese.service")
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 ANY = {"", "0.0.0.0", "::"}
