@@ -176,3 +176,14 @@ def test_a_gallery_that_is_gone_is_said_and_comes_back(
     (tmp_path / "away").rename(gallery)
     renewed(own_client)
     assert own_client.get("/health").json()["status"] == "ok"
+
+
+def test_while_the_gallery_cannot_be_read_what_is_in_memory_answers(
+    own_client: TestClient, own_model: Settings, model: Model
+) -> None:
+    images = as_files(noise_images(model, 1))
+    before = own_client.post("/search", files=images).json()
+    for file in (Path(own_model.gallery) / "gallery.lance/_versions").iterdir():
+        file.write_bytes(b"damaged")
+    renewed(own_client)
+    assert own_client.post("/search", files=images).json() == before

@@ -5,6 +5,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from siamese.base.errors import InputError
+from siamese.gallery.failures import Unreadable
 from siamese.gallery.gallery import Gallery
 from siamese.model.folder import load_model
 from siamese.service.errors import Unavailable
@@ -55,6 +56,9 @@ class Newest:
                     return
                 self._gallery.refresh()
                 self._fits = True
+            except Unreadable as error:  # of a store that is away: what is held answers on
+                log.error("%s", error)
+                return
             except InputError:
                 self._open_again()
             self._report()
