@@ -183,7 +183,9 @@ def test_while_the_gallery_cannot_be_read_what_is_in_memory_answers(
 ) -> None:
     images = as_files(noise_images(model, 1))
     before = own_client.post("/search", files=images).json()
-    for file in (Path(own_model.gallery) / "gallery.lance/_versions").iterdir():
+    versions = Path(own_model.gallery) / "gallery.lance/_versions"
+    for file in versions.iterdir():
         file.write_bytes(b"damaged")
+    (versions / "another").touch()  # so that there is something new to see
     renewed(own_client)
     assert own_client.post("/search", files=images).json() == before
