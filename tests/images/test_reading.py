@@ -236,7 +236,7 @@ def test_bytes_get_the_line_of_their_file(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "cut.jpg"])
 def test_bytes_give_the_picture_of_their_file(name: str, tmp_path: Path) -> None:
-    file = saved(photo(40, 60), tmp_path / name)
+    file = saved(photo(700, 60), tmp_path / name)
     if name == "cut.jpg":
         file.write_bytes(file.read_bytes()[:-4])
     for fit in FITS:
