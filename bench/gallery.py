@@ -7,6 +7,9 @@ Contestants, all in their usual setting, on all cores:
 - gallery: this project's, exact; one query is LanceDB's scan, a batch is answered in memory;
 - gallery-index: the same with the index that it makes of large galleries; building it includes
   measuring its recall, and whether a batch is answered by it is the gallery's own choice;
+- held: this project's, exact, held in memory; the first answer waits until all rows are read, and
+  from 100,000 rows on, the index made;
+- held-index: the same with the index that large galleries get in memory, whatever its size;
 - faiss-flat: FAISS, exact, IndexFlatL2;
 - faiss-ivf: IndexIVFFlat with √rows lists, of which it looks at as few as reach a recall of 0.99
   on queries that are not asked afterwards;
@@ -327,6 +330,43 @@ class OurIndexedGallery(OurGallery):
     uses_index = True
 
 
+class HeldGallery(OurGallery):
+    """The gallery in memory, whole neighbours included: label, file and so on."""
+
+    says = "gallery held, exact"
+    libraries = ("lancedb", "pyarrow", "siamese.gallery.gallery")
+
+    def build(self, vectors: Path, folder: Path) -> None:
+        """Write the rows, streamed; the index is made in memory."""
+        from siamese.gallery.table import GalleryTable
+
+        dimensions = np.load(vectors, mmap_mode="r").shape[1]
+        GalleryTable.replace(folder / "gallery", dimensions, self._rows(vectors))
+
+    def open(self, folder: Path) -> Answer:
+        """Read all rows."""
+        from siamese.gallery import held
+        from siamese.gallery.gallery import Gallery
+
+        if self.uses_index:
+            held.INDEX_FROM = 1
+        gallery = Gallery.open(folder / "gallery")
+        assert gallery.hold()
+
+        def answer(queries: np.ndarray) -> np.ndarray:
+            found = gallery.search_embeddings(queries, K, exact=not self.uses_index)
+            return np.array([[one.number for one in each] for each in found])
+
+        return answer
+
+
+class HeldIndexedGallery(HeldGallery):
+    """The gallery in memory with the index that it makes of large ones, whatever its size here."""
+
+    says = "gallery held, with index"
+    uses_index = True
+
+
 class FaissFlat(Contestant):
     """FAISS, exact."""
 
@@ -401,6 +441,8 @@ class ScikitLearn(Contestant):
 CONTESTANTS: dict[str, Contestant] = {
     "gallery": OurGallery(),
     "gallery-index": OurIndexedGallery(),
+    "held": HeldGallery(),
+    "held-index": HeldIndexedGallery(),
     "faiss-flat": FaissFlat(),
     "faiss-ivf": FaissIvf(),
     "scikit-learn": ScikitLearn(),
@@ -434,7 +476,7 @@ def measure_answers(contestant: Contestant, case: Case, seconds: float) -> dict[
     answer(queries[:1])
     first_s = time.perf_counter() - began
     singles = [queries[row : row + 1] for row in range(len(queries))]
-    found, one_by_one = time_each(answer, singles, seconds)
+    found, one_by_one, middle = time_each(answer, singles, seconds)
     memory_one_by_one = peak_memory_mb()
 
     batches = [queries[row : row + BATCH] for row in range(0, len(queries) - BATCH + 1, BATCH)]
@@ -442,10 +484,11 @@ def measure_answers(contestant: Contestant, case: Case, seconds: float) -> dict[
     began = time.perf_counter()
     answer(batches[0])
     first_batch_s = time.perf_counter() - began
-    _, in_batches = time_each(answer, batches, seconds)
+    _, in_batches, _ = time_each(answer, batches, seconds)
     return {
         "first_s": round(first_s, 5),
         "one_by_one": round(one_by_one, 1),
+        "one_by_one_p50_ms": round(1000 * middle, 3),
         "one_by_one_memory_mb": memory_one_by_one,
         "first_batch_s": round(first_batch_s, 5),
         "in_batches": round(in_batches, 1),
@@ -455,21 +498,24 @@ def measure_answers(contestant: Contestant, case: Case, seconds: float) -> dict[
     }
 
 
-def time_each(answer: Answer, parts: list[np.ndarray], seconds: float) -> tuple[np.ndarray, float]:
+def time_each(
+    answer: Answer, parts: list[np.ndarray], seconds: float
+) -> tuple[np.ndarray, float, float]:
     """Ask part after part, until all are answered or the time is up.
 
     Returns:
-        The rows found, int64 `[n, K]`, and queries per second, each call weighing the same.
+        The rows found, int64 `[n, K]`; queries per second, each call weighing the same; and the
+        median time of a call, in seconds.
     """
-    found, spent = [], 0.0
+    found, spent = [], list[float]()
     for part in parts:
         began = time.perf_counter()
         found.append(answer(part))
-        spent += time.perf_counter() - began
-        if spent > seconds:
+        spent.append(time.perf_counter() - began)
+        if sum(spent) > seconds:
             break
     rows = np.concatenate(found)
-    return rows, len(rows) / spent
+    return rows, len(rows) / sum(spent), statistics.median(spent)
 
 
 def peak_memory_mb() -> int:
@@ -496,8 +542,9 @@ def table(n_rows: int, rounds: list[dict[str, Any]]) -> str:
     lines = [
         "",
         f"| {n_rows:,} rows | build | on disk | first answer | queries/s, one by one"
-        f" | in batches of {BATCH} | recall@{K} | peak memory: build, one by one, batches |",
-        "|---|---|---|---|---|---|---|---|",
+        f" | median of one | in batches of {BATCH} | recall@{K}"
+        " | peak memory: build, one by one, batches |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in rounds[0]:
         each = [figures[name] for figures in rounds]
@@ -509,7 +556,8 @@ def table(n_rows: int, rounds: list[dict[str, Any]]) -> str:
         lines.append(
             f"| {CONTESTANTS[name].says} | {middle['build_s']:,.1f} s"
             f" | {middle['disk_mb']:,.0f} MB | {1000 * middle['first_s']:,.0f} ms"
-            f" | {speed(each, 'one_by_one')} | {speed(each, 'in_batches')}"
+            f" | {speed(each, 'one_by_one')} | {middle['one_by_one_p50_ms']:.2f} ms"
+            f" | {speed(each, 'in_batches')}"
             f" | {min(figures['recall'] for figures in each):.4f} | {memory} GB |"
         )
     return "\n".join(lines)

@@ -138,7 +138,7 @@ def test_an_image_far_from_everything_is_called_so(
 def near_and_far(gallery: Gallery, limit: float) -> np.ndarray:
     """Return two points, just nearer and just farther than the limit from the nearest row."""
     [rows] = gallery.table.rows("number = 0")
-    numbers, vectors = next(iter(gallery._searcher._pieces()))
+    numbers, vectors = next(iter(gallery._version.searcher._pieces()))
     assert numbers[0] == 0
     # Straight out from the origin, beyond all rows, which lie on the unit sphere.
     out = rows.vectors[0] / np.linalg.norm(rows.vectors[0])

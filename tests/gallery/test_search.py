@@ -15,14 +15,10 @@ from siamese.gallery.search import MOST_CANDIDATES, Searcher, rounding_error
 from siamese.gallery.table import GalleryTable
 from siamese.gallery.vector_index import build_index
 from siamese.measures.knn import nearest, nearest_in_parts
+from tests.support.vectors import galleries, rows_of
 
 # Each example replaces the gallery of the one before, as a build does.
 SHARED_FOLDER = [HealthCheck.function_scoped_fixture]
-
-
-def rows_of(numbers: np.ndarray, vectors: np.ndarray) -> Rows:
-    n = len(numbers)
-    return Rows(numbers, vectors, ["x"] * n, [None] * n, ["f"] * n, [None] * n, ["pipeline"] * n)
 
 
 def table_of(address: Path, numbers: np.ndarray, vectors: np.ndarray, pieces: int = 1) -> Searcher:
@@ -38,21 +34,6 @@ def expected(
     order = np.argsort(numbers)
     rows, distances = nearest(vectors[order], queries, k)
     return numbers[order][rows], distances
-
-
-@st.composite
-def galleries(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Draw vectors with many ties and duplicates, shuffled numbers, queries and k."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    n, dim = draw(st.integers(1, 120)), draw(st.sampled_from([1, 2, 8, 33]))
-    levels = draw(st.sampled_from([2, 3, 1000]))  # of each value: two make nearly all of them tie
-    scale = draw(st.sampled_from([1e-15, 1.0, 1e12, 1e14]))
-    offset = draw(st.sampled_from([0.0, 1000.0]))
-    values = (rng.integers(0, levels, (n + 5, dim)) * scale + offset * scale).astype(np.float32)
-    vectors = np.concatenate([values[:n], values[rng.integers(0, n, n)]])  # each row drawn again
-    numbers = rng.permutation(10 * len(vectors))[: len(vectors)].astype(np.int64)
-    queries = np.concatenate([values[n:], vectors[:2]])
-    return numbers, vectors, queries, draw(st.integers(1, len(vectors)))
 
 
 @settings(max_examples=40, suppress_health_check=SHARED_FOLDER)

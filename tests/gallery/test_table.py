@@ -1,5 +1,6 @@
 """Rows in LanceDB: written in one commit, found again, read while others write."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from siamese.base.errors import InputError
 from siamese.gallery.address import writing
-from siamese.gallery.rows import FIRST_ENROLLED, Rows, enrolled_number
+from siamese.gallery.rows import FIRST_ENROLLED, Rows, enrolled_number, vectors_of
 from siamese.gallery.table import GalleryTable, one_of
 
 
@@ -65,6 +66,38 @@ def test_the_layout_that_other_languages_read(tmp_path: Path) -> None:
         "source": "string",
     }
     assert schema.metadata == {b"siamese.format": b"1"}
+
+
+def test_slices_have_each_row_once(tmp_path: Path) -> None:
+    table = GalleryTable.replace(tmp_path / "g", 2, [rows(*range(60)), rows(*range(60, 100))])
+    for number in range(100, 110):
+        table.append(rows(number))
+    table.delete("number % 7 = 0")
+    expected = [number for number in range(110) if number % 7]
+    for n_rows in (1, 13, 1000):
+        batches = list(table.slices(["number", "vector"], n_rows))
+        assert max(len(batch) for batch in batches) <= n_rows
+        found = np.concatenate([batch.column("number").to_numpy() for batch in batches])
+        assert sorted(found) == expected
+        vectors = np.concatenate([vectors_of(batch.column("vector")) for batch in batches])
+        np.testing.assert_array_equal(vectors[:, 0], found)
+
+
+def test_every_commit_is_noticed(tmp_path: Path) -> None:
+    table = GalleryTable.replace(tmp_path / "g", 2, [rows(1)])
+    reader = GalleryTable.open(tmp_path / "g")
+    commits = [reader.newest_commit()]
+    for change in (
+        lambda: table.append(rows(2)),
+        lambda: table.delete("number = 2"),
+        lambda: GalleryTable.replace(tmp_path / "g", 2, [rows(1)]),
+        lambda: shutil.rmtree(tmp_path / "g"),
+        lambda: GalleryTable.replace(tmp_path / "g", 2, [rows(1)]),
+    ):
+        change()
+        assert reader.newest_commit() not in commits
+        assert reader.newest_commit() == reader.newest_commit()
+        commits.append(reader.newest_commit())
 
 
 def test_many_numbers_are_looked_up_as_few_are(tmp_path: Path) -> None:

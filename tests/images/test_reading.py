@@ -23,7 +23,14 @@ from siamese.base.data_params import Fit
 from siamese.base.errors import InputError
 from siamese.images import reading
 from siamese.images.fit import fit_image
-from siamese.images.reading import AHEAD, MAX_BYTES, MAX_PIXELS, iter_images, load_image
+from siamese.images.reading import (
+    AHEAD,
+    MAX_BYTES,
+    MAX_PIXELS,
+    iter_images,
+    load_image,
+    read_image,
+)
 from tests.support.pictures import CORNERS, NOISE, RNG, close, png, saved
 
 FITS: tuple[Fit, ...] = get_args(Fit)
@@ -209,6 +216,39 @@ def test_a_useless_file_gives_one_clear_line(kind: str, tmp_path: Path) -> None:
     text = str(raised.value)
     assert text.startswith(f"{file}: ")
     assert "\n" not in text
+
+
+# Of the others there are no bytes, or too many to read.
+WITH_BYTES = USELESS.keys() - {"missing", "inside a file", "folder", "pipe", "huge file"}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", sorted(WITH_BYTES))
+def test_bytes_get_the_line_of_their_file(kind: str, tmp_path: Path) -> None:
+    file = USELESS[kind][0](tmp_path)
+    with pytest.raises(InputError) as of_file:
+        load_image(file, 8)
+    with pytest.raises(InputError) as of_bytes:
+        read_image(file.read_bytes(), "as named", 8)
+    found = str(of_bytes.value).removeprefix("as named: ")
+    assert found == str(of_file.value).removeprefix(f"{file}: ")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "cut.jpg"])
+def test_bytes_give_the_picture_of_their_file(name: str, tmp_path: Path) -> None:
+    file = saved(photo(700, 60), tmp_path / name)
+    if name == "cut.jpg":
+        file.write_bytes(file.read_bytes()[:-4])
+    for fit in FITS:
+        assert (read_image(file.read_bytes(), "a", 16, fit) == load_image(file, 16, fit)).all()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_bytes_may_have_a_lower_limit_of_pixels(name: str, tmp_path: Path) -> None:
+    content = saved(photo(40, 60), tmp_path / name).read_bytes()
+    assert read_image(content, "a", 8, most_pixels=2400).shape == (8, 8, 3)
+    with pytest.raises(InputError, match=r"^a: too many pixels: 60 x 40; expected at most 2,399 "):
+        read_image(content, "a", 8, most_pixels=2399)
 
 
 def test_a_file_that_may_not_be_read_is_not_called_damaged(

@@ -9,11 +9,13 @@ Images are given as files, or as uint8 `[N, size, size, 3]`, each made by
 `siamese.images.reading.load_image`. Nothing heavy is imported before it is needed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
@@ -30,10 +32,11 @@ from siamese.gallery.answers import (
 )
 from siamese.gallery.defaults import ADDRESS, FOUND, VOTERS
 from siamese.gallery.failures import Unreadable
+from siamese.gallery.held import Held
 from siamese.gallery.model_hash import model_hash
 from siamese.gallery.png import decode_png, encode_png, resized
 from siamese.gallery.rows import Rows, enrolled_number
-from siamese.gallery.search import Searcher
+from siamese.gallery.search import COLUMNS, Searcher
 from siamese.gallery.table import IS_ENROLLED, GalleryTable, one_of
 from siamese.gallery.text import is_plain, storable
 from siamese.gallery.vector_index import index_if_large
@@ -42,15 +45,31 @@ from siamese.images.folder_names import one_form
 from siamese.measures.knn import class_ranking
 
 if TYPE_CHECKING:  # torch takes a second or two, and listing labels need not wait for it
+    import torch
+
     from siamese.model.folder import Model
 
 # Classes named in an answer, at most.
 TOP = 5
 # A reader may meet several writers who one after the other remove the version that it has opened.
 TRIES = 5
+# Bytes that a gallery in memory may take.
+HOLD_LIMIT = 2**30
 
 Images = np.ndarray | Sequence[Path | str]
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class _Version:
+    """What answers: a version of the table, and its rows in memory if they are held."""
+
+    searcher: Searcher
+    held: Held | None = None
+
+    @property
+    def table(self) -> GalleryTable:
+        return self.searcher.table
 
 
 class Gallery:
@@ -59,14 +78,20 @@ class Gallery:
     It sees at once what this process enrols and removes; what others write, after `refresh`. If
     another process has removed the files of the version that was opened, as `tidy` does, it answers
     from the newest one.
+
+    Any number of threads may use one gallery. Each answer comes from one version: neighbours,
+    labels and the distance of novelty belong together, even if another thread changes or refreshes
+    the gallery at that moment.
     """
 
     def __init__(self, table: GalleryTable, model: "Model | None") -> None:
-        self.table = table
         self._model = model
-        self._searcher = Searcher(table)
+        self._version = _Version(Searcher(table))
+        self._commit: object = None  # of the version, once somebody has looked
+        self._hold: tuple[int, torch.device | None] | None = None  # the arguments of `hold`
+        self._refreshing = RLock()
         self._made_by = table.metadata.get("model") if model is None else self._model_hash
-        self._check_model()
+        self._check_model(table.metadata)
 
     @classmethod
     def open(cls, address: Path | str = ADDRESS, model: "Model | None" = None) -> Self:
@@ -107,10 +132,14 @@ class Gallery:
         return self._model
 
     @property
+    def table(self) -> GalleryTable:
+        """The version of the table that is asked. To write, open another: this one is shared."""
+        return self._version.table
+
+    @property
     def novelty_distance(self) -> float | None:
         """The distance to the nearest row beyond which an image is unlike anything, or None."""
-        stored = self.table.metadata.get("novelty_distance")
-        return None if stored is None else float(stored)
+        return _novelty_distance(self.table.metadata)
 
     def classify(
         self, images: Images, k: int | None = None, exact: bool = False
@@ -143,11 +172,19 @@ class Gallery:
     def _classify(
         self, embeddings: np.ndarray, k: int | None, exact: bool
     ) -> list[ClassifiedImage]:
-        limit = self.novelty_distance
+        found, metadata = self._neighbours(embeddings, k, VOTERS, exact)
+        if not found:
+            return []
+        limit = _novelty_distance(metadata)
+        # Any coding of the labels gives the same vote.
+        codes: dict[str, int] = {}
+        coded = [[codes.setdefault(one.label, len(codes)) for one in each] for each in found]
+        names = list(codes)
         answers = []
-        for neighbours, ranking in self._vote(embeddings, k, VOTERS, exact):
+        for neighbours, ranking in zip(found, class_ranking(np.array(coded), TOP), strict=True):
             labels = [one.label for one in neighbours]
-            shares = [Vote(label, labels.count(label) / len(labels)) for label in ranking]
+            ranked = [names[code] for code in ranking.tolist() if code >= 0]
+            shares = [Vote(label, labels.count(label) / len(labels)) for label in ranked]
             is_novel = limit is not None and neighbours[0].distance > limit
             answers.append(
                 ClassifiedImage(
@@ -167,10 +204,13 @@ class Gallery:
 
         Without k they are 10, or all rows of a smaller gallery.
         """
-        queries = self._embed(images)
-        return self._answered(
-            lambda: [neighbours for neighbours, _ in self._vote(queries, k, FOUND, exact)]
-        )
+        return self.search_embeddings(self._embed(images), k, exact)
+
+    def search_embeddings(
+        self, embeddings: np.ndarray, k: int | None = None, exact: bool = False
+    ) -> list[tuple[Neighbour, ...]]:
+        """Do what `search` does for embeddings, float32 `[N, D]`, of the same model."""
+        return self._answered(lambda: self._neighbours(embeddings, k, FOUND, exact)[0])
 
     def verify(self, left: Images, right: Images, far: float | None = None) -> list[Verdict]:
         """Decide for each left image and its right one whether they show the same class.
@@ -229,10 +269,11 @@ class Gallery:
             source=["enrolled"] * len(pixels),
         )
         with writing(self.table.address):
+            table = self._newest()
+            added = table.append(rows)
+            if table.is_in_pieces():
+                table.tidy()
             self.refresh()
-            added = self.table.append(rows)
-            if self.table.is_in_pieces():
-                self.table.tidy()
         return Enrolment(added, len(pixels) - added)
 
     def remove(
@@ -256,9 +297,10 @@ class Gallery:
             value = one_form(str(value))
         matching = one_of(name, [value])
         with writing(self.table.address):
+            table = self._newest()
+            removed = table.delete(f"{matching} AND {IS_ENROLLED}")
+            left = 0 if removed else table.count(matching)
             self.refresh()
-            removed = self.table.delete(f"{matching} AND {IS_ENROLLED}")
-            left = 0 if removed else self.table.count(matching)
         if left:
             raise InputError(
                 f"{name} {value!r}: {left} rows, all from the pipeline, where the next build would"
@@ -278,10 +320,10 @@ class Gallery:
             InputError: nothing can be written there; the rows are as they were.
         """
         with writing(self.table.address):
-            self.refresh()
-            self.table.rewrite()
-            index_if_large(self.table)
-            self.table.tidy(keep=timedelta(0))
+            table = self._newest()
+            table.rewrite()
+            index_if_large(table)
+            table.tidy(keep=timedelta(0))
             self.refresh()
 
     def labels(self) -> list[LabelCount]:
@@ -341,15 +383,92 @@ class Gallery:
         alike = [resized(picture, size) for picture in pictures]
         return np.stack(alike) if alike else np.empty((0, 0, 0, 3), dtype=np.uint8)
 
+    def hold(self, limit: int = HOLD_LIMIT, device: "torch.device | None" = None) -> bool:
+        """Answer from memory from now on, and read what is new there at every `refresh`.
+
+        Answers are the same, to the last bit, and LanceDB is not asked for them. Galleries of
+        100,000 rows and more get an index in memory, in place of LanceDB's; `exact` does without.
+
+        Args:
+            limit: bytes that the rows may take. Beyond it, as after a rebuild, LanceDB answers.
+                While a rebuilt gallery is read, the old one stays in memory beside it.
+            device: a GPU that holds the vectors, too, and compares them without an index.
+
+        Returns:
+            Whether the gallery is within the limit, and now in memory.
+
+        Raises:
+            InputError: as `refresh`.
+        """
+        with self._refreshing:
+            self._hold = (limit, device)
+            self._version = _Version(self._version.searcher)
+            self.refresh()
+        return self.is_held
+
+    @property
+    def is_held(self) -> bool:
+        """Whether answers come from memory."""
+        return self._version.held is not None
+
+    def is_outdated(self) -> bool:
+        """Tell whether `refresh` may find something new, without opening the gallery again.
+
+        A folder is looked at in a fraction of a millisecond; an object store is asked. Before the
+        first `refresh` the answer is yes.
+
+        Raises:
+            InputError: an object store cannot be read.
+        """
+        return self._commit is None or self.table.newest_commit() != self._commit
+
     def refresh(self) -> None:
         """See what other processes have written since the gallery was opened.
+
+        Other threads are answered from the earlier version until the new one is complete.
 
         Raises:
             InputError: another model has rebuilt the gallery, or there is none any more.
         """
-        self.table.refresh()
+        with self._refreshing:
+            failure: Unreadable | None = None
+            for _ in range(TRIES):
+                commit = self.table.newest_commit()  # first: what is written meanwhile is newer
+                if self.is_held and commit is not None and commit == self._commit:
+                    return
+                table = GalleryTable.open(self.table.address)
+                searcher = Searcher(table)
+                try:
+                    if self._model is not None:
+                        self._check_model(table.metadata)
+                    held = self._read_held(table)
+                except Unreadable as error:
+                    failure = error
+                    continue
+                except InputError:
+                    self._version = _Version(searcher)
+                    raise
+                self._version, self._commit = _Version(searcher, held), commit
+                return
+            assert failure is not None
+            raise failure
+
+    def _read_held(self, table: GalleryTable) -> Held | None:
+        if self._hold is None:
+            return None
+        limit, device = self._hold
+        return Held.read(table, limit, device, self._version.held)
+
+    def _newest(self) -> GalleryTable:
+        """Open the newest version to write to it; others do not see it half-way.
+
+        Raises:
+            InputError: as `refresh`.
+        """
+        table = GalleryTable.open(self.table.address)
         if self._model is not None:
-            self._check_model()
+            self._check_model(table.metadata)
+        return table
 
     def _answered(self, ask: Callable[[], Answer]) -> Answer:
         """Ask the version that is open; if its files are gone, the newest.
@@ -372,8 +491,8 @@ class Gallery:
     def _model_hash(self) -> str:
         return model_hash(self.model)
 
-    def _check_model(self) -> None:
-        if self.table.metadata.get("model") != self._made_by:
+    def _check_model(self, metadata: dict[str, str]) -> None:
+        if metadata.get("model") != self._made_by:
             raise InputError(
                 f"{self.table.address}: another model made this gallery, and distances between the"
                 " embeddings of two models mean nothing; run `siamese gallery build`, which embeds"
@@ -386,35 +505,35 @@ class Gallery:
             return np.empty((0, self.table.dimensions), dtype=np.float32)
         return self.model.embed(pixels)
 
-    def _vote(
+    def _neighbours(
         self, queries: np.ndarray, k: int | None, default: int, exact: bool
-    ) -> Iterator[tuple[tuple[Neighbour, ...], list[str]]]:
-        """Yield for each query, float32 `[D]`, its neighbours and the classes with most votes.
+    ) -> tuple[list[tuple[Neighbour, ...]], dict[str, str]]:
+        """Return the neighbours of each query, float32 `[D]`, and the metadata of their version.
 
         Without k, they are as many as the default says and the gallery has.
         """
-        self._check_model()  # also after a refusal to `refresh`
+        version = self._version
+        metadata = version.table.metadata if version.held is None else version.held.metadata
+        self._check_model(metadata)  # also after a refusal to `refresh`
         if not len(queries):
-            return
-        k = min(default, max(1, len(self.table))) if k is None else k
-        numbers, distances = self._searcher.nearest(queries, k, exact)
-        columns = ["number", "label", "superclass", "file", "source"]
-        table = self.table.lookup(numbers, columns)
-        stored = {name: table[name].to_pylist() for name in columns}
-        # Any coding of the labels gives the same vote; positions are by ascending number.
-        names, codes = np.unique(np.array(stored["label"], dtype=object), return_inverse=True)
-        positions = np.searchsorted(table["number"].to_numpy(), numbers)  # (Q, k)
-        rankings = class_ranking(codes[positions], TOP)
-        for row, ranking in enumerate(rankings):
-            yield (
-                tuple(
-                    Neighbour(**{name: stored[name][position] for name in columns}, distance=gap)
-                    for position, gap in zip(
-                        positions[row].tolist(), distances[row].tolist(), strict=True
-                    )
-                ),
-                [names[code] for code in ranking.tolist() if code >= 0],
+            return [], metadata
+        asked = version.held or version.searcher
+        k = min(default, max(1, len(asked))) if k is None else k
+        stored, positions, distances = asked.neighbours(queries, k, exact)
+        rows = list(zip(*(stored[name] for name in COLUMNS), strict=True))
+        found = [
+            tuple(
+                Neighbour(*(*rows[position], gap))
+                for position, gap in zip(places, gaps, strict=True)
             )
+            for places, gaps in zip(positions.tolist(), distances.tolist(), strict=True)
+        ]
+        return found, metadata
+
+
+def _novelty_distance(metadata: dict[str, str]) -> float | None:
+    stored = metadata.get("novelty_distance")
+    return None if stored is None else float(stored)
 
 
 def _size(folder: Path) -> int:

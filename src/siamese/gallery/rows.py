@@ -120,7 +120,8 @@ def row_schema(dimensions: int, metadata: dict[str, str]) -> "pa.Schema":
 
 def vectors_of(column: "pa.FixedSizeListArray") -> np.ndarray:
     """Return a column of vectors as float32 `[n, D]`, without a copy."""
-    return column.flatten().to_numpy(zero_copy_only=True).reshape(len(column), -1)
+    shape = (len(column), column.type.list_size)
+    return column.flatten().to_numpy(zero_copy_only=True).reshape(shape)
 
 
 def enrolled_number(image: np.ndarray, label: str) -> int:

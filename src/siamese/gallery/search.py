@@ -32,6 +32,8 @@ AT_ONCE = 100
 MORE, MOST_CANDIDATES = 8, 4096
 # Vectors held between calls, and read at once where there are more, in bytes.
 MEMORY = 2**30
+# What an answer says of a row, beside its distance: the first fields of a `Neighbour`.
+COLUMNS = ("number", "label", "superclass", "file", "source")
 
 
 class Searcher:
@@ -41,6 +43,10 @@ class Searcher:
         self.table = table
         # LanceDB's table and its version, numbers, vectors.
         self._held: tuple[object, int, np.ndarray, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.table)
 
     def nearest(
         self, queries: np.ndarray, k: int, exact: bool = True
@@ -62,7 +68,7 @@ class Searcher:
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         n_rows = len(self.table)
-        self._check(queries, k, n_rows)
+        check_queries(self.table.address, n_rows, self.table.dimensions, queries, k)
         from_memory = len(queries) >= MANY_QUERIES and n_rows <= MEMORY_ROWS
         index = None if exact or from_memory else self.table.index
         if index is not None:
@@ -81,25 +87,19 @@ class Searcher:
             numbers[waiting], distances[waiting] = found
         return numbers, distances
 
-    def _check(self, queries: np.ndarray, k: int, n_rows: int) -> None:
-        if not n_rows:
-            raise InputError(
-                f"the gallery at {self.table.address} is empty; `siamese enroll` adds images"
-            )
-        if not 1 <= k <= n_rows:
-            raise InputError(
-                f"{k} neighbours are asked for, but the gallery at {self.table.address} has"
-                f" {n_rows} rows; expected a number from 1 to that"
-            )
-        dimensions = self.table.dimensions
-        if queries.ndim != 2 or queries.shape[1] != dimensions:
-            raise InputError(
-                f"expected queries as float32 [Q, {dimensions}], found {list(queries.shape)};"
-                " were they made by another network than the gallery?"
-            )
-        if not np.isfinite(queries).all():
-            row = int((~np.isfinite(queries).all(axis=1)).argmax())
-            raise InputError(f"query {row} holds a value that is not finite")
+    def neighbours(
+        self, queries: np.ndarray, k: int, exact: bool = True
+    ) -> tuple[dict[str, list[Any]], np.ndarray, np.ndarray]:
+        """Find the rows that `nearest` finds, and what the table says of them.
+
+        Returns:
+            The columns `COLUMNS` of all rows found, each row once, as lists; for each query the
+            positions of its rows in them, int64 `[Q, k]`; and their distances, float64 `[Q, k]`.
+        """
+        numbers, distances = self.nearest(queries, k, exact)
+        table = self.table.lookup(numbers, COLUMNS)
+        positions = np.searchsorted(table["number"].to_numpy(), numbers)
+        return {name: table[name].to_pylist() for name in COLUMNS}, positions, distances
 
     def _scan(
         self, queries: np.ndarray, k: int, wanted: int, n_rows: int
@@ -213,6 +213,37 @@ class Searcher:
                 numbers, vectors = numbers[order], vectors[order]
             yield numbers, vectors
             left -= size
+
+
+def check_queries(address: str, n_rows: int, dimensions: int, queries: np.ndarray, k: int) -> None:
+    """Refuse what cannot be asked of a gallery.
+
+    Args:
+        address: of the gallery.
+        n_rows: that it has.
+        dimensions: D, of its vectors.
+        queries: float32 `[Q, D]`.
+        k: neighbours wanted.
+
+    Raises:
+        InputError: it is empty, k is out of range, or the queries have other dimensions or are not
+            finite.
+    """
+    if not n_rows:
+        raise InputError(f"the gallery at {address} is empty; `siamese enroll` adds images")
+    if not 1 <= k <= n_rows:
+        raise InputError(
+            f"{k} neighbours are asked for, but the gallery at {address} has {n_rows} rows;"
+            " expected a number from 1 to that"
+        )
+    if queries.ndim != 2 or queries.shape[1] != dimensions:
+        raise InputError(
+            f"expected queries as float32 [Q, {dimensions}], found {list(queries.shape)}; were they"
+            " made by another network than the gallery?"
+        )
+    if not np.isfinite(queries).all():
+        row = int((~np.isfinite(queries).all(axis=1)).argmax())
+        raise InputError(f"query {row} holds a value that is not finite")
 
 
 def rounding_error(squared: np.ndarray, dimensions: int) -> np.ndarray:

@@ -1,0 +1,41 @@
+"""The one thread that enrols and removes, so that answers never wait for a write or its lock."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+from siamese.gallery.answers import Enrolment
+from siamese.gallery.gallery import Gallery
+from siamese.service.newest import Newest
+
+Done = TypeVar("Done")
+
+
+class Writer:
+    """Changes the gallery that answers, which shows each change when it is made."""
+
+    def __init__(self, newest: Newest) -> None:
+        self._newest = newest
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+
+    async def enroll(self, pixels: np.ndarray, label: str, files: Sequence[str]) -> Enrolment:
+        """Do what `Gallery.enroll` does."""
+        return await self._change(lambda gallery: gallery.enroll(pixels, label, files))
+
+    async def remove(self, label: str | None, file: str | None, number: int | None) -> int:
+        """Do what `Gallery.remove` does."""
+        return await self._change(lambda gallery: gallery.remove(label, file, number))
+
+    def stop(self) -> None:
+        """End once all changes that were asked for are made."""
+        self._thread.shutdown()
+
+    async def _change(self, change: Callable[[Gallery], Done]) -> Done:
+        # Done even if whoever asked has gone in the meantime.
+        def do() -> Done:
+            return change(self._newest.gallery())
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, do)
