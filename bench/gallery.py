@@ -279,7 +279,12 @@ class OurGallery(Contestant):
     """The gallery of this project, from which the rest of a row is left out: labels, images."""
 
     says = "gallery, exact"
-    libraries = ("lancedb", "pyarrow", "sklearn.neighbors", "siamese.gallery.search")
+    libraries: tuple[str, ...] = (
+        "lancedb",
+        "pyarrow",
+        "sklearn.neighbors",
+        "siamese.gallery.search",
+    )
     uses_index = False
 
     def build(self, vectors: Path, folder: Path) -> None:

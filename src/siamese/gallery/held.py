@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Columns of few different values, which are held as codes.
 CODED = ("label", "superclass", "source")
 # Bytes of vectors that are read at once.
-READ_AT_ONCE = 2**21
+READ_AT_ONCE = 2**20
 # Of a row, at most: for each value of its vector (half of which a short form may hold again), and
 # for number, codes, half a square and the name of its file.
 BYTES_PER_VALUE, OTHER_BYTES = 6, 64

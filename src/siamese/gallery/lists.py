@@ -17,7 +17,7 @@ from siamese.gallery.vectors import Vectors, least, squared_lengths
 # Rows per list that centres are trained on, and rounds of training.
 TRAINED_ON, ROUNDS = 48, 10
 # Scores of centres that are held at once.
-SCORES_AT_ONCE = 2**21
+SCORES_AT_ONCE = 2**20
 # How far a query looks, as a multiple of the mean squared distance of rows to their centres. It is
 # doubled until the share of the ten nearest rows that is found reaches the target. Rows of the
 # gallery need half of this; images that are like several of its classes need all of it.
@@ -27,7 +27,7 @@ LEAST_SPREAD = 1e-6
 K = 10
 # Rows that recall is measured on; each is asked about as if the gallery did not hold it.
 N_ASKED = 200
-# Values of each vector that are moved at once.
+# Values of each vector that are moved at once: a second copy of all might not fit.
 MOVED_AT_ONCE = 4
 
 
@@ -51,10 +51,12 @@ def grouped(vectors: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray,
         nearest = _nearest_centres(trained, centres)
         order, starts = _by_list(nearest, n_lists)
         filled = np.flatnonzero(np.diff(starts))  # an empty list keeps its centre
-        sums = np.add.reduceat(trained[order], starts[filled], axis=0)
-        centres[filled] = sums / np.diff(starts)[filled, None]
+        counts = np.diff(starts)[filled, None]
+        for values in blocks(vectors.shape[1], MOVED_AT_ONCE):
+            sums = np.add.reduceat(trained[order, values], starts[filled], axis=0)
+            centres[filled, values] = sums / counts
     order, starts = _by_list(_nearest_centres(vectors, centres), n_lists)
-    for values in blocks(vectors.shape[1], MOVED_AT_ONCE):  # a second copy might not fit
+    for values in blocks(vectors.shape[1], MOVED_AT_ONCE):
         vectors[:, values] = vectors[order, values]
     return centres, starts, order
 
@@ -131,12 +133,11 @@ def _nearest_centres(vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """Return the nearest centre of each vector, int64 `[n]`."""
     halves = (squared_lengths(centres) / 2).astype(np.float32)
     at_once = max(1, SCORES_AT_ONCE // len(centres))
-    return np.concatenate(
-        [
-            (halves - vectors[part] @ centres.T).argmin(axis=1)
-            for part in blocks(len(vectors), at_once)
-        ]
-    )
+    nearest = np.empty(len(vectors), dtype=np.int64)
+    for part in blocks(len(vectors), at_once):
+        products = vectors[part] @ centres.T
+        nearest[part] = np.subtract(halves, products, out=products).argmin(axis=1)
+    return nearest
 
 
 def _by_list(nearest: np.ndarray, n_lists: int) -> tuple[np.ndarray, np.ndarray]:

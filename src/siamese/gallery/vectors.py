@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 # Scores held at once: in float32 by a processor, in float64 by a GPU.
-SCORES_AT_ONCE, ON_DEVICE_AT_ONCE = 2**23, 2**27
+SCORES_AT_ONCE, ON_DEVICE_AT_ONCE = 2**22, 2**27
 # From this many queries on, BLAS multiplies matrices. Fewer are multiplied one by one, by one
 # thread: that is as fast, as memory is the limit, and does not wait for threads that others keep
 # from running. (BLAS took 10 ms instead of 0.2 beside other work on two cores.)
