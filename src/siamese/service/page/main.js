@@ -1,0 +1,68 @@
+// Which part is shown: the one that the address names, after the `#`.
+
+import { get } from "./api.js";
+import { count } from "./dom.js";
+
+const PARTS = ["ask", "verify", "gallery", "map", "results"];
+const main = document.getElementById("main");
+const opened = new Map();
+
+function sectionOf(part) {
+  return main.querySelector(`[data-part="${part}"]`);
+}
+
+// Each part is loaded when it is first opened.
+async function load(part) {
+  const section = sectionOf(part);
+  section.setAttribute("aria-busy", "true");
+  try {
+    const module = await import(`./${part}.js`);
+    await module.show(section);
+  } catch (error) {
+    section.replaceChildren();
+    const line = document.createElement("p");
+    line.className = "status failed";
+    line.setAttribute("role", "alert");
+    line.textContent = error.message;
+    section.append(line);
+    opened.delete(part); // opening it again tries again
+  } finally {
+    section.removeAttribute("aria-busy");
+  }
+}
+
+/** What follows the part in the address, as in `#gallery/apple`. */
+function current() {
+  const name = location.hash.slice(1).split("/")[0];
+  return PARTS.includes(name) ? name : PARTS[0];
+}
+
+function route() {
+  const part = current();
+  for (const name of PARTS) sectionOf(name).hidden = name !== part;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.getAttribute("href") === `#${part}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${part[0].toUpperCase()}${part.slice(1)} · siamese`;
+  if (!opened.has(part)) opened.set(part, load(part));
+}
+
+async function summarise() {
+  const gallery = await get("gallery");
+  const images = gallery.pipeline + gallery.enrolled;
+  document.getElementById("summary").textContent =
+    `${count(images)} images of ${count(gallery.labels)} classes. This machine answers; no image is`
+    + " sent anywhere else.";
+}
+
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part after the `#` says which part is shown
+  main.focus();
+});
+window.addEventListener("hashchange", () => {
+  route();
+  window.scrollTo(0, 0);
+});
+route();
+summarise().catch(() => {}); // the parts say what is wrong
