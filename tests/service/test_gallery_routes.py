@@ -20,7 +20,7 @@ from siamese.service.settings import Settings
 @pytest.fixture(scope="module")
 def asked(read_only: Settings) -> TestClient:
     """The application over a gallery that nobody changes."""
-    return TestClient(create_app(read_only))
+    return _client(read_only)
 
 
 def test_the_gallery_is_described_as_the_command_describes_it(
@@ -83,7 +83,7 @@ def test_an_enrolled_row_is_listed_with_its_exact_number(settings: Settings) -> 
     model = load_model(settings.model)
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Gallery.open(settings.gallery, model).enroll(image[None], "a new class", ["mine.png"])
-    client = TestClient(create_app(settings))
+    client = _client(settings)
     [row] = client.get("/gallery/rows", params={"label": "a new class"}).json()["rows"]
     assert row["number"] >= 2**62
     assert (row["file"], row["source"]) == ("mine.png", "enrolled")
@@ -164,11 +164,15 @@ def test_the_image_of_a_sample_is_that_of_the_data_set(
 
 
 def test_without_a_data_set_there_are_no_samples(read_only: Settings, tmp_path: Path) -> None:
-    client = TestClient(create_app(replace(read_only, prepared=tmp_path / "none", token=None)))
+    client = _client(replace(read_only, prepared=tmp_path / "none", token=None))
     assert client.get("/samples").json() == {"total": 0, "samples": []}
     assert client.get("/samples/labels").json() == []
     assert client.get("/samples/3.png").status_code == 404
     assert not client.get("/gallery").json()["writable"]
+
+
+def _client(settings: Settings) -> TestClient:
+    return TestClient(create_app(settings), base_url="http://127.0.0.1:8000")
 
 
 def _pixels(content: bytes) -> np.ndarray:

@@ -37,6 +37,7 @@ def browsing() -> "Iterator[Browser]":
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip(f"there is no browser: none of {', '.join(NAMES)} is installed")
+    playwright.expect.set_options(timeout=PATIENCE)
     with playwright.sync_playwright() as engine:
         browser = engine.chromium.launch(executable_path=found, args=ARGUMENTS)
         yield browser
@@ -114,7 +115,8 @@ def check_basics(page: "Page") -> None:
             if (!image.hasAttribute("alt")) faults.push(`no alt: ${image.outerHTML}`);
           }
           for (const input of document.querySelectorAll("input, select, textarea")) {
-            if (!input.labels.length && !input.ariaLabel) faults.push(`no label: ${input.outerHTML}`);
+            const labelled = input.labels.length || input.ariaLabel;
+            if (!labelled) faults.push(`no label: ${input.outerHTML}`);
           }
           for (const node of document.querySelectorAll("button, a")) {
             if (shown(node) && !node.textContent.trim()) faults.push(`no name: ${node.outerHTML}`);

@@ -62,5 +62,11 @@ async function answer(path, options) {
   } catch {
     // Not of the service: a proxy between, perhaps.
   }
-  throw new Error(typeof detail === "string" ? detail : `The service answered ${response.status}.`);
+  throw new Error(sentence(typeof detail === "string" ? detail : `the service answered ${response.status}`));
+}
+
+// The service's sentences begin small; one that begins with the name of a file keeps it.
+function sentence(text) {
+  const begun = text.replace(/^[a-z]+ /, (word) => word[0].toUpperCase() + word.slice(1));
+  return begun.endsWith(".") ? begun : `${begun}.`;
 }

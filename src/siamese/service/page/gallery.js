@@ -8,6 +8,10 @@ import { picker, preview } from "./picker.js";
 const CLASSES_AT_ONCE = 120;
 const IMAGES_AT_ONCE = 60;
 
+// Of one request that enrols: the service has limits.
+const FILES_AT_ONCE = 50;
+const BYTES_AT_ONCE = 2 ** 24;
+
 // In memory only: a reload forgets it, and no other page can read it.
 let token = "";
 
@@ -107,14 +111,21 @@ function writing(gallery, status, reload) {
   async function enrol(event) {
     event.preventDefault();
     const name = label.input.value.trim();
+    const done = { added: 0, known: 0 };
     send.disabled = true;
     status.say("Enrolling…");
     try {
-      const done = await post("enroll", files, { label: name }, { headers: authorized(token) });
+      for (const batch of batches(files)) {
+        const part = await post("enroll", batch, { label: name }, { headers: authorized(token) });
+        files.splice(0, batch.length);
+        done.added += part.added;
+        done.known += part.known;
+      }
       await reload();
       status.say(`${counted(done.added, "image")} of ${name} enrolled${done.known ? `, ${count(done.known)} known already` : ""}.`);
     } catch (error) {
-      status.fail(error);
+      const before = done.added ? ` Before that, ${counted(done.added, "image")} were enrolled.` : "";
+      status.fail(new Error(error.message + before));
     } finally {
       send.disabled = false;
     }
@@ -126,6 +137,20 @@ function writing(gallery, status, reload) {
       picker({ text: "Choose images", hint: "or drop them here", multiple: true, onimages: add }),
       pending, el("div", { class: "fields" }, label.node, tokenField()), names, send));
   return card;
+}
+
+function* batches(files) {
+  let batch = [];
+  let bytes = 0;
+  for (const file of [...files]) {
+    if (batch.length === FILES_AT_ONCE || (batch.length && bytes + file.size > BYTES_AT_ONCE)) {
+      yield batch;
+      [batch, bytes] = [[], 0];
+    }
+    batch.push(file);
+    bytes += file.size;
+  }
+  if (batch.length) yield batch;
 }
 
 function tokenField() {

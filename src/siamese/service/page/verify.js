@@ -105,10 +105,11 @@ export async function show(section) {
   }
 
   const sides = await Promise.all(SIDES.map((_, index) => side(index)));
-  // What is pasted goes where the focus is, else to the side that has none.
+  // What is pasted goes to a side that has none, else to where the focus is.
   acceptPastes(section, (files) => {
+    const empty = pair.indexOf(null);
     const focused = sides.findIndex((one) => one.node.contains(document.activeElement));
-    const first = focused >= 0 ? focused : Math.max(0, pair.indexOf(null));
+    const first = Math.max(0, empty >= 0 ? empty : focused);
     files.slice(0, 2).forEach((file, index) => sides[(first + index) % 2].place(file));
   });
   section.append(
