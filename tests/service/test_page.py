@@ -300,14 +300,19 @@ def test_images_are_enrolled_and_removed_with_the_token(
 ) -> None:
     label = f"a <b>new</b> class/{width}"
     first, second, *_ = _images(project)
-    with visiting(browser, server.url, "gallery", width, refused=(401,)) as page:
+    broken = project / "images/broken.png"
+    with visiting(browser, server.url, "gallery", width, refused=(401, 422)) as page:
         form = page.get_by_role("region", name="Enrol")
-        form.locator("input[type=file]").set_input_files([first, second])
+        form.locator("input[type=file]").set_input_files([first, broken, second])
         form.get_by_label("Class").fill(label)
         form.get_by_label("Token").fill("another")
-        form.get_by_role("button", name="Enrol 2 images").click()
+        form.get_by_role("button", name="Enrol 3 images").click()
         expect(page.locator(".status.failed")).to_contain_text("token")
         form.get_by_label("Token").fill(TOKEN)
+        form.get_by_role("button", name="Enrol 3 images").click()
+        expect(page.locator(".status.failed")).to_contain_text("broken.png: not a picture")
+        expect(page.locator(".status.failed")).to_be_in_viewport()
+        form.get_by_role("button", name="Leave out broken.png").click()
         form.get_by_role("button", name="Enrol 2 images").click()
         said = page.locator("[data-part=gallery] > .status")
         expect(said).to_have_text(f"2 images of {label} enrolled.")

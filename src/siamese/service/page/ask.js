@@ -149,7 +149,7 @@ function neighbour(row, truth) {
   return tile({
     src: `gallery/images/${row.number}.png`,
     alt: `${row.label}: ${row.file || "an image of the gallery"}`,
-    lines: [sign + row.label, distance(row.distance)],
+    lines: [sign + row.label, distance(row.distance), row.source === "enrolled" ? row.source : null],
     mark,
   });
 }

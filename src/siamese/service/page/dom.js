@@ -72,6 +72,7 @@ export function statusLine() {
   const set = (text, failed) => {
     node.textContent = text;
     node.classList.toggle("failed", failed);
+    if (text) node.scrollIntoView({ block: "nearest" }); // what was pressed may be far below
   };
   return { node, say: (text) => set(text, false), fail: (error) => set(error.message, true) };
 }
@@ -114,6 +115,6 @@ export function slider({ label, min, max, step = 1, value, shown = String, onsli
 export function tile({ src, alt, lines = [], mark = null, lazy = true }) {
   const picture = el("img", { src, alt, class: "pixels", loading: lazy ? "lazy" : null });
   return el("figure", { class: `tile${mark ? ` ${mark}` : ""}` }, picture,
-    el("figcaption", {}, lines.map((line, index) =>
+    el("figcaption", {}, lines.filter(Boolean).map((line, index) =>
       el("span", { class: index ? "tile-more" : "tile-name" }, line))));
 }

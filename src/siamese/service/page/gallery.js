@@ -103,9 +103,24 @@ function writing(gallery, status, reload) {
 
   function add(more) {
     files.push(...more);
-    pending.append(...more.map((file) => el("li", {}, preview(file, { alt: file.name }))));
-    send.textContent = `Enrol ${counted(files.length, "image")}`;
-    send.disabled = false;
+    pending.append(...more.map((file) => el("li", {},
+      el("button", { type: "button", "aria-label": `Leave out ${file.name}`, onclick: leaveOut(file) },
+        preview(file, { alt: "" }), el("span", { "aria-hidden": "true" }, "×")))));
+    show();
+  }
+
+  function leaveOut(file) {
+    return (event) => {
+      files.splice(files.indexOf(file), 1);
+      event.currentTarget.parentElement.remove();
+      show();
+      send.parentElement.querySelector("input").focus();
+    };
+  }
+
+  function show() {
+    send.textContent = files.length ? `Enrol ${counted(files.length, "image")}` : "Enrol";
+    send.disabled = !files.length;
   }
 
   async function enrol(event) {
@@ -118,6 +133,7 @@ function writing(gallery, status, reload) {
       for (const batch of batches(files)) {
         const part = await post("enroll", batch, { label: name }, { headers: authorized(token) });
         files.splice(0, batch.length);
+        [...pending.children].slice(0, batch.length).forEach((one) => one.remove());
         done.added += part.added;
         done.known += part.known;
       }
@@ -127,7 +143,7 @@ function writing(gallery, status, reload) {
       const before = done.added ? ` Before that, ${counted(done.added, "image")} were enrolled.` : "";
       status.fail(new Error(error.message + before));
     } finally {
-      send.disabled = false;
+      show();
     }
   }
 
@@ -259,7 +275,7 @@ async function oneClass(gallery, label, status, reload) {
     question: `Remove the ${counted(found.enrolled, "enrolled image")} of ${label}?`,
     fields: { label }, status, reload,
   }) : null;
-  return [back, heading, el("div", { class: "row" }, el("p", { class: "muted" }, text), remove), grid, more];
+  return [back, heading, el("div", { class: "row opened-head" }, el("p", { class: "muted" }, text), remove), grid, more];
 }
 
 function rowTile(row, writable, status, reload) {
