@@ -46,7 +46,7 @@ def test_rows_come_in_parts_and_all_of_them_once(asked: TestClient, read_only: S
     for label in (None, "3"):
         expected = [row for row in stored if label in (None, row["label"])]
         expected.sort(key=lambda row: (row["label"], row["number"]))
-        found = []
+        found: list[dict[str, object]] = []
         query = {} if label is None else {"label": label}
         while len(found) < len(expected):
             part = asked.get(

@@ -1,30 +1,33 @@
 """The page in a real browser: it asks the service that it comes from, and shows what it answers."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("playwright")  # a GPU machine may lack it
+
+from playwright.sync_api import Browser, expect
+
 from siamese.base.dataset import load_dataset
 from siamese.gallery.gallery import Gallery
 from siamese.model.folder import load_model
-from tests.support.browser import WIDTHS, browsing, check_basics, visiting
+from tests.support.browser import WIDTHS, browsing, check_basics, give, tab_to, visiting
 from tests.support.galleries import noise_images
 from tests.support.service import TOKEN, Server, serving
-
-sync_api = pytest.importorskip("playwright.sync_api")
-Browser, Page, expect = sync_api.Browser, sync_api.Page, sync_api.expect
 
 slow = pytest.mark.slow
 at_both_widths = pytest.mark.parametrize("width", WIDTHS)
 
 
 @pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
+def browser() -> Iterator[Browser]:
     with browsing() as browser:
         yield browser
 
@@ -46,7 +49,7 @@ def project(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(browser: "Browser", project: Path) -> Iterator[Server]:
+def server(browser: Browser, project: Path) -> Iterator[Server]:
     # After the browser: where there is none, nothing is started.
     with serving(project, log=project / "service.log") as server:
         yield server
@@ -62,7 +65,7 @@ def _images(project: Path) -> list[Path]:
 
 
 def test_ask_shows_what_the_gallery_answers(
-    browser: "Browser", server: Server, project: Path, gallery: Gallery
+    browser: Browser, server: Server, project: Path, gallery: Gallery
 ) -> None:
     [file, *_] = _images(project)
     [expected] = gallery.classify([file])
@@ -93,7 +96,7 @@ def test_ask_shows_what_the_gallery_answers(
 @slow
 @at_both_widths
 def test_ask_takes_a_test_image_and_other_numbers_of_voters(
-    browser: "Browser", server: Server, gallery: Gallery, project: Path, width: int
+    browser: Browser, server: Server, gallery: Gallery, project: Path, width: int
 ) -> None:
     dataset = load_dataset(project / "data/prepared")
     with visiting(browser, server.url, "ask", width) as page:
@@ -122,14 +125,14 @@ def test_ask_takes_a_test_image_and_other_numbers_of_voters(
 @slow
 @at_both_widths
 def test_ask_takes_images_that_are_dropped_pasted_or_chosen_together(
-    browser: "Browser", server: Server, gallery: Gallery, project: Path, width: int
+    browser: Browser, server: Server, gallery: Gallery, project: Path, width: int
 ) -> None:
     files = _images(project)
-    labels = [answer.label for answer in gallery.classify(files)]
+    labels = [answer.label or "" for answer in gallery.classify(files)]
     with visiting(browser, server.url, "ask", width) as page:
-        _give(page, files[:1], "drop", page.locator(".drop"))
+        give(page, files[:1], "drop", page.locator(".drop"))
         expect(page.locator(".answer h2")).to_have_text([labels[0]])
-        _give(page, files[1:2], "paste", page.locator("body"))
+        give(page, files[1:2], "paste", page.locator("body"))
         expect(page.locator(".answer h2")).to_have_text([labels[1], labels[0]])
         page.locator("input[type=file]").first.set_input_files(files[2:4])
         expect(page.locator(".answer h2")).to_have_text(
@@ -144,7 +147,7 @@ def test_ask_takes_images_that_are_dropped_pasted_or_chosen_together(
 @slow
 @at_both_widths
 def test_ask_says_that_an_image_is_like_nothing_or_no_image(
-    browser: "Browser", server: Server, gallery: Gallery, project: Path, width: int
+    browser: Browser, server: Server, gallery: Gallery, project: Path, width: int
 ) -> None:
     noise, broken = project / "images/noise.png", project / "images/broken.png"
     [expected] = gallery.classify([noise])
@@ -161,31 +164,31 @@ def test_ask_says_that_an_image_is_like_nothing_or_no_image(
 
 
 @slow
-def test_ask_works_by_keyboard_alone(browser: "Browser", server: Server) -> None:
+def test_ask_works_by_keyboard_alone(browser: Browser, server: Server) -> None:
     with visiting(browser, server.url, "ask") as page:
-        _tab_to(page, "Verify")
+        tab_to(page, "Verify")
         page.keyboard.press("Enter")
         expect(page.locator("#verify-title")).to_be_visible()
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("Enter")
         expect(page.locator("#ask-title")).to_be_visible()
-        _tab_to(page, "Class")
+        tab_to(page, "Class")
         page.keyboard.press("Shift+Tab")  # back to the last of the test images
         page.keyboard.press("Enter")
         tiles = page.locator(".answer .tile")
         expect(tiles).to_have_count(20)
-        _tab_to(page, "Nearest images that vote")
+        tab_to(page, "Nearest images that vote")
         page.keyboard.press("ArrowRight")
         expect(tiles).to_have_count(21)
         page.keyboard.press("Home")
         expect(tiles).to_have_count(1)
-        _tab_to(page, "Clear")
+        tab_to(page, "Clear")
         page.keyboard.press("Space")
         expect(tiles).to_have_count(0)
 
 
 @slow
-def test_where_the_focus_is_can_be_seen(browser: "Browser", server: Server) -> None:
+def test_where_the_focus_is_can_be_seen(browser: Browser, server: Server) -> None:
     with visiting(browser, server.url, "ask") as page:
         for _ in range(20):
             page.keyboard.press("Tab")
@@ -205,7 +208,7 @@ def test_where_the_focus_is_can_be_seen(browser: "Browser", server: Server) -> N
 @slow
 @at_both_widths
 def test_verify_decides_as_the_gallery_does(
-    browser: "Browser", server: Server, gallery: Gallery, project: Path, width: int
+    browser: Browser, server: Server, gallery: Gallery, project: Path, width: int
 ) -> None:
     left, right, *_ = _images(project)
     with visiting(browser, server.url, "verify", width) as page:
@@ -246,20 +249,20 @@ def test_verify_decides_as_the_gallery_does(
 @slow
 @at_both_widths
 def test_verify_takes_test_images_and_what_is_pasted(
-    browser: "Browser", server: Server, project: Path, width: int
+    browser: Browser, server: Server, project: Path, width: int
 ) -> None:
     [first, *_] = _images(project)
     with visiting(browser, server.url, "verify", width) as page:
         sides = page.locator(".side")
         sides.nth(0).locator(".sample").first.click()
         expect(sides.nth(0).locator(".frame img")).to_be_visible()
-        _give(page, [first], "paste", page.locator("body"))  # to the side that has none
+        give(page, [first], "paste", page.locator("body"))  # to the side that has none
         expect(sides.nth(1).locator(".frame")).to_contain_text(first.name)
         expect(page.locator(".verdict-box h2")).to_have_text(
-            _any_of("The same class", "Different classes")
+            re.compile("The same class|Different classes")
         )
         # An image and itself.
-        _give(page, [first], "drop", sides.nth(0).locator(".drop"))
+        give(page, [first], "drop", sides.nth(0).locator(".drop"))
         expect(page.locator(".verdict-box")).to_contain_text("They are 0.000 apart")
         expect(page.locator(".verdict-box h2")).to_have_text("The same class")
 
@@ -267,7 +270,7 @@ def test_verify_takes_test_images_and_what_is_pasted(
 @slow
 @at_both_widths
 def test_the_gallery_is_searched_and_opened(
-    browser: "Browser", server: Server, gallery: Gallery, width: int
+    browser: Browser, server: Server, gallery: Gallery, width: int
 ) -> None:
     info, labels = gallery.info(), gallery.labels()
     with visiting(browser, server.url, "gallery", width) as page:
@@ -296,7 +299,7 @@ def test_the_gallery_is_searched_and_opened(
 @slow
 @at_both_widths
 def test_images_are_enrolled_and_removed_with_the_token(
-    browser: "Browser", server: Server, gallery: Gallery, project: Path, width: int
+    browser: Browser, server: Server, gallery: Gallery, project: Path, width: int
 ) -> None:
     label = f"a <b>new</b> class/{width}"
     first, second, *_ = _images(project)
@@ -346,7 +349,7 @@ def test_images_are_enrolled_and_removed_with_the_token(
 
 @slow
 def test_without_a_token_the_page_says_that_writing_is_off(
-    browser: "Browser", place: Path, tmp_path: Path
+    browser: Browser, place: Path, tmp_path: Path
 ) -> None:
     with (
         serving(place, log=tmp_path / "log", token=None) as server,
@@ -361,11 +364,11 @@ def test_without_a_token_the_page_says_that_writing_is_off(
 @at_both_widths
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(
-    browser: "Browser", server: Server, width: int, scheme: str
+    browser: Browser, server: Server, width: int, scheme: Literal["light", "dark"]
 ) -> None:
     texts = ["ink", "muted", "accent", "right", "wrong"]
     grounds = ["paper", "card", "well"]
-    with visiting(browser, server.url, "ask", width, scheme) as page:  # type: ignore[arg-type]
+    with visiting(browser, server.url, "ask", width, scheme) as page:
         colours = page.evaluate(
             """(names) => {
               const style = getComputedStyle(document.documentElement);
@@ -393,7 +396,7 @@ def test_text_stands_out_from_its_ground(
 
 
 @slow
-def test_numbers_that_javascript_would_round_stay_exact(browser: "Browser", server: Server) -> None:
+def test_numbers_that_javascript_would_round_stay_exact(browser: Browser, server: Server) -> None:
     numbers = [0, -1, 2**53 - 1, 2**53 + 1, 2**62, 2**63 - 1, -(2**62) - 1]
     content = {
         "numbers": numbers,
@@ -416,51 +419,6 @@ def _exact(value: object) -> object:
     if isinstance(value, list):
         return [_exact(one) for one in value]
     return str(value) if isinstance(value, int) and abs(value) >= 2**53 else value
-
-
-def _give(page: "Page", files: list[Path], event: str, target: object) -> None:
-    """Drop or paste files, as a desktop does."""
-    data = page.evaluate_handle(
-        """(files) => {
-          const data = new DataTransfer();
-          for (const [name, bytes] of files) {
-            data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
-          }
-          return data;
-        }""",
-        [[file.name, list(file.read_bytes())] for file in files],
-    )
-    name = {"drop": "dataTransfer", "paste": "clipboardData"}[event]
-    target.evaluate(  # type: ignore[attr-defined]
-        """(node, [event, name, data]) => {
-          const made = event === "drop" ? new DragEvent("drop", { bubbles: true, cancelable: true,
-            dataTransfer: data }) : new ClipboardEvent("paste", { bubbles: true, cancelable: true,
-            clipboardData: data });
-          node.dispatchEvent(made);
-        }""",
-        [event, name, data],
-    )
-
-
-def _tab_to(page: "Page", name: str) -> None:
-    """Press Tab until what has this name, or this label, has the focus."""
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        focused = page.evaluate(
-            """() => {
-              const one = document.activeElement;
-              return (one.labels?.[0] ?? one).textContent.trim();
-            }"""
-        )
-        if focused == name:
-            return
-    raise AssertionError(f"Tab never comes to {name}")
-
-
-def _any_of(*texts: str) -> object:
-    import re
-
-    return re.compile("|".join(texts))
 
 
 def _contrast(first: str, second: str) -> float:

@@ -113,7 +113,7 @@ export function slider({ label, min, max, step = 1, value, shown = String, onsli
  * so that colour is not all that tells.
  */
 export function tile({ src, alt, lines = [], mark = null, lazy = true }) {
-  const picture = el("img", { src, alt, class: "pixels", loading: lazy ? "lazy" : null });
+  const picture = el("img", { loading: lazy ? "lazy" : null, src, alt, class: "pixels" });
   return el("figure", { class: `tile${mark ? ` ${mark}` : ""}` }, picture,
     el("figcaption", {}, lines.filter(Boolean).map((line, index) =>
       el("span", { class: index ? "tile-more" : "tile-name" }, line))));

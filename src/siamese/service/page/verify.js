@@ -144,6 +144,6 @@ export function rateAt(curve, name, threshold) {
 /** The highest threshold of the curve with at most that false-accept rate, as the service has it. */
 export function thresholdFor(curve, far) {
   // The slider's powers of ten are rounded: a rate of the curve is to count as itself.
-  const allowed = curve.threshold.filter((value, index) => value >= 0 && curve.far[index] <= far * 1.0001);
+  const allowed = curve.threshold.filter((value, index) => value >= 0 && curve.far[index] <= far * (1 + 1e-9));
   return allowed.length ? Math.max(...allowed) : 0;
 }
