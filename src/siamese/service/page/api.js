@@ -19,18 +19,21 @@ export function get(path, query = {}, options = {}) {
   return request(text ? `${path}?${text}` : path, options);
 }
 
-/** Send images (Blobs, named or with a name beside them) and fields as a form; returns JSON. */
+/** Send images (Files) and fields as a form; returns JSON. Fields that are null are left out. */
 export function post(path, images, fields = {}, options = {}) {
   const form = new FormData();
-  images.forEach((image, index) => form.append("images", image, image.name ?? `${index}.png`));
+  for (const file of images) form.append("images", file);
   for (const [name, value] of Object.entries(fields)) {
-    if (value !== null && value !== undefined) form.append(name, value);
+    if (value !== null) form.append(name, value);
   }
   return request(path, { ...options, method: "POST", body: form });
 }
 
 /** The headers of a request that writes. */
 export function authorized(token) {
+  if (!/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(token)) {
+    throw new Error("A token is of printable ASCII characters."); // no other can be sent
+  }
   return { Authorization: `Bearer ${token}` };
 }
 

@@ -64,5 +64,9 @@ window.addEventListener("hashchange", () => {
   route();
   window.scrollTo(0, 0);
 });
+// A file that misses its place must not take the page's.
+for (const name of ["dragover", "drop"]) {
+  window.addEventListener(name, (event) => event.preventDefault());
+}
 route();
 summarise().catch(() => {}); // the parts say what is wrong
