@@ -171,5 +171,7 @@ def _or_missing(workspace: Path, read: Callable[[], dict[str, Any]]) -> dict[str
 
 
 def _sentence(error: InputError, workspace: Path) -> str:
-    """Return a message without the place of the project on this machine."""
-    return str(error).replace(f"{workspace}/", "")
+    """Return a message as a sentence, without the place of the project on this machine."""
+    text = str(error).replace(f"{workspace}/", "")
+    first = text.partition(" ")[0]
+    return text[:1].upper() + text[1:] if first.isalpha() else text  # no name of a file

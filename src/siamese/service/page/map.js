@@ -1,7 +1,7 @@
 // The gallery in two dimensions: which points are shown, in which colours, and what each one is.
 
 import { get } from "./api.js";
-import { count, counted, el, percent, statusLine, title } from "./dom.js";
+import { count, counted, el, percent, prose, statusLine, title } from "./dom.js";
 import { SHAPES, scatter } from "./scatter.js";
 import { tables } from "./map_tables.js";
 
@@ -39,7 +39,8 @@ export async function show(section) {
   });
 
   section.append(
-    title("map", "Map", "Images that the network takes for alike lie close together."),
+    title("map", "Map", "Images that the network takes for alike lie close together. Point at one to"
+      + " see it; drag to move, turn the wheel or pinch to zoom."),
     el("div", { class: "map" },
       el("div", { class: "map-main" },
         el("div", { class: "row map-controls" }, methods.node,
@@ -72,7 +73,8 @@ export async function show(section) {
       return false;
     }
     if (answer.missing) {
-      status.say(answer.missing);
+      status.say("");
+      status.node.append(...prose(answer.missing));
       return false;
     }
     const names = map?.classes;
@@ -83,7 +85,7 @@ export async function show(section) {
     colour();
     apply();
     status.say(`${counted(map.x.length, "image")} of ${counted(map.classes.length, "class", "classes")}.`);
-    notes.replaceChildren(...[...map.notes, axes(map)].filter(Boolean).map((text) => el("p", {}, text)));
+    notes.replaceChildren(...[...map.notes, axes(map)].filter(Boolean).map((text) => el("p", {}, prose(text))));
     return true;
   }
 
@@ -128,16 +130,21 @@ export async function show(section) {
     }
     const focused = document.activeElement?.dataset?.entry;
     legend.replaceChildren(...[...groups].sort().flatMap(([name, positions]) => [
-      name && entry(readable(name), positions, "superclass"),
-      ...positions.map((position) => entry(readable(map.classes[position]), [position], "class")),
+      name && entry(name, members(positions[0]), "superclass"),
+      ...positions.map((position) => entry(map.classes[position], [position], "class")),
     ]).filter(Boolean));
     if (focused) legend.querySelector(`[data-entry="${CSS.escape(focused)}"]`)?.focus();
     found.textContent = search.value.trim() ? counted(matching.length, "class", "classes") : "";
   }
 
+  // All classes of the superclass of one of them.
+  function members(position) {
+    return [...map.classes.keys()].filter((one) => map.superclass[one] === map.superclass[position]);
+  }
+
   function matches() {
-    const wanted = readable(search.value.trim().toLowerCase());
-    const isLike = (name) => readable((name ?? "").toLowerCase()).includes(wanted);
+    const wanted = search.value.trim().toLowerCase();
+    const isLike = (name) => (name ?? "").toLowerCase().includes(wanted);
     return [...map.classes.keys()].filter((position) =>
       isLike(map.classes[position]) || isLike(map.superclasses[map.superclass[position]]));
   }
@@ -174,27 +181,24 @@ export async function show(section) {
     card.dataset.point = `${method} ${index}`;
     const isQuery = map.kind[index] === map.query;
     const number = map.number[index];
-    const name = readable(map.classes[map.label[index]]);
+    const name = map.classes[map.label[index]];
     const what = isQuery ? "test image" : map.kind[index] ? "enrolled" : "gallery";
     const called = map.called[index];
     card.replaceChildren(
       el("img", { class: "pixels", width: 96, height: 96, alt: `${what} of ${name}`,
         src: isQuery ? `samples/${number}.png` : `gallery/images/${number}.png` }),
       el("p", {}, el("strong", {}, name), el("span", { class: "muted" }, what),
-        map.isWrong[index] && el("span", { class: "wrong-text" }, `taken for ${readable(map.classes[called])}`),
-        isQuery && called >= 0 && !map.isWrong[index] && el("span", { class: "right-text" }, "recognised")));
+        called < 0 ? null : map.isWrong[index]
+          ? el("span", { class: "wrong-text" }, `taken for ${map.classes[called]}`)
+          : el("span", { class: "right-text" }, "recognised")));
   }
-}
-
-export function readable(name) {
-  return name.replaceAll("_", " ");
 }
 
 function axes({ explained }) {
   if (!explained) return "Near neighbours are kept together; distances between groups mean little.";
   const [first, second] = explained;
-  return "The two directions in which the gallery differs most, with "
-    + `${percent(first + second)} of its variance: images far apart here are far apart, others may be.`;
+  return `The two directions in which the gallery varies most, ${percent(first + second)} of its`
+    + " variance. What is far apart here is far apart; what is near may be far apart in others.";
 }
 
 // The answer, with what is derived from it once.

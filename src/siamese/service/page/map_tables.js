@@ -1,7 +1,6 @@
 // The map in words: how many of each class, and which test images went wrong.
 
 import { count, counted, el } from "./dom.js";
-import { readable } from "./map.js";
 
 const AT_ONCE = 50; // rows that are added at a time
 
@@ -22,7 +21,7 @@ export function tables() {
   function fillClasses() {
     const rows = positions().map((position) => {
       const { gallery, enrolled, queries, wrong: failed } = map.counts[position];
-      return [readable(map.classes[position]), ...[gallery, enrolled, queries, failed].map(count)];
+      return [map.classes[position], ...[gallery, enrolled, queries, failed].map(count)];
     });
     return [table(`Images on the map${ofChosen()}`,
       ["Class", "gallery", "enrolled", "test", "of them wrong"], rows)];
@@ -38,12 +37,12 @@ export function tables() {
     let listed = 0;
     function add() {
       body.append(...failed.slice(listed, listed + AT_ONCE).map((index) => {
-        const number = map.number[index], name = readable(map.classes[map.label[index]]);
+        const number = map.number[index], name = map.classes[map.label[index]];
         return el("tr", {},
           el("td", {}, el("img", { class: "pixels", src: `samples/${number}.png`, alt: "", width: 40,
             height: 40, loading: "lazy" })),
           el("th", { scope: "row" }, name),
-          el("td", {}, readable(map.classes[map.called[index]])),
+          el("td", {}, map.classes[map.called[index]]),
           el("td", { class: "number" }, number));
       }));
       listed = Math.min(listed + AT_ONCE, failed.length);

@@ -8,6 +8,7 @@ const N_SHAPES = 4;
 const NEAR = 14; // pixels from a point within which it is meant
 const CELLS = 64; // of the grid that finds points, along each side
 const LEAST = 0.7, MOST = 120;
+const SMALL = 2.3, LARGE = 4; // radius of a point, of many and of few
 
 /**
  * Make a canvas of points. `onpoint(index, x, y)` is told which point is meant and where it is on
@@ -22,6 +23,7 @@ export function scatter({ label, onpoint }) {
   let colours = [], faint = "#888"; // of each class, and of what is not highlighted
   let shown = null, row = null; // of each point: is it shown, its row of the atlas
   let atlas = null, atlasKey = "";
+  let base = SMALL; // radius of a point where nothing is enlarged
   let width = 0, height = 0, ratio = 1;
   let view = { zoom: 1, x: 0.5, y: 0.5 }; // the middle of the canvas, in the unit square
   let meant = -1, waiting = 0, moved = 0;
@@ -35,8 +37,9 @@ export function scatter({ label, onpoint }) {
   function draw() {
     waiting = 0;
     if (!points || !width) return;
-    const radius = Math.min(2.3 * view.zoom ** 0.35, 7);
-    const size = makeAtlas(radius);
+    const growth = view.zoom ** 0.35;
+    const radius = Math.min(base * growth, 8);
+    const size = makeAtlas(radius, Math.min(SMALL * growth, radius));
     const half = size / 2, scale = side() * ratio;
     const left = width * ratio / 2 - view.x * scale - half;
     const top = height * ratio / 2 - view.y * scale - half;
@@ -63,10 +66,10 @@ export function scatter({ label, onpoint }) {
   }
 
   // Each shape in each colour is drawn once, and then copied: a row a class, a column a shape.
-  function makeAtlas(radius) {
-    const r = Math.round(radius * ratio * 2) / 2;
+  function makeAtlas(...radii) {
+    const [r, faintR] = radii.map((radius) => Math.round(radius * ratio * 2) / 2);
     const size = 2 * Math.ceil(r * 1.7 + 1);
-    const key = [r, ratio, faint, ...colours].join();
+    const key = [r, faintR, ratio, faint, ...colours].join();
     if (key === atlasKey) return size;
     atlasKey = key;
     atlas = document.createElement("canvas");
@@ -76,7 +79,8 @@ export function scatter({ label, onpoint }) {
     [...colours, faint].forEach((colour, line) => {
       pen.fillStyle = pen.strokeStyle = colour;
       for (let shape = 0; shape < N_SHAPES; shape += 1) {
-        drawShape(pen, shape, size * (shape + 0.5), size * (line + 0.5), r);
+        drawShape(pen, shape, size * (shape + 0.5), size * (line + 0.5),
+          line === colours.length ? faintR : r);
       }
     });
     return size;
@@ -256,6 +260,8 @@ export function scatter({ label, onpoint }) {
   function setShown(isShown, classOrFaint) {
     shown = isShown;
     row = classOrFaint;
+    const lively = row.reduce((sum, one, index) => sum + (shown[index] && one < colours.length), 0);
+    base = clamp(SMALL * (5000 / Math.max(lively, 1)) ** 0.2, SMALL, LARGE);
     order.sort((one, other) => (row[other] === colours.length) - (row[one] === colours.length)
       || points.shape[one] - points.shape[other] || one - other);
     forget();
