@@ -6,6 +6,7 @@
   than `MAX_PIXELS`, and no file of more than `MAX_BYTES` is opened. A JPEG of up to four times as
   many is decoded at half its size. No other is: the pixels would not be the same.
 - A JPEG that was cut off near its end is read, as viewers do it: see `_cut_short`.
+- A picture that came another way, such as in an HTTP request, is read from its bytes alike.
 - Many files are read by several threads at once, each decoding one: Pillow decodes and resizes
   without holding Python's lock.
 """
@@ -76,6 +77,32 @@ def load_image(file: Path | str, size: int, fit: Fit = "pad") -> np.ndarray:
         return _load_image(Path(file), size, fit)
 
 
+def read_image(
+    content: bytes, name: str, size: int, fit: Fit = "pad", most_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """Read a picture from the bytes of its file, as `load_image` does.
+
+    Several threads may do so at once. Pillow's warnings of odd metadata are the caller's to
+    silence: filters belong to the process.
+
+    Args:
+        content: of the file.
+        name: what messages call it.
+        size: height and width wanted, in pixels.
+        fit: see `fit_image`.
+        most_pixels: up to how many the header may promise. With fewer than `MAX_PIXELS`, a JPEG
+            may not have more either: decoded at half its size, it would not give the same pixels.
+
+    Returns:
+        uint8 `[size, size, 3]`.
+
+    Raises:
+        InputError: as of `load_image`.
+    """
+    _check_bytes(len(content), name)
+    return _image(BytesIO(content), name, size, fit, most_pixels)
+
+
 def iter_images(
     files: Sequence[Path],
     size: int,
@@ -135,38 +162,53 @@ def _load_image(file: Path, size: int, fit: Fit) -> np.ndarray:
     """Do what `load_image` does, except for warnings, which no thread can silence on its own."""
     _check_file(file)
     try:
-        return _decoded(file, size, fit)
+        with file.open("rb") as stream:
+            return _image(stream, str(file), size, fit)
+    except OSError as error:
+        raise _refused(file, error) from None
+
+
+def _image(
+    stream: IO[bytes], name: str, size: int, fit: Fit, most_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """Read a picture from a stream that can seek.
+
+    Raises:
+        InputError: it is no picture that can be read, or too large.
+        OSError: the system does not give it.
+    """
+    try:
+        return _decoded(stream, name, size, fit, most_pixels)
     except InputError:
         raise
     except UnidentifiedImageError:
-        raise InputError(f"{file}: {_no_picture(file)}") from None
+        raise InputError(f"{name}: {_no_picture(stream)}") from None
     except Image.DecompressionBombError as error:
-        raise InputError(f"{file}: too many pixels ({error}); make it smaller") from None
+        raise InputError(f"{name}: too many pixels ({error}); make it smaller") from None
     except MemoryError:
-        raise InputError(f"{file}: decoding it takes more memory than there is") from None
+        raise InputError(f"{name}: decoding it takes more memory than there is") from None
     except Exception as error:  # a decoder trips over damaged bytes in many ways
         if isinstance(error, OSError) and error.errno is not None:  # not the decoder, the system
-            raise _refused(file, error) from None
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{file}: cannot be decoded ({reason}); is it damaged?") from None
+        raise InputError(f"{name}: cannot be decoded ({reason}); is it damaged?") from None
 
 
-def _decoded(file: Path, size: int, fit: Fit) -> np.ndarray:
-    """Do what `load_image` does with a file that may be opened; decoders raise what they like."""
-    with file.open("rb") as stream:
-        try:
-            with _open(stream, file) as image:
-                return fit_image(image, size, fit)
-        except OSError as error:
-            stream.seek(0)
-            content = stream.read()
-            if error.errno is not None or not content.startswith(JPEG_START):
-                raise
-    with _cut_short(content, file) as image:
+def _decoded(stream: IO[bytes], name: str, size: int, fit: Fit, most_pixels: int) -> np.ndarray:
+    """Do what `_image` does; decoders raise what they like."""
+    try:
+        with _open(stream, name, most_pixels) as image:
+            return fit_image(image, size, fit)
+    except OSError as error:
+        stream.seek(0)
+        content = stream.read()
+        if error.errno is not None or not content.startswith(JPEG_START):
+            raise
+    with _cut_short(content, name, most_pixels) as image:
         return fit_image(image, size, fit)
 
 
-def _open(stream: IO[bytes], file: Path) -> Image.Image:
+def _open(stream: IO[bytes], name: str, most_pixels: int) -> Image.Image:
     """Open a picture, not decoded yet, after making sure that its pixels are not too many."""
     try:
         image: Image.Image = Image.open(stream, formats=_formats())
@@ -176,11 +218,11 @@ def _open(stream: IO[bytes], file: Path) -> Image.Image:
             raise
         stream.seek(0)
         image = JpegImageFile(stream)
-    _check_pixels(image, file)
+    _check_pixels(image, name, most_pixels)
     return image
 
 
-def _cut_short(content: bytes, file: Path) -> Image.Image:
+def _cut_short(content: bytes, name: str, most_pixels: int) -> Image.Image:
     """Open a JPEG that cannot be decoded, as viewers do it: with the mark of its end added.
 
     The decoder fills what is missing with a plain colour, and does not say how much that is. So the
@@ -191,8 +233,8 @@ def _cut_short(content: bytes, file: Path) -> Image.Image:
         OSError: more than `LOST` of the rows are missing; or something else is wrong.
     """
     content = content.rstrip(JPEG_END[:1])  # half a marker
-    image = _open(BytesIO(content + JPEG_END), file)
-    other = _open(BytesIO(content + NOISE + JPEG_END), file)
+    image = _open(BytesIO(content + JPEG_END), name, most_pixels)
+    other = _open(BytesIO(content + NOISE + JPEG_END), name, most_pixels)
     if differing := ImageChops.difference(image, other).getbbox():
         n_missing = image.height - differing[1]
         if n_missing > LOST * image.height:
@@ -200,10 +242,10 @@ def _cut_short(content: bytes, file: Path) -> Image.Image:
     return image
 
 
-def _no_picture(file: Path) -> str:
+def _no_picture(stream: IO[bytes]) -> str:
     """Say what a file is that no decoder knows, and what to do."""
-    with file.open("rb") as stream:
-        start = stream.read(1024)
+    stream.seek(0)
+    start = stream.read(1024)
     if start.startswith(LFS_POINTER):
         return "a Git LFS pointer, not the picture itself; `git lfs pull` fetches that"
     if WEB_PAGE.search(start):
@@ -238,25 +280,28 @@ def _check_file(file: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         # Opening a pipe may wait for ever, reading a device never end.
         raise InputError(f"{file}: not a regular file; save the picture to one first")
-    if status.st_size == 0:
-        raise InputError(f"{file}: an empty file; expected a picture")
-    if status.st_size > MAX_BYTES:
-        raise InputError(
-            f"{file}: {status.st_size:,} bytes; expected at most {MAX_BYTES:,}: make it smaller"
-        )
+    _check_bytes(status.st_size, str(file))
 
 
-def _check_pixels(image: Image.Image, file: Path) -> None:
+def _check_bytes(size: int, name: str) -> None:
+    """Make sure that there is something to read, and not too much."""
+    if size == 0:
+        raise InputError(f"{name}: an empty file; expected a picture")
+    if size > MAX_BYTES:
+        raise InputError(f"{name}: {size:,} bytes; expected at most {MAX_BYTES:,}: make it smaller")
+
+
+def _check_pixels(image: Image.Image, name: str, most_pixels: int) -> None:
     """Make sure, before anything is decoded, that no more pixels will be than are allowed."""
     width, height = image.size
-    limit = MAX_PIXELS
-    if isinstance(image, JpegImageFile) and width * height > MAX_PIXELS:
+    limit = most_pixels
+    if isinstance(image, JpegImageFile) and width * height > most_pixels >= MAX_PIXELS:
         image.draft(None, (width // 2, height // 2))
         limit *= 4
     tags = getattr(image, "tag_v2", {})  # a tile of a TIFF may be larger than the picture
     tile = tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0)
-    if max(image.width * image.height, tile) > MAX_PIXELS:
+    if max(image.width * image.height, tile) > most_pixels:
         raise InputError(
-            f"{file}: too many pixels: {width:,} x {height:,}; expected at most {limit:,} in all:"
+            f"{name}: too many pixels: {width:,} x {height:,}; expected at most {limit:,} in all:"
             " make it smaller"
         )

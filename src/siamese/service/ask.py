@@ -1,57 +1,135 @@
-"""Routes that ask the gallery: classify, search, verify, embed."""
+"""Routes that ask about images: classify, search, verify, embed.
 
-from dataclasses import asdict
-from io import BytesIO
+Answers are what `Gallery` answers, written as JSON once: they are not validated again on the way.
+"""
+
+import json
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
-from fastapi import APIRouter, File, Form, UploadFile
-from PIL import Image
+from fastapi import APIRouter, Request
+from pydantic import Field
+from starlette.responses import Response
 
-from siamese.images.fit import fit_image
-from siamese.service.shared import TheGallery
+from siamese.gallery.answers import ClassifiedImage, Neighbour
+from siamese.gallery.defaults import FOUND, VOTERS
+from siamese.gallery.verdict import Verdict
+from siamese.service.engine import Question
+from siamese.service.shared import TheEngine
+from siamese.service.uploads import Fields, form_schema, read_form
 
-router = APIRouter()
-Images = Annotated[list[UploadFile], File()]
+router = APIRouter(tags=["ask"])
+
+Exact = Annotated[bool, Field(description="Search without the index, if the gallery has one.")]
 
 
-async def _pixels(images: list[UploadFile], gallery: Any) -> np.ndarray:
-    model = gallery.model
-    size = model.network.image_size
-    return np.stack(
-        [fit_image(Image.open(BytesIO(await one.read())), size, model.fit) for one in images]
+class Voters(Fields):
+    """What `/classify` takes besides images."""
+
+    k: int | None = Field(
+        None, ge=1, description=f"Neighbours that vote; without it {VOTERS}, or all rows if fewer."
+    )
+    exact: Exact = False
+
+
+class Found(Fields):
+    """What `/search` takes besides images."""
+
+    k: int | None = Field(
+        None, ge=1, description=f"Neighbours to find; without it {FOUND}, or all rows if fewer."
+    )
+    exact: Exact = False
+
+
+class Strictness(Fields):
+    """What `/verify` takes besides images."""
+
+    far: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of unlike pairs that may be called the same; without it, the threshold"
+        " that decides most pairs right.",
     )
 
 
-@router.post("/classify")
-async def classify(
-    images: Images, gallery: TheGallery, k: Annotated[int | None, Form()] = None
-) -> list[dict[str, Any]]:
-    """Name the class of each image."""
-    answers = gallery.classify(await _pixels(images, gallery), k)
-    return [
-        {"file": image.filename, **asdict(answer)}
-        for image, answer in zip(images, answers, strict=True)
-    ]
+class Nothing(Fields):
+    """What `/embed` takes besides images."""
 
 
-@router.post("/search")
-async def search(
-    images: Images, gallery: TheGallery, k: Annotated[int | None, Form()] = None
-) -> list[dict[str, Any]]:
-    """Find what resembles each image."""
-    answers = gallery.search(await _pixels(images, gallery), k)
-    return [
-        {"file": image.filename, "neighbours": [asdict(one) for one in found]}
-        for image, found in zip(images, answers, strict=True)
-    ]
+@dataclass(frozen=True)
+class ClassifiedFile(ClassifiedImage):
+    """The answer about one file."""
+
+    file: str
 
 
-@router.post("/verify")
-async def verify(
-    images: Images, gallery: TheGallery, far: Annotated[float | None, Form()] = None
-) -> dict[str, Any]:
-    """Tell whether two images show the same class."""
-    left, right = await _pixels(images, gallery)
-    [verdict] = gallery.verify(left[None], right[None], far)
-    return asdict(verdict)
+@dataclass(frozen=True)
+class FoundForFile:
+    """What resembles one file."""
+
+    file: str
+    neighbours: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True)
+class EmbeddedFile:
+    """The embedding of one file."""
+
+    file: str
+    embedding: list[float]
+
+
+def as_json(content: Any) -> Response:
+    """Write plain values, and dataclasses of them, as JSON."""
+    text = json.dumps(content, default=vars, ensure_ascii=False, separators=(",", ":"))
+    return Response(text, media_type="application/json")
+
+
+@router.post("/classify", response_model=list[ClassifiedFile], openapi_extra=form_schema(Voters))
+async def classify(request: Request, engine: TheEngine) -> Response:
+    """Name the class of each image, by a vote of the nearest rows of the gallery."""
+    uploads, asked = await read_form(request, Voters)
+    pixels = await engine.decode(uploads)
+    answers = await engine.ask(Question("classify", pixels, asked.k, asked.exact))
+    return as_json(
+        [
+            {"file": upload.name, **vars(answer)}
+            for upload, answer in zip(uploads, answers, strict=True)
+        ]
+    )
+
+
+@router.post("/search", response_model=list[FoundForFile], openapi_extra=form_schema(Found))
+async def search(request: Request, engine: TheEngine) -> Response:
+    """Find the rows of the gallery that resemble each image most."""
+    uploads, asked = await read_form(request, Found)
+    pixels = await engine.decode(uploads)
+    answers = await engine.ask(Question("search", pixels, asked.k, asked.exact))
+    return as_json(
+        [
+            {"file": upload.name, "neighbours": neighbours}
+            for upload, neighbours in zip(uploads, answers, strict=True)
+        ]
+    )
+
+
+@router.post("/verify", response_model=Verdict, openapi_extra=form_schema(Strictness, 2, 2))
+async def verify(request: Request, engine: TheEngine) -> Response:
+    """Tell whether two images show the same class, and how often that answer is wrong."""
+    uploads, asked = await read_form(request, Strictness, 2, 2)
+    pixels = await engine.decode(uploads)
+    return as_json(await engine.ask(Question("verify", pixels, far=asked.far)))
+
+
+@router.post("/embed", response_model=list[EmbeddedFile], openapi_extra=form_schema(Nothing))
+async def embed(request: Request, engine: TheEngine) -> Response:
+    """Return the embedding of each image, of length 1."""
+    uploads, _ = await read_form(request, Nothing)
+    embeddings = await engine.ask(Question("embed", await engine.decode(uploads)))
+    return as_json(
+        [
+            {"file": upload.name, "embedding": embedding.tolist()}
+            for upload, embedding in zip(uploads, embeddings, strict=True)
+        ]
+    )

@@ -1,0 +1,78 @@
+"""Running the application: its socket, what it prints, and how it ends."""
+
+import logging
+import signal
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+from siamese.base.errors import InputError, explained
+from siamese.service.protection import ANY
+from siamese.service.protocol import Protocol
+from siamese.service.settings import Settings
+
+# Beyond the time limit of a request, for what has begun to end.
+GRACE = 5
+
+
+def serve(app: FastAPI, settings: Settings) -> None:
+    """Answer until SIGTERM or SIGINT; then finish what has begun, and return.
+
+    Raises:
+        InputError: the address cannot be had, because another process has it, say.
+    """
+    logging.basicConfig(format="siamese: %(message)s", level=logging.WARNING)
+    listener = _listen(settings)
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=round(settings.timeout) + GRACE,
+    )
+    # uvicorn raises them again at its end, when all is done that was asked.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    _Server(config, _ready(listener, settings)).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: str) -> None:
+        super().__init__(config)
+        self.ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self.ready, flush=True)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        reason = explained(error) if isinstance(error, OSError) else str(error)
+        raise InputError(
+            f"{settings.host}, port {settings.port}: {reason}; choose others (`--host`, `--port`)"
+        ) from None
+
+
+def _ready(listener: socket.socket, settings: Settings) -> str:
+    """Return the line that tells where the service answers, and whether it writes."""
+    host = "127.0.0.1" if settings.host in ANY else settings.host
+    address = f"[{host}]" if ":" in host else host
+    writing = (
+        "writing needs the token in SIAMESE_TOKEN"
+        if settings.token is not None
+        else "no writing: SIAMESE_TOKEN is not set"
+    )
+    return (
+        f"http://{address}:{listener.getsockname()[1]} answers from {settings.gallery}; {writing}"
+    )
