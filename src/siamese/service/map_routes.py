@@ -8,14 +8,14 @@ from typing import Any, Literal
 import numpy as np
 from fastapi import APIRouter, Response
 
-from siamese.base.errors import InputError
 from siamese.gallery.table import GalleryTable
 from siamese.projection.map_file import FILE
 from siamese.projection.maps import Map, computed_map, principal_map
 from siamese.projection.points import KINDS
 from siamese.projection.queries import GALLERY, OUTCOMES, QUERIES
+from siamese.service.missing import or_missing
 from siamese.service.settings import Settings
-from siamese.service.shared import TheSettings
+from siamese.service.shared import TheGallery, TheSettings
 
 router = APIRouter()
 Method = Literal["pca", "tsne"]
@@ -23,7 +23,7 @@ PLACES = 4  # after the decimal point, of a coordinate
 
 
 @router.get("/map")
-def map_of_gallery(settings: TheSettings, method: Method = "pca") -> Response:
+def map_of_gallery(gallery: TheGallery, settings: TheSettings, method: Method = "pca") -> Response:
     """Return the gallery and the test images in two dimensions.
 
     `x`, `y`, `kind`, `label`, `called` and `number` have one value a point. `kind` is a position in
@@ -32,11 +32,10 @@ def map_of_gallery(settings: TheSettings, method: Method = "pca") -> Response:
     gallery, or a sample. `superclass` is each class's position in `superclasses`, or -1. `missing`,
     alone, says why there is no such map.
     """
-    table = GalleryTable.open(settings.gallery)
-    state = (table.version, *sorted(table.metadata.items()))
     files = [settings.workspace / name for name in (FILE, GALLERY, QUERIES, OUTCOMES)]
     stamps = tuple(_stamp(file) for file in [*files, settings.prepared / "classes.json"])
-    return Response(_content(settings, method, state, stamps), media_type="application/json")
+    content = _content(gallery.table, settings, method, (gallery.table.version, stamps))
+    return Response(content, media_type="application/json")
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
@@ -49,14 +48,12 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=4)
-def _content(settings: Settings, method: Method, *_state: object) -> bytes:
-    """Return the answer as JSON; the state of what it is made from is only to be remembered by."""
+def _content(table: GalleryTable, settings: Settings, method: Method, state: object) -> bytes:
+    """Return the answer as JSON; what it is made from is known by its state."""
     place = principal_map if method == "pca" else computed_map
-    table = GalleryTable.open(settings.gallery)
-    try:
-        content = _as_json(place(table, settings.workspace, settings.prepared))
-    except InputError as error:
-        content = {"missing": str(error).replace(f"{settings.workspace.absolute()}/", "")}
+    content = or_missing(
+        settings, lambda: _as_json(place(table, settings.workspace, settings.prepared))
+    )
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 

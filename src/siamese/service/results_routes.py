@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
 from siamese.base.errors import InputError
@@ -24,6 +24,8 @@ from siamese.comparison.results import read_results
 from siamese.comparison.revisions import WORKSPACE, find_revisions
 from siamese.comparison.text_formats import HEADER, HEADINGS, row, side
 from siamese.repository.git import run_git
+from siamese.service.errors import Refused
+from siamese.service.missing import or_missing, sentence
 from siamese.service.shared import TheSettings
 
 router = APIRouter(prefix="/results")
@@ -40,7 +42,8 @@ PICTURES = {
 # colon, which would name a file of a revision, or search all messages.
 REVISION = re.compile(r"[\w.@*?\[][\w.@*?\[\]^~{}/+=! -]*")
 LONGEST = 200
-LIMIT_S = 60.0
+# Of the time that a request has: it is to end with a sentence of its own.
+SHARE_OF_TIMEOUT = 0.9
 _comparing = Lock()
 
 
@@ -49,7 +52,7 @@ def results(settings: TheSettings) -> dict[str, Any]:
     """Return the figures beside the floors with their intervals, as `siamese show` has them."""
     workspace = settings.workspace
     pictures = [name for name, file in PICTURES.items() if (workspace / file).is_file()]
-    figures = _or_missing(workspace, lambda: asdict(read_results(workspace)))
+    figures = or_missing(settings, lambda: asdict(read_results(workspace)))
     return {**figures, "pictures": pictures}
 
 
@@ -58,7 +61,7 @@ def picture(name: str, settings: TheSettings) -> FileResponse:
     """Return a picture that the pipeline has drawn."""
     file = settings.workspace / PICTURES[name] if name in PICTURES else None
     if file is None or not file.is_file():
-        raise HTTPException(404, f"no picture of this name; there are {', '.join(PICTURES)}")
+        raise Refused(404, f"no picture of this name; there are {', '.join(PICTURES)}")
     # Drawn anew by the pipeline under the same name: ask each time whether it has changed.
     return FileResponse(file, media_type="image/png", headers={"Cache-Control": "no-cache"})
 
@@ -66,7 +69,7 @@ def picture(name: str, settings: TheSettings) -> FileResponse:
 @router.get("/training")
 def training(settings: TheSettings) -> dict[str, Any]:
     """Return training's record, one list a column, and the best epoch."""
-    return _or_missing(settings.workspace, lambda: asdict(read_curves(settings.workspace)))
+    return or_missing(settings, lambda: asdict(read_curves(settings.workspace)))
 
 
 @router.get("/experiments")
@@ -84,7 +87,7 @@ def experiments(settings: TheSettings) -> dict[str, Any]:
             ],
         }
 
-    return _or_missing(settings.workspace, table)
+    return or_missing(settings, table)
 
 
 @router.get("/compare")
@@ -97,8 +100,8 @@ def compared(settings: TheSettings, base: str, head: str = WORKSPACE) -> dict[st
     for names in (base, head):
         parts = [part.strip() for part in names.split(",")]
         if len(names) > LONGEST or not all(map(REVISION.fullmatch, parts)):
-            raise HTTPException(
-                422, "Expected a revision or experiment, or several separated by commas."
+            raise Refused(
+                422, "expected a revision or an experiment, or several separated by commas"
             )
 
     def answer() -> dict[str, Any]:
@@ -107,9 +110,9 @@ def compared(settings: TheSettings, base: str, head: str = WORKSPACE) -> dict[st
         return _comparison_json(compare(*sides))
 
     try:
-        return _alone_within(LIMIT_S, answer)
+        return _alone_within(SHARE_OF_TIMEOUT * settings.timeout, answer)
     except InputError as error:
-        raise HTTPException(422, _sentence(error, workspace)) from None
+        raise Refused(422, sentence(error, settings)) from None
 
 
 def _comparison_json(comparison: Comparison) -> dict[str, Any]:
@@ -135,7 +138,7 @@ def _alone_within(seconds: float, work: Callable[[], T]) -> T:
     It cannot be stopped: while it goes on, others are refused.
     """
     if not _comparing.acquire(blocking=False):
-        raise HTTPException(429, "Another comparison is at work; ask again in a moment.")
+        raise Refused(429, "another comparison is at work; ask again in a moment")
     outcome: Future[T] = Future()
 
     def run() -> None:
@@ -151,8 +154,8 @@ def _alone_within(seconds: float, work: Callable[[], T]) -> T:
     try:
         return outcome.result(seconds)
     except TimeoutError:
-        raise HTTPException(
-            503, f"The comparison takes more than {seconds:.0f} s; `siamese compare` has no limit."
+        raise Refused(
+            503, f"no answer within {seconds:.0f} seconds; `siamese compare` has no limit"
         ) from None
 
 
@@ -161,17 +164,3 @@ def _check_repository(workspace: Path) -> None:
         raise InputError(
             "The project is not in a Git repository, so there are no revisions or experiments."
         )
-
-
-def _or_missing(workspace: Path, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return read()
-    except InputError as error:
-        return {"missing": _sentence(error, workspace)}
-
-
-def _sentence(error: InputError, workspace: Path) -> str:
-    """Return a message as a sentence, without the place of the project on this machine."""
-    text = str(error).replace(f"{workspace}/", "")
-    first = text.partition(" ")[0]
-    return text[:1].upper() + text[1:] if first.isalpha() else text  # no name of a file
