@@ -118,3 +118,8 @@ export function tile({ src, alt, lines = [], mark = null, lazy = true }) {
     el("figcaption", {}, lines.filter(Boolean).map((line, index) =>
       el("span", { class: index ? "tile-more" : "tile-name" }, line))));
 }
+
+/** A sentence of the service as nodes: what stands in `backticks` is code. */
+export function prose(text) {
+  return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
+}
