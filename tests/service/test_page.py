@@ -291,7 +291,7 @@ def test_the_gallery_is_searched_and_opened(
         page.get_by_role("button", name="Show more").click()
         expect(tiles).to_have_count(120)
         page.get_by_role("link", name="All classes").click()
-        expect(page.get_by_label("Search classes")).to_be_visible()
+        expect(page.get_by_label("Search classes")).to_have_value("7")
         page.go_back()
         expect(page.get_by_role("heading", name="7")).to_be_visible()
 

@@ -120,7 +120,9 @@ def check_basics(page: "Page") -> None:
             if (!labelled) faults.push(`no label: ${input.outerHTML}`);
           }
           for (const node of document.querySelectorAll("button, a")) {
-            if (shown(node) && !node.textContent.trim()) faults.push(`no name: ${node.outerHTML}`);
+            const within = node.querySelector("img")?.alt ?? "";
+            const name = node.ariaLabel ?? node.textContent + within;
+            if (shown(node) && !name.trim()) faults.push(`no name: ${node.outerHTML}`);
           }
           const ids = [...document.querySelectorAll("[id]")].map((node) => node.id);
           for (const id of ids) {

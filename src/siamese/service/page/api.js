@@ -8,7 +8,8 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 export function parse(text) {
   if (!LARGE.test(text)) return JSON.parse(text);
   const exact = text.replace(TOKEN, (token) =>
-    /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token);
+    /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token,
+  );
   return JSON.parse(exact);
 }
 
@@ -62,7 +63,9 @@ async function answer(path, options) {
   } catch {
     // Not of the service: a proxy between, perhaps.
   }
-  throw new Error(sentence(typeof detail === "string" ? detail : `the service answered ${response.status}`));
+  throw new Error(
+    sentence(typeof detail === "string" ? detail : `the service answered ${response.status}`),
+  );
 }
 
 // The service's sentences begin small; one that begins with the name of a file keeps it.

@@ -6,6 +6,7 @@ import { count } from "./dom.js";
 const PARTS = ["ask", "verify", "gallery", "map", "results"];
 const main = document.getElementById("main");
 const opened = new Map();
+let shown = null;
 
 function sectionOf(part) {
   return main.querySelector(`[data-part="${part}"]`);
@@ -45,6 +46,8 @@ function route() {
     else link.removeAttribute("aria-current");
   }
   document.title = `${part[0].toUpperCase()}${part.slice(1)} · siamese`;
+  if (part !== shown) window.scrollTo(0, 0);
+  shown = part;
   if (!opened.has(part)) opened.set(part, load(part));
 }
 
@@ -52,18 +55,15 @@ async function summarise() {
   const gallery = await get("gallery");
   const images = gallery.pipeline + gallery.enrolled;
   document.getElementById("summary").textContent =
-    `${count(images)} images of ${count(gallery.labels)} classes. This machine answers; no image is`
-    + " sent anywhere else.";
+    `${count(images)} images of ${count(gallery.labels)} classes. This machine answers; no image is` +
+    " sent anywhere else.";
 }
 
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the part after the `#` says which part is shown
   main.focus();
 });
-window.addEventListener("hashchange", () => {
-  route();
-  window.scrollTo(0, 0);
-});
+window.addEventListener("hashchange", route);
 // A file that misses its place must not take the page's.
 for (const name of ["dragover", "drop"]) {
   window.addEventListener(name, (event) => event.preventDefault());
