@@ -1,5 +1,7 @@
 """What the service tells about the gallery, the model and the test images."""
 
+import gc
+import weakref
 from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +16,7 @@ from siamese.gallery.gallery import Gallery
 from siamese.gallery.table import GalleryTable
 from siamese.model.folder import load_model
 from siamese.service.app import create_app
+from siamese.service.listing import listing
 from siamese.service.settings import Settings
 
 
@@ -77,6 +80,15 @@ def test_a_version_is_read_whole_once(
         for _ in range(2):
             assert client.get("/gallery").status_code == 200
             assert client.get("/gallery/rows?label=3").status_code == 200
+
+
+def test_a_listing_keeps_no_gallery_alive(read_only: Settings) -> None:
+    gallery = Gallery.open(read_only.gallery)
+    assert listing(gallery) is listing(gallery)
+    reference = weakref.ref(gallery)
+    del gallery
+    gc.collect()
+    assert reference() is None
 
 
 def test_an_enrolled_row_is_listed_with_its_exact_number(settings: Settings) -> None:
