@@ -105,6 +105,14 @@ def test_an_enrolled_row_is_listed_with_its_exact_number(settings: Settings) -> 
     assert np.array_equal(_pixels(answer.content), image)
 
 
+def test_an_empty_gallery_is_described_too(read_only: Settings, tmp_path: Path) -> None:
+    Gallery.create(tmp_path / "gallery", load_model(read_only.model))
+    client = _client(replace(read_only, gallery=str(tmp_path / "gallery")))
+    answer = client.get("/gallery").json()
+    assert (answer["classes"], answer["pipeline"], answer["enrolled"]) == ([], 0, 0)
+    assert client.get("/gallery/rows").json() == {"total": 0, "rows": []}
+
+
 def test_the_image_of_a_row_is_the_stored_one(asked: TestClient, read_only: Settings) -> None:
     gallery = Gallery.open(read_only.gallery)
     for number in (0, 17):

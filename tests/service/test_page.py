@@ -348,16 +348,25 @@ def test_images_are_enrolled_and_removed_with_the_token(
 
 
 @slow
-def test_without_a_token_the_page_says_that_writing_is_off(
+def test_the_page_says_that_writing_is_off_and_that_the_service_is_gone(
     browser: Browser, place: Path, tmp_path: Path
 ) -> None:
-    with (
-        serving(place, log=tmp_path / "log", token=None) as server,
-        visiting(browser, server.url, "gallery") as page,
-    ):
-        form = page.get_by_role("region", name="Enrol")
-        expect(form).to_contain_text("Writing is off")
-        expect(form.locator("input")).to_have_count(0)
+    with serving(place, log=tmp_path / "log", token=None) as server:
+        with visiting(browser, server.url, "gallery") as page:
+            form = page.get_by_role("region", name="Enrol")
+            expect(form).to_contain_text("Writing is off")
+            expect(form.locator("input")).to_have_count(0)
+        page = browser.new_page()
+        page.goto(f"{server.url}/#verify")
+        others = page.get_by_role("button", name="Draw others").first
+        others.wait_for()
+        server.process.terminate()
+        server.process.wait(60)
+        others.click()
+        expect(page.locator(".status.failed")).to_contain_text("The service does not answer.")
+        page.get_by_role("link", name="Gallery").click()
+        expect(page.get_by_role("alert")).to_contain_text("The service does not answer.")
+        page.close()
 
 
 @slow

@@ -1,5 +1,7 @@
 // What the service is asked, and how its answers are read.
 
+export const GONE = "The service does not answer. Is it still running?";
+
 // Numbers of enrolled rows exceed 2^53. They only name rows, so they stay text, exact.
 const LARGE = /(^|[[:,])\s*-?\d{16,}/;
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
@@ -54,7 +56,7 @@ async function answer(path, options) {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The service does not answer. Is it still running?");
+    throw new Error(GONE);
   }
   if (response.ok) return response;
   let detail;

@@ -1,7 +1,7 @@
 // Which part is shown: the one that the address names, after the `#`.
 
-import { get } from "./api.js";
-import { count } from "./dom.js";
+import { GONE, get } from "./api.js";
+import { count, el } from "./dom.js";
 
 const PARTS = ["ask", "verify", "gallery", "map", "results"];
 const main = document.getElementById("main");
@@ -12,27 +12,29 @@ function sectionOf(part) {
   return main.querySelector(`[data-part="${part}"]`);
 }
 
+async function fetched(part) {
+  try {
+    return await import(`./${part}.js`);
+  } catch {
+    throw new Error(GONE);
+  }
+}
+
 // Each part is loaded when it is first opened.
 async function load(part) {
   const section = sectionOf(part);
   section.setAttribute("aria-busy", "true");
   try {
-    const module = await import(`./${part}.js`);
-    await module.show(section);
+    await (await fetched(part)).show(section);
   } catch (error) {
-    section.replaceChildren();
-    const line = document.createElement("p");
-    line.className = "status failed";
-    line.setAttribute("role", "alert");
-    line.textContent = error.message;
-    section.append(line);
+    section.replaceChildren(el("p", { class: "status failed", role: "alert" }, error.message));
     opened.delete(part); // opening it again tries again
   } finally {
     section.removeAttribute("aria-busy");
   }
 }
 
-/** What follows the part in the address, as in `#gallery/apple`. */
+/** The part that the address names; what follows, as in `#gallery/apple`, is its own. */
 function current() {
   const name = location.hash.slice(1).split("/")[0];
   return PARTS.includes(name) ? name : PARTS[0];
