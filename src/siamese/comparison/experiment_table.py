@@ -26,10 +26,16 @@ RUN_SEEDS = ("network.seed", "pairs.seed", "train.seed")
 
 
 def experiment_table(root: Path, all_commits: bool = False) -> str:
-    """Lay experiments out in at most 120 columns, each below the commit that it began at.
+    """Lay experiments out in at most 120 columns; see `experiment_rows`."""
+    return "\n".join(_laid_out(experiment_rows(root, all_commits)))
 
-    A figure that none of them has is left out; so are, unless `all_commits`, experiments that
-    began at another commit than HEAD.
+
+def experiment_rows(root: Path, all_commits: bool = False) -> list[list[str]]:
+    """Return experiments in rows of cells, each below the commit that it began at.
+
+    The first row has the titles. Names of experiments are indented, those of commits are not. A
+    figure that none of them has is left out; so are, unless `all_commits`, experiments that began
+    at another commit than HEAD.
 
     Raises:
         InputError: there is no Git repository, or no experiment.
@@ -47,7 +53,7 @@ def experiment_table(root: Path, all_commits: bool = False) -> str:
     for baseline in dict.fromkeys([head.commit, *(one.baseline for one in chosen)]):
         own = [one for one in chosen if one.baseline == baseline]
         rows += _rows_of(Revision(str(baseline), baseline, root), own)
-    return "\n".join(_laid_out(_without_empty(rows)))
+    return _without_empty(rows)
 
 
 def _without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -1,0 +1,198 @@
+"""The figures of a workspace that has run, beside the floors and their intervals.
+
+Nothing heavier than NumPy and pydantic is imported.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from siamese.base.errors import InputError
+from siamese.comparison.origin import about_origin
+from siamese.comparison.result_files import (
+    ClassRow,
+    Confused,
+    Details,
+    Figures,
+    Floor,
+    Floors,
+    Novel,
+    RanOn,
+    Training,
+    VerificationFloor,
+    read_csv,
+    read_json,
+)
+from siamese.comparison.revisions import WORKSPACE, Revision
+from siamese.evaluation.figures import find_figure
+
+TRAINING, RAN_ON = "metrics/training.json", "metrics/ran_on.json"
+EVALUATION, DETAILS = "metrics/evaluation.json", "metrics/details.json"
+FLOOR, CLASSES = "metrics/floor.json", "metrics/classes.csv"
+Intervals = dict[str, tuple[float, float]]
+LISTED = 5  # classes and pairs of classes shown of each kind
+
+
+@dataclass(frozen=True)
+class Value:
+    """A figure or a floor, a fraction, and the 95 % interval if it has one."""
+
+    label: str
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Topic:
+    """Figures under one title."""
+
+    title: str
+    values: list[Value]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What there is to show.
+
+    Attributes:
+        origin: what the figures were made with, in sentences, where that is not what stands in the
+            workspace now; to be read first.
+        topics: the figures.
+        remarks: on test images that are in the gallery too.
+        best: classes that are recognised best; empty where nothing is classified.
+        worst: classes that are recognised worst.
+        confused: pairs of classes most taken for one another.
+        trained: on training, a sentence without its full stop.
+    """
+
+    origin: list[str]
+    topics: list[Topic]
+    remarks: list[str]
+    best: list[ClassRow]
+    worst: list[ClassRow]
+    confused: list[Confused]
+    trained: str
+
+
+def read_results(workspace: Path) -> Results:
+    """Read the figures of a workspace; files that Git tracks are enough.
+
+    Raises:
+        InputError: a file of `metrics/` or dvc.lock is not there or damaged, or the floors are of
+            other splits.
+    """
+    here = Revision(WORKSPACE, None, workspace)
+    training: Training = read_json(here, TRAINING, Training)
+    ran_on: RanOn = read_json(here, RAN_ON, RanOn)
+    evaluation: dict[str, dict[str, float]] = read_json(here, EVALUATION, Figures)
+    details: Details = read_json(here, DETAILS, Details)
+    any_floor: Floor | VerificationFloor = read_json(here, FLOOR, Floor | VerificationFloor)
+    if ("knn" in evaluation) == isinstance(any_floor, VerificationFloor):
+        raise InputError(
+            f"{workspace / FLOOR}: of other splits than evaluation.json; `dvc repro` brings"
+            " both up to date"
+        )
+    ranked: list[ClassRow] = []
+    if details.confused is not None:
+        ranked = sorted(read_csv(here, CLASSES, ClassRow), key=lambda row: -row.accuracy)
+    n_listed = min(LISTED, len(ranked) // 2)
+    return Results(
+        origin=about_origin(here),
+        topics=_topics(evaluation, details, any_floor),
+        remarks=[
+            f"{found.queries:,} of {found.of:,} test images have {what} in the gallery"
+            for found, what in (
+                (details.copies, "an exact copy"),
+                (details.near_duplicates, "a near-duplicate"),
+            )
+            if found
+        ],
+        best=ranked[:n_listed],
+        worst=ranked[::-1][:n_listed],
+        confused=(details.confused or [])[:LISTED],
+        trained=(
+            f"Trained {training.epochs} epochs on {ran_on.device} in {ran_on.precision};"
+            f" the weights are epoch {training.best_epoch}'s"
+        ),
+    )
+
+
+def _topics(
+    evaluation: dict[str, dict[str, float]], details: Details, floor: Floor | VerificationFloor
+) -> list[Topic]:
+    intervals = details.intervals
+    test_pairs = _values("verification", evaluation.get("verification", {}), intervals)
+    topics = []
+    if isinstance(floor, Floor):
+        votes = _values("knn", evaluation["knn"] | details.knn, intervals)
+        topics.append(Topic("k-NN on the test split, top-1", [*_floors(floor), *votes]))
+        retrieval = evaluation.get("retrieval", {}) | details.retrieval
+        topics.append(
+            Topic(
+                "Retrieval in the gallery, R = the samples of the query's class",
+                _values("retrieval", retrieval, intervals),
+            )
+        )
+        topics.append(Topic("Verification of test pairs", test_pairs))
+    else:
+        topics.append(
+            Topic(
+                "Verification of test pairs, of classes never seen",
+                [*_floors(floor.verification, ", ROC area"), *test_pairs],
+            )
+        )
+    pairs = details.verification
+    rates = {key: rate for key, rate in pairs.rates.items() if find_figure(f"verification.{key}")}
+    topics.append(
+        Topic(
+            f"Verification of all pairs of test images, {pairs.like_pairs:,} like and"
+            f" {pairs.unlike_pairs:,} unlike",
+            _values("verification", rates, intervals),
+        )
+    )
+    if details.novel and isinstance(floor, Floor):
+        topics += _seen_and_novel(evaluation, details.novel, intervals, floor)
+    return topics
+
+
+def _seen_and_novel(
+    evaluation: dict[str, dict[str, float]],
+    novel: Novel,
+    intervals: Intervals,
+    floor: Floor,
+) -> list[Topic]:
+    """Return the test images of classes seen in training and those of classes never seen, apart."""
+    return [
+        Topic(
+            title,
+            [
+                *(_floors(floors) if floors else []),
+                *_values(name, evaluation.get(name, {}), intervals),
+            ],
+        )
+        for name, title, floors in (
+            ("seen", "Test images of classes seen in training", floor.seen),
+            (
+                "novel",
+                f"Test images of classes never seen: {novel.queries:,} of {novel.classes:,}"
+                f" classes, {novel.enrolled:,} more of them enrolled in the gallery",
+                floor.novel,
+            ),
+        )
+    ]
+
+
+def _floors(floors: Floors, of: str = "") -> list[Value]:
+    return [
+        Value(f"raw pixels (floor){of}", floors.pixels),
+        Value(f"untrained network (floor){of}", floors.untrained),
+    ]
+
+
+def _values(topic: str, values: dict[str, float], intervals: Intervals) -> list[Value]:
+    """Name the figures of a topic, `values` by key."""
+    named = []
+    for key, value in values.items():
+        name = f"{topic}.{key}"
+        figure = find_figure(name)
+        named.append(Value(figure.label if figure else name, value, intervals.get(name)))
+    return named

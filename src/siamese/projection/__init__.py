@@ -1,0 +1,1 @@
+"""The gallery in two dimensions: which images a map shows, and where."""

@@ -1,0 +1,267 @@
+// The gallery in two dimensions: which points are shown, in which colours, and what each one is.
+
+import { get } from "./api.js";
+import { count, counted, el, percent, prose, statusLine, title } from "./dom.js";
+import { SHAPES, scatter } from "./scatter.js";
+import { tables } from "./map_tables.js";
+
+const METHODS = { pca: "PCA", tsne: "t-SNE" };
+const SHOWN = { gallery: "Gallery", queries: "Test images", wrong: "Only the wrong ones" };
+const HUES = 24; // more classes than this are told apart by highlighting, not by colour
+
+export async function show(section) {
+  const status = statusLine();
+  const card = el("div", { class: "map-card", hidden: true });
+  const view = scatter({ label: "Map of the images. Arrows move, plus and minus zoom, 0 shows all."
+    + " The tables below say the same in words.", onpoint: describe });
+  const legend = el("ul", { class: "legend" });
+  const search = el("input", { type: "search", id: "map-search", autocomplete: "off",
+    placeholder: "bear", oninput: list, onkeydown: takeOnly });
+  const found = el("p", { class: "small muted", role: "status" });
+  const clear = el("button", { type: "button", class: "plain", hidden: true,
+    onclick: () => choose([...chosen], false) }, "Show all classes alike");
+  const notes = el("div", { class: "small muted map-notes" });
+  const inWords = tables();
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const chosen = new Set(); // positions of the classes that are highlighted
+  let map = null, method = "pca", shown = { gallery: true, queries: true, wrong: false };
+
+  const methods = choice("Arranged by", METHODS, method, async (name) => {
+    if (!await load(name)) methods.set(method);
+  });
+  const toggles = Object.entries(SHOWN).map(([name, text]) => {
+    const box = el("input", { type: "checkbox", id: `map-${name}`, checked: shown[name],
+      onchange: () => {
+        shown[name] = box.checked;
+        apply();
+      } });
+    return el("label", { class: "check", for: box.id }, box, text);
+  });
+
+  section.append(
+    title("map", "Map", "Images that the network takes for alike lie close together. Point at one to"
+      + " see it; drag to move, turn the wheel or pinch to zoom."),
+    el("div", { class: "map" },
+      el("div", { class: "map-main" },
+        el("div", { class: "row map-controls" }, methods.node,
+          el("fieldset", { class: "checks" }, el("legend", {}, "Show"), toggles)),
+        el("div", { class: "map-box" }, view.node, card,
+          el("div", { class: "map-zoom" },
+            button("+", "Zoom in", () => view.zoom(1.5)),
+            button("−", "Zoom out", () => view.zoom(1 / 1.5)),
+            button("⤢", "Show the whole map", view.whole))),
+        el("p", { class: "marks small muted" },
+          mark("disc", "gallery"), mark("square", "enrolled"), mark("ring", "test image"),
+          mark("cross", "test image taken for another class")),
+        status.node, notes),
+      el("div", { class: "map-side" },
+        el("div", { class: "field" }, el("label", { for: search.id }, "Classes"), search),
+        found, clear, el("div", { class: "legend-box", tabindex: 0, role: "group", "aria-label":
+          "Classes; press one to highlight it" }, legend))),
+    inWords.node);
+  dark.addEventListener("change", colour);
+  await load(method);
+
+  // Returns whether there is such a map.
+  async function load(name) {
+    status.say("Placing the images…");
+    let answer;
+    try {
+      answer = await get("map", { method: name });
+    } catch (error) {
+      status.fail(error);
+      return false;
+    }
+    if (answer.missing) {
+      status.say("");
+      status.node.append(...prose(answer.missing));
+      return false;
+    }
+    const names = map?.classes;
+    map = withCounts(answer);
+    method = name;
+    if (String(names) !== String(map.classes)) chosen.clear(); // positions mean other classes
+    view.setPoints({ x: map.x, y: map.y, shape: map.shape });
+    colour();
+    apply();
+    status.say(`${counted(map.x.length, "image")} of ${counted(map.classes.length, "class", "classes")}.`);
+    notes.replaceChildren(...[...map.notes, axes(map)].filter(Boolean).map((text) => el("p", {}, prose(text))));
+    return true;
+  }
+
+  function colour() {
+    if (!map) return;
+    map.colours = coloursOf(map, dark.matches);
+    view.setColours(map.colours, dark.matches ? "#32353c" : "#dddbd4");
+    list();
+  }
+
+  // What is shown has changed, or what is highlighted.
+  function apply() {
+    if (!map) return;
+    const others = map.classes.length;
+    const isShown = Uint8Array.from(map.kind, (kind, index) => {
+      if (shown.wrong) return map.isWrong[index];
+      return kind === map.query ? shown.queries : shown.gallery;
+    });
+    const row = Uint16Array.from(map.label, (label) => !chosen.size || chosen.has(label) ? label : others);
+    view.setShown(isShown, row);
+    list();
+    clear.hidden = !chosen.size;
+    inWords.update(map, chosen);
+  }
+
+  function choose(positions, isOn) {
+    for (const position of positions) {
+      if (isOn) chosen.add(position);
+      else chosen.delete(position);
+    }
+    apply();
+  }
+
+  // The classes that the search matches, below their superclass where there is one.
+  function list() {
+    if (!map) return;
+    const matching = matches();
+    const groups = new Map();
+    for (const position of matching) {
+      const name = map.superclasses[map.superclass[position]] ?? "";
+      groups.set(name, [...(groups.get(name) ?? []), position]);
+    }
+    const focused = document.activeElement?.dataset?.entry;
+    legend.replaceChildren(...[...groups].sort().flatMap(([name, positions]) => [
+      name && entry(name, members(positions[0]), "superclass"),
+      ...positions.map((position) => entry(map.classes[position], [position], "class")),
+    ]).filter(Boolean));
+    if (focused) legend.querySelector(`[data-entry="${CSS.escape(focused)}"]`)?.focus();
+    found.textContent = search.value.trim() ? counted(matching.length, "class", "classes") : "";
+  }
+
+  // All classes of the superclass of one of them.
+  function members(position) {
+    return [...map.classes.keys()].filter((one) => map.superclass[one] === map.superclass[position]);
+  }
+
+  function matches() {
+    const wanted = search.value.trim().toLowerCase();
+    const isLike = (name) => (name ?? "").toLowerCase().includes(wanted);
+    return [...map.classes.keys()].filter((position) =>
+      isLike(map.classes[position]) || isLike(map.superclasses[map.superclass[position]]));
+  }
+
+  function takeOnly(event) {
+    if (event.key !== "Enter" || !map) return;
+    const matching = matches();
+    if (!search.value.trim() || !matching.length) return;
+    chosen.clear();
+    choose(matching, true);
+  }
+
+  function entry(text, positions, kind) {
+    const isOn = positions.every((position) => chosen.has(position));
+    const total = positions.reduce((sum, position) => sum + map.counts[position].total, 0);
+    const swatch = el("span", { class: "swatch", "aria-hidden": "true" });
+    swatch.style.background = map.colours[positions[Math.floor(positions.length / 2)]];
+    return el("li", { class: kind }, el("button", {
+      type: "button", "aria-pressed": String(isOn), "data-entry": `${kind} ${text}`,
+      onclick: () => choose(positions, !isOn),
+    }, swatch, el("span", { class: "legend-name" }, text), el("span", { class: "muted" }, count(total))));
+  }
+
+  // Beside the point that is meant: its image and what it is.
+  function describe(index, x, y) {
+    card.hidden = index < 0;
+    if (index < 0) return;
+    const box = view.node;
+    card.style.left = `${x}px`;
+    card.style.top = `${y}px`;
+    card.classList.toggle("to-left", x > box.clientWidth / 2);
+    card.classList.toggle("above", y > box.clientHeight / 2);
+    if (card.dataset.point === `${method} ${index}`) return;
+    card.dataset.point = `${method} ${index}`;
+    const isQuery = map.kind[index] === map.query;
+    const number = map.number[index];
+    const name = map.classes[map.label[index]];
+    const what = isQuery ? "test image" : map.kind[index] ? "enrolled" : "gallery";
+    const called = map.called[index];
+    card.replaceChildren(
+      el("img", { class: "pixels", width: 96, height: 96, alt: `${what} of ${name}`,
+        src: isQuery ? `samples/${number}.png` : `gallery/images/${number}.png` }),
+      el("p", {}, el("strong", {}, name), el("span", { class: "muted" }, what),
+        called < 0 ? null : map.isWrong[index]
+          ? el("span", { class: "wrong-text" }, `taken for ${map.classes[called]}`)
+          : el("span", { class: "right-text" }, "recognised")));
+  }
+}
+
+function axes({ explained }) {
+  if (!explained) return "Near neighbours are kept together; distances between groups mean little.";
+  const [first, second] = explained;
+  return `The two directions in which the gallery varies most, ${percent(first + second)} of its`
+    + " variance. What is far apart here is far apart; what is near may be far apart in others.";
+}
+
+// The answer, with what is derived from it once.
+function withCounts(answer) {
+  const query = answer.kinds.indexOf("query"), enrolled = answer.kinds.indexOf("enrolled");
+  const isWrong = Uint8Array.from(answer.called, (called, index) => called >= 0 && called !== answer.label[index]);
+  const shape = answer.kind.map((kind, index) => {
+    if (isWrong[index]) return SHAPES.cross;
+    if (kind === query) return SHAPES.ring;
+    return kind === enrolled ? SHAPES.square : SHAPES.disc;
+  });
+  const counts = answer.classes.map(() => ({ total: 0, gallery: 0, enrolled: 0, queries: 0, wrong: 0 }));
+  answer.label.forEach((label, index) => {
+    const one = counts[label];
+    one.total += 1;
+    if (answer.kind[index] === query) one.queries += 1;
+    else if (answer.kind[index] === enrolled) one.enrolled += 1;
+    else one.gallery += 1;
+    one.wrong += isWrong[index];
+  });
+  return { ...answer, query, isWrong, shape, counts };
+}
+
+// A superclass has a hue, its classes have lighter and darker ones of it; without superclasses,
+// classes have a hue each.
+function coloursOf({ classes, superclass, superclasses }, isDark) {
+  const members = new Map();
+  superclass.forEach((one, position) => {
+    const group = one < 0 ? `alone ${position}` : one;
+    members.set(group, [...(members.get(group) ?? []), position]);
+  });
+  const colours = new Array(classes.length);
+  const middle = isDark ? 0.74 : 0.6;
+  const few = members.size <= HUES || superclasses.length > 0;
+  [...members.values()].forEach((positions, group) => {
+    const hue = (25 + (360 * group) / members.size) % 360;
+    const lift = few ? 0 : ((group % 3) - 1) * 0.1; // neighbours in hue differ in lightness
+    positions.forEach((position, index) => {
+      const spread = positions.length > 1 ? index / (positions.length - 1) - 0.5 : 0;
+      colours[position] = `oklch(${(middle + lift + 0.2 * spread).toFixed(3)} 0.145 ${hue.toFixed(1)})`;
+    });
+  });
+  return colours;
+}
+
+function button(text, label, onclick) {
+  return el("button", { type: "button", "aria-label": label, title: label, onclick }, text);
+}
+
+function mark(shape, text) {
+  return el("span", { class: "mark" }, el("span", { class: `mark-${shape}`, "aria-hidden": "true" }), text);
+}
+
+// One of several, as native radio buttons. `onchoose` gets the name.
+function choice(label, options, value, onchoose) {
+  const inputs = Object.entries(options).map(([name]) => el("input", {
+    type: "radio", name: "map-method", id: `map-${name}`, value: name, checked: name === value,
+    onchange: () => onchoose(name),
+  }));
+  const node = el("fieldset", { class: "checks" }, el("legend", {}, label),
+    inputs.map((input) => el("label", { class: "check", for: input.id }, input, options[input.value])));
+  const set = (name) => {
+    for (const input of inputs) input.checked = input.value === name;
+  };
+  return { node, set };
+}
