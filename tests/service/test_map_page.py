@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Shown:
         source = f"samples/{number}.png" if kind == "query" else f"gallery/images/{number}.png"
         image = card.locator("img")
         expect(image).to_have_attribute("src", source)
-        self.page.wait_for_function("document.querySelector('.map-card img').naturalWidth > 0")
+        assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
 
 
 def drawing(page: "Page") -> str:
@@ -116,7 +117,10 @@ def covered(page: "Page") -> float:
     return page.evaluate(
         """() => {
           const canvas = document.querySelector("canvas");
-          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          const copy = new OffscreenCanvas(canvas.width, canvas.height);
+          const pen = copy.getContext("2d", { willReadFrequently: true });
+          pen.drawImage(canvas, 0, 0);
+          const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
           let n = 0;
           for (let at = 3; at < data.length; at += 4) n += data[at] > 0;
           return n / (data.length / 4);
@@ -197,7 +201,7 @@ def test_keys_move_and_zoom_and_show_what_is_in_the_middle(
         for key in ("+", "+", "ArrowLeft", "ArrowUp", "-", "ArrowRight", "ArrowDown"):
             page.keyboard.press(key)
             drawings.append(drawing(page))
-        assert all(one != other for one, other in zip(drawings, drawings[1:], strict=False))
+        assert all(one != other for one, other in pairwise(drawings))
         page.keyboard.press("0")
         assert drawing(page) == drawings[0]
         shown = Shown(server, page)
