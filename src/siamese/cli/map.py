@@ -41,7 +41,7 @@ def _map(options: argparse.Namespace) -> None:
             table,
             options.workspace,
             options.prepared,
-            options.points or POINTS,
+            POINTS if options.points is None else options.points,
             options.seed,
             lambda step: bar.update(step - bar.n),
         )
