@@ -268,10 +268,9 @@ def test_the_map_is_there_in_words(browser: "Browser", server: Server, width: in
     with visiting(browser, server.url, "map", width) as page:
         shown = Shown(server, page)
         page.get_by_text("Classes in figures").click()
-        rows = [
-            row.locator("th, td").all_inner_texts()
-            for row in page.locator(".map-tables details").first.locator("tbody tr").all()
-        ]
+        listed = page.locator(".map-tables details").first.locator("tbody tr")
+        expect(listed).to_have_count(len(shown.map["classes"]))
+        rows = [row.locator("th, td").all_inner_texts() for row in listed.all()]
         points = range(len(shown.places))
         counts = Counter((shown.label(point), shown.kind(point)) for point in points)
         failed = Counter(shown.label(point) for point in points if shown.is_wrong(point))
@@ -281,6 +280,7 @@ def test_the_map_is_there_in_words(browser: "Browser", server: Server, width: in
         ]
         page.get_by_text("Test images taken for another class").click()
         table = page.locator(".map-tables details").last
+        table.locator("tbody tr").first.wait_for()
         more = table.get_by_role("button")
         while more.is_visible():
             more.click()

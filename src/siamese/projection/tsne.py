@@ -10,6 +10,7 @@ import numpy as np
 from siamese.projection.plane import fit_plane
 
 STEPS = 1000
+FEW = 1000
 PERPLEXITY = 30.0
 SPREAD = 1e-4  # of the places at the beginning, along the first component
 # scikit-learn tells how far it is only by what it prints.
@@ -42,6 +43,7 @@ def spread_out(
         float32 `[n, 2]`.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     # scikit-learn's own beginning fails where vectors have one dimension, or are all equal.
     places = fit_plane([vectors], vectors.shape[1]).place(vectors)
@@ -54,5 +56,7 @@ def spread_out(
         n_jobs=-1,
         verbose=2,
     )
-    with redirect_stdout(_Listener(on_step)):
+    # Of few points, threads that wait for each other cost more than they bring.
+    threads = 1 if len(vectors) < FEW else None
+    with redirect_stdout(_Listener(on_step)), threadpool_limits(threads):
         return tsne.fit_transform(vectors)
