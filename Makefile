@@ -1,7 +1,7 @@
 # One command per task. `make` or `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint types format repro show experiments seeds compare report \
-        review bench bench-gallery bench-prepare study pins clean
+        review serve bench bench-gallery bench-prepare bench-serve study pins clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -80,6 +80,12 @@ report: $(READY)  ## write a comparison with curves and pictures to report/ (mak
 review: $(READY)  ## rebuild the digits before and after a change, and report the difference (make review BASE=origin/main)
 	@$(BIN)/siamese review $(BASE)
 
+# Where `make demo` has run; WORKSPACE=. serves CIFAR-100.
+WORKSPACE ?= demo
+serve: $(READY)  ## answer over HTTP and serve a page, from demo/ (make serve WORKSPACE=. PORT=8000)
+	@test -d $(WORKSPACE)/data/model || { echo "$(WORKSPACE)/data/model: no model; run \`make demo\` first" >&2; exit 1; }
+	cd $(WORKSPACE) && $(CURDIR)/$(BIN)/siamese gallery build && exec $(CURDIR)/$(BIN)/siamese serve $(if $(PORT),--port $(PORT))
+
 bench: $(READY)  ## compare training speed with its limit and with pytorch-metric-learning (ten minutes)
 	$(BIN)/dvc repro pairs
 	$(BIN)/python bench/speed.py
@@ -90,6 +96,10 @@ bench-gallery: $(READY)  ## compare the gallery with FAISS and scikit-learn, up 
 
 bench-prepare: $(READY)  ## measure how fast a folder of 10,000 JPEG files is prepared (five minutes)
 	$(BIN)/python bench/prepare.py
+
+bench-serve: $(READY)  ## measure the service over HTTP (make bench-serve WORKSPACE=.; a minute)
+	cd $(WORKSPACE) && $(CURDIR)/$(BIN)/siamese gallery build
+	$(BIN)/python bench/serve.py --workspace $(WORKSPACE)
 
 # The first queue chose these on validation.
 FINALISTS ?= default images-128 pml-contrastive pml-proxy-anchor cross-entropy

@@ -54,3 +54,10 @@ def client(settings: Settings) -> Iterator[TestClient]:
     """The application, asked without a network, as a program on this machine asks it."""
     with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def reader(read_only: Settings) -> Iterator[TestClient]:
+    """As `client`, for tests that change nothing: one application for all of a module."""
+    with TestClient(create_app(read_only), base_url="http://127.0.0.1:8000") as client:
+        yield client

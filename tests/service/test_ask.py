@@ -1,32 +1,123 @@
 """What the service answers about images is what `Gallery` answers."""
 
-from dataclasses import asdict
-from io import BytesIO
+import asyncio
+from typing import Any
 
 import numpy as np
+import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
 
 from siamese.base.dataset import load_dataset
 from siamese.gallery.gallery import Gallery
 from siamese.model.folder import load_model
 from siamese.service.settings import Settings
+from tests.support.galleries import noise_images
+from tests.support.service import alike, as_files, plain, png
 
 
-def test_classify_answers_as_the_gallery_does(client: TestClient, settings: Settings) -> None:
-    dataset = load_dataset(settings.prepared)
-    pixels = np.asarray(dataset.images[dataset.rows("test")[:3]])
-    files = [("images", (f"{row}.png", _png(image))) for row, image in enumerate(pixels)]
-    answer = client.post("/classify", files=files, data={"k": 5})
-    assert answer.status_code == 200
-    expected = Gallery.open(settings.gallery, load_model(settings.model)).classify(pixels, k=5)
-    for row, (found, wanted) in enumerate(zip(answer.json(), expected, strict=True)):
-        assert found.pop("file") == f"{row}.png"
-        assert found["label"] == wanted.label
-        assert found["votes"] == [asdict(vote) for vote in wanted.votes]
+@pytest.fixture(scope="module")
+def gallery(read_only: Settings) -> Gallery:
+    return Gallery.open(read_only.gallery, load_model(read_only.model))
 
 
-def _png(image: np.ndarray) -> bytes:
-    stream = BytesIO()
-    Image.fromarray(image).save(stream, "PNG")
-    return stream.getvalue()
+@pytest.fixture(scope="module")
+def pixels(read_only: Settings, gallery: Gallery) -> np.ndarray:
+    """Three test images, and two of noise, which are unlike anything."""
+    dataset = load_dataset(read_only.prepared)
+    known = dataset.images[dataset.rows("test")[:3]]
+    return np.concatenate([known, noise_images(gallery.model, 2)])
+
+
+@pytest.mark.parametrize(("form", "k"), [({}, None), ({"k": 1}, 1), ({"k": 7, "exact": "1"}, 7)])
+def test_images_are_classified_as_by_the_gallery(
+    reader: TestClient, gallery: Gallery, pixels: np.ndarray, form: dict[str, Any], k: int | None
+) -> None:
+    answers = reader.post("/classify", files=as_files(pixels), data=form).json()
+    expected = gallery.classify(pixels, k=k)
+    assert any(one.is_novel for one in expected)
+    assert not all(one.is_novel for one in expected)
+    assert alike(answers, [{"file": f"{n}.png", **plain(e)} for n, e in enumerate(expected)])
+
+
+@pytest.mark.parametrize("k", [None, 1, 30])
+def test_images_are_found_as_by_the_gallery(
+    reader: TestClient, gallery: Gallery, pixels: np.ndarray, k: int | None
+) -> None:
+    form = {} if k is None else {"k": k}
+    answers = reader.post("/search", files=as_files(pixels), data=form).json()
+    expected = gallery.search(pixels, k=k)
+    wanted = [{"file": f"{n}.png", "neighbours": plain(e)} for n, e in enumerate(expected)]
+    assert alike(answers, wanted)
+
+
+def test_images_are_embedded_as_by_the_model(
+    reader: TestClient, gallery: Gallery, pixels: np.ndarray
+) -> None:
+    answers = reader.post("/embed", files=as_files(pixels)).json()
+    assert [answer["file"] for answer in answers] == [f"{n}.png" for n in range(len(pixels))]
+    found = np.array([answer["embedding"] for answer in answers], dtype=np.float32)
+    assert np.allclose(found, gallery.model.embed(pixels), atol=1e-6)
+
+
+@pytest.mark.parametrize("far", [None, 0.05])
+def test_two_images_are_verified_as_by_the_gallery(
+    reader: TestClient, gallery: Gallery, pixels: np.ndarray, far: float | None
+) -> None:
+    form = {} if far is None else {"far": far}
+    answer = reader.post("/verify", files=as_files(pixels[:2]), data=form).json()
+    [verdict] = gallery.verify(pixels[:1], pixels[1:2], far)
+    assert alike(answer, plain(verdict))
+
+
+def test_one_file_that_cannot_be_read_refuses_all_and_is_named_as_the_client_names_it(
+    reader: TestClient, pixels: np.ndarray
+) -> None:
+    broken = ("images", ("../holiday/é.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>"))
+    answer = reader.post("/classify", files=[*as_files(pixels[:1]), broken])
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("../holiday/é.png: not a picture that can be read")
+
+
+def test_what_is_a_picture_and_a_page_is_a_picture(reader: TestClient, pixels: np.ndarray) -> None:
+    """As the command takes it; and it is never handed out as it came."""
+    both = png(pixels[0]) + b"<html><script>alert(1)</script></html>"
+    [answer] = reader.post("/search", files=[("images", ("a.html", both))]).json()
+    [expected] = reader.post("/search", files=as_files(pixels[:1])).json()
+    assert alike(answer["neighbours"], expected["neighbours"])
+
+
+def test_more_neighbours_than_rows_are_refused_without_a_path(
+    reader: TestClient, pixels: np.ndarray
+) -> None:
+    answer = reader.post("/classify", files=as_files(pixels[:1]), data={"k": 10**6})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("1000000 neighbours are asked for, but the gallery ")
+
+
+def test_requests_that_come_together_get_each_its_own_answer(
+    reader: TestClient, gallery: Gallery, pixels: np.ndarray
+) -> None:
+    """They are computed as one batch, whatever each asks."""
+    from siamese.service.engine import Question
+
+    engine = reader.app.state.engine  # type: ignore[attr-defined]
+    questions = [
+        Question("search", pixels[:2], k=3),
+        Question("classify", pixels[2:5], k=3),
+        Question("search", pixels[1:2], k=10**6),
+        Question("search", pixels[4:5], k=3),
+        Question("verify", pixels[:2]),
+        Question("embed", pixels[3:4]),
+    ]
+
+    async def ask_all() -> list[Any]:
+        return await asyncio.gather(*map(engine.ask, questions), return_exceptions=True)
+
+    assert reader.portal is not None
+    found, classified, refused, other, verdict, embeddings = reader.portal.call(ask_all)
+    assert alike(plain(found), plain(gallery.search(pixels[:2], k=3)))
+    assert alike(plain(classified), plain(gallery.classify(pixels[2:5], k=3)))
+    assert isinstance(refused, ValueError)
+    assert alike(plain(other), plain(gallery.search(pixels[4:5], k=3)))
+    assert alike(plain(verdict), plain(gallery.verify(pixels[:1], pixels[1:2])[0]))
+    assert np.allclose(embeddings, gallery.model.embed(pixels[3:4]), atol=1e-6)

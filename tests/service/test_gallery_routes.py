@@ -1,5 +1,7 @@
 """What the service tells about the gallery, the model and the test images."""
 
+import gc
+import weakref
 from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
@@ -14,13 +16,14 @@ from siamese.gallery.gallery import Gallery
 from siamese.gallery.table import GalleryTable
 from siamese.model.folder import load_model
 from siamese.service.app import create_app
+from siamese.service.listing import listing
 from siamese.service.settings import Settings
 
 
 @pytest.fixture(scope="module")
 def asked(read_only: Settings) -> TestClient:
     """The application over a gallery that nobody changes."""
-    return TestClient(create_app(read_only))
+    return _client(read_only)
 
 
 def test_the_gallery_is_described_as_the_command_describes_it(
@@ -46,7 +49,7 @@ def test_rows_come_in_parts_and_all_of_them_once(asked: TestClient, read_only: S
     for label in (None, "3"):
         expected = [row for row in stored if label in (None, row["label"])]
         expected.sort(key=lambda row: (row["label"], row["number"]))
-        found = []
+        found: list[dict[str, object]] = []
         query = {} if label is None else {"label": label}
         while len(found) < len(expected):
             part = asked.get(
@@ -79,11 +82,20 @@ def test_a_version_is_read_whole_once(
             assert client.get("/gallery/rows?label=3").status_code == 200
 
 
+def test_a_listing_keeps_no_gallery_alive(read_only: Settings) -> None:
+    gallery = Gallery.open(read_only.gallery)
+    assert listing(gallery) is listing(gallery)
+    reference = weakref.ref(gallery)
+    del gallery
+    gc.collect()
+    assert reference() is None
+
+
 def test_an_enrolled_row_is_listed_with_its_exact_number(settings: Settings) -> None:
     model = load_model(settings.model)
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Gallery.open(settings.gallery, model).enroll(image[None], "a new class", ["mine.png"])
-    client = TestClient(create_app(settings))
+    client = _client(settings)
     [row] = client.get("/gallery/rows", params={"label": "a new class"}).json()["rows"]
     assert row["number"] >= 2**62
     assert (row["file"], row["source"]) == ("mine.png", "enrolled")
@@ -91,6 +103,14 @@ def test_an_enrolled_row_is_listed_with_its_exact_number(settings: Settings) -> 
     assert one == {"label": "a new class", "pipeline": 0, "enrolled": 1, "example": row["number"]}
     answer = client.get(f"/gallery/images/{row['number']}.png")
     assert np.array_equal(_pixels(answer.content), image)
+
+
+def test_an_empty_gallery_is_described_too(read_only: Settings, tmp_path: Path) -> None:
+    Gallery.create(tmp_path / "gallery", load_model(read_only.model))
+    client = _client(replace(read_only, gallery=str(tmp_path / "gallery")))
+    answer = client.get("/gallery").json()
+    assert (answer["classes"], answer["pipeline"], answer["enrolled"]) == ([], 0, 0)
+    assert client.get("/gallery/rows").json() == {"total": 0, "rows": []}
 
 
 def test_the_image_of_a_row_is_the_stored_one(asked: TestClient, read_only: Settings) -> None:
@@ -164,11 +184,15 @@ def test_the_image_of_a_sample_is_that_of_the_data_set(
 
 
 def test_without_a_data_set_there_are_no_samples(read_only: Settings, tmp_path: Path) -> None:
-    client = TestClient(create_app(replace(read_only, prepared=tmp_path / "none", token=None)))
+    client = _client(replace(read_only, prepared=tmp_path / "none", token=None))
     assert client.get("/samples").json() == {"total": 0, "samples": []}
     assert client.get("/samples/labels").json() == []
     assert client.get("/samples/3.png").status_code == 404
     assert not client.get("/gallery").json()["writable"]
+
+
+def _client(settings: Settings) -> TestClient:
+    return TestClient(create_app(settings), base_url="http://127.0.0.1:8000")
 
 
 def _pixels(content: bytes) -> np.ndarray:

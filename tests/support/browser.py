@@ -7,12 +7,13 @@ for a session, in which other tests run loops of their own.
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Request
+    from playwright.sync_api import Browser, Locator, Page, Request
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # No GPU, and no word to its maker.
@@ -37,6 +38,7 @@ def browsing() -> "Iterator[Browser]":
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip(f"there is no browser: none of {', '.join(NAMES)} is installed")
+    playwright.expect.set_options(timeout=PATIENCE)
     with playwright.sync_playwright() as engine:
         browser = engine.chromium.launch(executable_path=found, args=ARGUMENTS)
         yield browser
@@ -114,10 +116,13 @@ def check_basics(page: "Page") -> None:
             if (!image.hasAttribute("alt")) faults.push(`no alt: ${image.outerHTML}`);
           }
           for (const input of document.querySelectorAll("input, select, textarea")) {
-            if (!input.labels.length && !input.ariaLabel) faults.push(`no label: ${input.outerHTML}`);
+            const labelled = input.labels.length || input.ariaLabel;
+            if (!labelled) faults.push(`no label: ${input.outerHTML}`);
           }
           for (const node of document.querySelectorAll("button, a")) {
-            if (shown(node) && !node.textContent.trim()) faults.push(`no name: ${node.outerHTML}`);
+            const within = node.querySelector("img")?.alt ?? "";
+            const name = node.ariaLabel ?? node.textContent + within;
+            if (shown(node) && !name.trim()) faults.push(`no name: ${node.outerHTML}`);
           }
           const ids = [...document.querySelectorAll("[id]")].map((node) => node.id);
           for (const id of ids) {
@@ -132,3 +137,44 @@ def check_basics(page: "Page") -> None:
         }"""
     )
     assert not faults, "\n".join(faults)
+
+
+def give(
+    page: "Page", files: list[Path], event: Literal["drop", "paste"], target: "Locator"
+) -> None:
+    """Drop or paste files on an element, as a desktop does."""
+    data = page.evaluate_handle(
+        """(files) => {
+          const data = new DataTransfer();
+          for (const [name, bytes] of files) {
+            data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+          }
+          return data;
+        }""",
+        [[file.name, list(file.read_bytes())] for file in files],
+    )
+    name = {"drop": "dataTransfer", "paste": "clipboardData"}[event]
+    target.evaluate(
+        """(node, [event, name, data]) => {
+          const made = event === "drop" ? new DragEvent("drop", { bubbles: true, cancelable: true,
+            dataTransfer: data }) : new ClipboardEvent("paste", { bubbles: true, cancelable: true,
+            clipboardData: data });
+          node.dispatchEvent(made);
+        }""",
+        [event, name, data],
+    )
+
+
+def tab_to(page: "Page", name: str) -> None:
+    """Press Tab until what has this name, or this label, has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            """() => {
+              const one = document.activeElement;
+              return (one.labels?.[0] ?? one).textContent.trim();
+            }"""
+        )
+        if focused == name:
+            return
+    raise AssertionError(f"Tab never comes to {name}")

@@ -89,16 +89,14 @@ def _number(least: int, most: int) -> Any:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    with quick_imports():
-        try:
-            from siamese.service.app import create_app
-            from siamese.service.server import serve
-            from siamese.service.settings import Settings
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"the service needs more than is installed ({error.name}); `pip install"
-                " 'siamese[serve]'` brings it"
-            ) from None
+    try:
+        from siamese.service.server import listen, serve
+        from siamese.service.settings import Settings
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"the service needs more than is installed ({error.name}); `pip install"
+            " 'siamese[serve]'` brings it"
+        ) from None
 
     if options.host not in LOOPBACK:
         print(
@@ -119,4 +117,7 @@ def _serve(options: argparse.Namespace) -> None:
         queue=options.max_queue,
         timeout=options.timeout,
     )
-    serve(create_app(settings), settings)
+    listener = listen(settings)  # before anything is loaded
+    with quick_imports():
+        from siamese.service.app import create_app
+    serve(create_app(settings), settings, listener)

@@ -1,6 +1,7 @@
 """The application: routes, and what they share."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -26,6 +27,8 @@ from siamese.service.newest import Newest
 from siamese.service.protection import Protection
 from siamese.service.settings import Settings
 from siamese.service.writer import Writer
+
+log = logging.getLogger("siamese.service")
 
 ROUTES = (ask, changes, gallery_routes, map_routes, results_routes, status, metrics)
 
@@ -76,7 +79,10 @@ async def _look(newest: Newest, seconds: float) -> None:
     """Look for new versions of the gallery, again and again."""
     while True:
         await asyncio.sleep(seconds)
-        await asyncio.to_thread(newest.renew)
+        try:
+            await asyncio.to_thread(newest.renew)
+        except Exception:  # of a disk that is away for a moment, say
+            log.exception("the newest version of the gallery could not be looked for")
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

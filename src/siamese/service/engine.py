@@ -82,7 +82,7 @@ class Engine:
         self._warnings.__enter__()
         warnings.filterwarnings("ignore", module=r"PIL\.")
         self._decoders = ThreadPoolExecutor(joblib.cpu_count(), thread_name_prefix="decode")
-        self._thread = threading.Thread(target=self._run, name="compute")
+        self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
         self._thread.start()
         size = self._newest.gallery().model.network.image_size
         black = Upload("black.png", encode_png(np.zeros((size, size, 3), dtype=np.uint8)))
@@ -193,7 +193,9 @@ def _answers(gallery: Gallery, asked: Question, parts: Sequence[np.ndarray]) -> 
             distances = [pair_distances(part, *pair).item() for part in parts]
             return [decide(distance, calibration, asked.far) for distance in distances]
         case "classify":
-            found = gallery.classify_embeddings(np.concatenate(parts), asked.k, asked.exact)
+            found: list[Any] = gallery.classify_embeddings(
+                np.concatenate(parts), asked.k, asked.exact
+            )
         case "search":
             k = min(FOUND, max(1, len(gallery.table))) if asked.k is None else asked.k
             answers = gallery.classify_embeddings(np.concatenate(parts), k, asked.exact)

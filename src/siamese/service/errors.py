@@ -6,6 +6,7 @@ it goes to the log, and the answer says no more than that.
 """
 
 import logging
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -78,8 +79,9 @@ def public(message: str, address: str) -> str | None:
     """
     if message.startswith(f"{address}: "):
         return None
-    hidden = message.replace(f"the gallery at {address}", "the gallery")
-    hidden = hidden.replace(address, "the gallery")
+    hidden = re.sub(
+        rf"(the gallery at |(?<= )){re.escape(address)}(?=[ ;,]|$)", "the gallery", message
+    )
     # LanceDB and the system have their own ways to write it.
     return None if address.strip("/") in hidden else hidden
 
@@ -107,7 +109,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         return error.response()
     if sentence == HTTPStatus(error.status_code).phrase:  # Starlette's own, with no sentence
         sentence = {
-            404: "there is nothing at this address; /docs lists what there is",
+            404: f"there is nothing to {request.method} at this address; /docs lists what there is",
             405: f"this address does not take {request.method}; /docs lists what it takes",
         }.get(error.status_code, sentence)
     return Refused(error.status_code, sentence, error.headers).response()

@@ -4,14 +4,15 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from siamese.gallery.png import encode_png
+from siamese.service.errors import Refused
 from siamese.service.listing import listing
 from siamese.service.samples import samples_of
 from siamese.service.shared import TheGallery, TheSettings
 
-router = APIRouter()
+router = APIRouter(tags=["gallery"])
 
 Offset = Annotated[int, Query(ge=0, lt=2**63)]
 Limit = Annotated[int, Query(ge=0, le=1000)]
@@ -54,11 +55,15 @@ def rows(
 
 @router.get("/gallery/images/{number}.png")
 def row_image(gallery: TheGallery, number: int) -> Response:
-    """Return the image of a row, as the network sees it."""
+    """Return the image of a row, as the network sees it.
+
+    Raises:
+        Refused: there is no such row, or it has no image.
+    """
     known = [number] if 0 <= number < 2**63 else []
     stored = gallery.table.lookup(np.array(known, dtype=np.int64), ["image"])["image"].to_pylist()
     if not stored or stored[0] is None:
-        raise HTTPException(404, f"The gallery has no image of the number {number}.")
+        raise Refused(404, f"the gallery has no image of the number {number}")
     return _png(stored[0])
 
 
@@ -104,10 +109,14 @@ def sample_labels(settings: TheSettings) -> list[dict[str, Any]]:
 
 @router.get("/samples/{sample}.png")
 def sample_image(settings: TheSettings, sample: int) -> Response:
-    """Return one test image."""
+    """Return one test image.
+
+    Raises:
+        Refused: there is none of that number.
+    """
     found = samples_of(settings.prepared)
     if found is None or sample not in found.numbers:
-        raise HTTPException(404, f"There is no test image of the number {sample}.")
+        raise Refused(404, f"there is no test image of the number {sample}")
     return _png(encode_png(found.dataset.images[sample]))
 
 

@@ -1,7 +1,7 @@
 """The classes and row numbers of a gallery, read once for each of its versions."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -24,12 +24,14 @@ class Listing:
     """What one version of a gallery holds, without files, vectors and images.
 
     Attributes:
+        version: of the gallery.
         info: see `Gallery.info`.
         classes: by name.
         numbers: of all rows, class by class and ascending within each; int64 `[N]`.
         starts: where each class begins in `numbers`, and N; int64 `[C + 1]`.
     """
 
+    version: int
     info: GalleryInfo
     classes: tuple[ListedClass, ...]
     numbers: np.ndarray
@@ -51,11 +53,18 @@ def listing(gallery: Gallery) -> Listing:
     Raises:
         InputError: it cannot be read.
     """
-    return _listing(gallery, gallery.table.version)
+    version = gallery.table.version
+    found = _LISTINGS.get(gallery)
+    if found is None or found.version != version:
+        found = _LISTINGS[gallery] = _read(gallery, version)
+    return found
 
 
-@lru_cache(maxsize=1)
-def _listing(gallery: Gallery, version: int) -> Listing:
+# Weakly: a gallery that no longer answers goes, with all the vectors that it may hold.
+_LISTINGS: WeakKeyDictionary[Gallery, Listing] = WeakKeyDictionary()
+
+
+def _read(gallery: Gallery, version: int) -> Listing:
     info = gallery.info()
     rows = gallery.table.read(["number", "label", "source"])
     label = rows["label"].combine_chunks().dictionary_encode()
@@ -78,4 +87,4 @@ def _listing(gallery: Gallery, version: int) -> Listing:
         )
         for at, name in enumerate(by_name)
     )
-    return Listing(info, classes, numbers, starts)
+    return Listing(version, info, classes, numbers, starts)

@@ -90,7 +90,9 @@ class Protection:
             Refused: it is too long, or asks in the name of another site.
         """
         size = len(scope["raw_path"]) + len(scope["query_string"])
-        if size + sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES:
+        # A line of the head has a colon, a space and its end besides.
+        size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+        if size > HEAD_BYTES:
             raise Refused(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"address and headers are too long; expected at most {HEAD_BYTES:,} bytes",

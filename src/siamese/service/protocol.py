@@ -11,6 +11,9 @@ from siamese.service.protection import HEAD_BYTES
 
 # For request line and headers to arrive, from the first byte or the last answer on.
 HEAD_SECONDS = 15
+# Once the service is to end, a connection without a request stays open that long: a client that
+# keeps it open may have sent one.
+LINGER_SECONDS = 0.5
 
 
 class Protocol(HttpToolsProtocol):
@@ -24,6 +27,7 @@ class Protocol(HttpToolsProtocol):
         self._timer: TimerHandle | None = None
         # Bytes of a head that has begun; None while a body is due.
         self._head: int | None = 0
+        self._is_last = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
@@ -51,6 +55,8 @@ class Protocol(HttpToolsProtocol):
         self._cancel()
         self._head = None
         super().on_headers_complete()
+        if self._is_last:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """End the body; a head may follow in the same data."""
@@ -61,6 +67,14 @@ class Protocol(HttpToolsProtocol):
         """Wait for the next request, and for the rest of a body that nobody wanted."""
         super().on_response_complete()
         self._expect_head()
+
+    def shutdown(self) -> None:
+        """Answer what has begun, or begins just now, and close."""
+        if self.cycle is None or self.cycle.response_complete:
+            self._is_last = True
+            self.loop.call_later(LINGER_SECONDS, self._close_if_idle)
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
@@ -80,9 +94,9 @@ class Protocol(HttpToolsProtocol):
 
     def _expect_head(self) -> None:
         self._cancel()
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._too_late)
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._close_if_idle)
 
-    def _too_late(self) -> None:
+    def _close_if_idle(self) -> None:
         # A request that came with the one before it may be under way.
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()

@@ -16,14 +16,9 @@ from siamese.service.settings import Settings
 GRACE = 5
 
 
-def serve(app: FastAPI, settings: Settings) -> None:
-    """Answer until SIGTERM or SIGINT; then finish what has begun, and return.
-
-    Raises:
-        InputError: the address cannot be had, because another process has it, say.
-    """
+def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
+    """Answer until SIGTERM or SIGINT; then finish what has begun, and return."""
     logging.basicConfig(format="siamese: %(message)s", level=logging.WARNING)
-    listener = _listen(settings)
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -53,7 +48,12 @@ class _Server(uvicorn.Server):
         print(self.ready, flush=True)
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """Take the address that others will ask at; they wait until there is an answer.
+
+    Raises:
+        InputError: it cannot be had, because another process has it, say.
+    """
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((settings.host, settings.port), family=family, backlog=1024)

@@ -18,7 +18,7 @@ STYLE = """
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h2 { margin-top: 2.5rem; font-size: 1.1rem; }
 code, pre { font-family: ui-monospace, monospace; font-size: 0.9rem; }
-pre { overflow-x: auto; padding: 0.75rem; border: 1px solid color-mix(in srgb, currentColor 25%, transparent); }
+pre { overflow-x: auto; padding: 0.75rem; border: 1px solid gray; }
 table { border-collapse: collapse; }
 td, th { padding: 0.2rem 1rem 0.2rem 0; text-align: left; vertical-align: top; }
 """

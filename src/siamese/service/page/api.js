@@ -1,5 +1,7 @@
 // What the service is asked, and how its answers are read.
 
+export const GONE = "The service does not answer. Is it still running?";
+
 // Numbers of enrolled rows exceed 2^53. They only name rows, so they stay text, exact.
 const LARGE = /(^|[[:,])\s*-?\d{16,}/;
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
@@ -8,7 +10,8 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 export function parse(text) {
   if (!LARGE.test(text)) return JSON.parse(text);
   const exact = text.replace(TOKEN, (token) =>
-    /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token);
+    /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token,
+  );
   return JSON.parse(exact);
 }
 
@@ -53,7 +56,7 @@ async function answer(path, options) {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The service does not answer. Is it still running?");
+    throw new Error(GONE);
   }
   if (response.ok) return response;
   let detail;
@@ -62,5 +65,13 @@ async function answer(path, options) {
   } catch {
     // Not of the service: a proxy between, perhaps.
   }
-  throw new Error(typeof detail === "string" ? detail : `The service answered ${response.status}.`);
+  throw new Error(
+    sentence(typeof detail === "string" ? detail : `the service answered ${response.status}`),
+  );
+}
+
+// The service's sentences begin small; one that begins with the name of a file keeps it.
+function sentence(text) {
+  const begun = text.replace(/^[a-z]+ /, (word) => word[0].toUpperCase() + word.slice(1));
+  return begun.endsWith(".") ? begun : `${begun}.`;
 }

@@ -1,8 +1,18 @@
 // Ask: what is this, and what resembles it?
 
 import { get, post } from "./api.js";
-import { count, counted, debounced, distance, el, percent, slider, statusLine, tile, title }
-  from "./dom.js";
+import {
+  count,
+  counted,
+  debounced,
+  distance,
+  el,
+  percent,
+  slider,
+  statusLine,
+  tile,
+  title,
+} from "./dom.js";
 import { acceptPastes, picker, preview, sampleStrip } from "./picker.js";
 
 const MOST_NEIGHBOURS = 100;
@@ -69,7 +79,8 @@ export async function show(section) {
     } catch (error) {
       content = [head(one, el("h2", {}, "No answer"), el("p", { class: "failed" }, error.message))];
     }
-    if (turn === one.turn) { // else the slider has moved on
+    if (turn === one.turn) {
+      // else the slider has moved on
       one.card.replaceChildren(...content);
       one.card.removeAttribute("aria-busy");
     }
@@ -78,12 +89,20 @@ export async function show(section) {
 
   section.append(
     title("ask", "Ask", `What is this? The nearest of ${count(rows)} images vote on its class.`),
-    el("div", { class: "grid ways-in" },
+    el(
+      "div",
+      { class: "grid ways-in" },
       picker({
-        text: "Choose images", hint: "or drop them here, or paste one", multiple: true, onimages: add,
+        text: "Choose images",
+        hint: "or drop them here, or paste one",
+        multiple: true,
+        onimages: add,
       }),
     ),
-    status.node, tools, cards);
+    status.node,
+    tools,
+    cards,
+  );
   acceptPastes(section, add);
   const strip = await sampleStrip({
     shown: 8,
@@ -100,10 +119,12 @@ function sentence(answer) {
 }
 
 function head(one, ...text) {
-  return el("div", { class: "answer-head" },
+  return el(
+    "div",
+    { class: "answer-head" },
     preview(one.file, { alt: `The image asked about: ${one.file.name}`, class: "pixels asked" }),
-    el("div", { class: "answer-text" }, text,
-      el("p", { class: "small muted" }, one.file.name)));
+    el("div", { class: "answer-text" }, text, el("p", { class: "small muted" }, one.file.name)),
+  );
 }
 
 function answered(one, answer) {
@@ -112,35 +133,65 @@ function answered(one, answer) {
   const name = answer.is_novel ? "Unlike anything in the gallery" : answer.label;
   const lines = [el("h2", { class: "verdict" }, name)];
   if (answer.is_novel) {
-    lines.push(el("p", {}, `The nearest image is ${distance(nearest.distance)} away. Beyond`
-      + ` ${distance(limit)} an image counts as unlike all of them. The votes, all the same:`));
+    lines.push(
+      el(
+        "p",
+        {},
+        `The nearest image is ${distance(nearest.distance)} away. Beyond` +
+          ` ${distance(limit)} an image counts as unlike all of them. The votes, all the same:`,
+      ),
+    );
   } else if (limit !== null) {
-    lines.push(el("p", { class: "muted small" }, `The nearest image is ${distance(nearest.distance)}`
-      + ` away. Beyond ${distance(limit)} it would be unlike anything.`));
+    lines.push(
+      el(
+        "p",
+        { class: "muted small" },
+        `The nearest image is ${distance(nearest.distance)}` +
+          ` away. Beyond ${distance(limit)} it would be unlike anything.`,
+      ),
+    );
   }
   if (one.truth !== null) lines.push(judgement(one.truth, answer.label));
   return [
     el("div", {}, head(one, ...lines), votes(answer)),
-    el("div", { class: "neighbours" },
+    el(
+      "div",
+      { class: "neighbours" },
       el("h3", {}, `The ${counted(answer.neighbours.length, "nearest image")}`),
-      el("ul", { class: "tiles" }, answer.neighbours.map((row) => el("li", {}, neighbour(row, one.truth))))),
+      el(
+        "ul",
+        { class: "tiles" },
+        answer.neighbours.map((row) => el("li", {}, neighbour(row, one.truth))),
+      ),
+    ),
   ];
 }
 
 function judgement(truth, label) {
   const right = truth === label;
-  return el("p", { class: `judged ${right ? "right" : "wrong"}` },
-    right ? `✓ Right: it is ${truth}` : `✗ Wrong: it is ${truth}`);
+  return el(
+    "p",
+    { class: `judged ${right ? "right" : "wrong"}` },
+    right ? `✓ Right: it is ${truth}` : `✗ Wrong: it is ${truth}`,
+  );
 }
 
 function votes(answer) {
-  return el("ol", { class: "bars", "aria-label": "Votes" }, answer.votes.map((vote) => {
-    const fill = el("span");
-    fill.style.width = `${100 * vote.share}%`;
-    return el("li", {}, el("span", { class: "bar-name" }, vote.label),
-      el("span", { class: "bar", "aria-hidden": "true" }, fill),
-      el("span", { class: "bar-share" }, percent(vote.share)));
-  }));
+  return el(
+    "ol",
+    { class: "bars", "aria-label": "Votes" },
+    answer.votes.map((vote) => {
+      const fill = el("span");
+      fill.style.width = `${100 * vote.share}%`;
+      return el(
+        "li",
+        {},
+        el("span", { class: "bar-name" }, vote.label),
+        el("span", { class: "bar", "aria-hidden": "true" }, fill),
+        el("span", { class: "bar-share" }, percent(vote.share)),
+      );
+    }),
+  );
 }
 
 function neighbour(row, truth) {
@@ -149,7 +200,11 @@ function neighbour(row, truth) {
   return tile({
     src: `gallery/images/${row.number}.png`,
     alt: `${row.label}: ${row.file || "an image of the gallery"}`,
-    lines: [sign + row.label, distance(row.distance)],
+    lines: [
+      sign + row.label,
+      distance(row.distance),
+      row.source === "enrolled" ? row.source : null,
+    ],
     mark,
   });
 }

@@ -62,8 +62,12 @@ export function debounced(call, milliseconds = 200) {
 
 /** The heading of a part, and a sentence on what it is for. */
 export function title(part, text, lead) {
-  return el("header", { class: "part-title" },
-    el("h1", { id: `${part}-title` }, text), el("p", { class: "lead" }, lead));
+  return el(
+    "header",
+    { class: "part-title" },
+    el("h1", { id: `${part}-title` }, text),
+    el("p", { class: "lead" }, lead),
+  );
 }
 
 /** A line that says what goes on; screen readers read each new text. `fail` says an error. */
@@ -72,8 +76,16 @@ export function statusLine() {
   const set = (text, failed) => {
     node.textContent = text;
     node.classList.toggle("failed", failed);
+    if (text) node.scrollIntoView({ block: "nearest" }); // what was pressed may be far below
   };
   return { node, say: (text) => set(text, false), fail: (error) => set(error.message, true) };
+}
+
+/** A labelled input of one line: { input, node }. */
+export function field(text, properties) {
+  const id = freshId("field");
+  const input = el("input", { id, ...properties });
+  return { input, node: el("div", { class: "field" }, el("label", { for: id }, text), input) };
 }
 
 /**
@@ -102,8 +114,12 @@ export function slider({ label, min, max, step = 1, value, shown = String, onsli
     onslide(Number(input.value));
   });
   set(value);
-  const node = el("div", { class: "slider" },
-    el("div", { class: "slider-text" }, el("label", { for: id }, label), output), input);
+  const node = el(
+    "div",
+    { class: "slider" },
+    el("div", { class: "slider-text" }, el("label", { for: id }, label), output),
+    input,
+  );
   return { node, input, set, limits };
 }
 
@@ -112,10 +128,19 @@ export function slider({ label, min, max, step = 1, value, shown = String, onsli
  * so that colour is not all that tells.
  */
 export function tile({ src, alt, lines = [], mark = null, lazy = true }) {
-  const picture = el("img", { src, alt, class: "pixels", loading: lazy ? "lazy" : null });
-  return el("figure", { class: `tile${mark ? ` ${mark}` : ""}` }, picture,
-    el("figcaption", {}, lines.map((line, index) =>
-      el("span", { class: index ? "tile-more" : "tile-name" }, line))));
+  const picture = el("img", { loading: lazy ? "lazy" : null, src, alt, class: "pixels" });
+  return el(
+    "figure",
+    { class: `tile${mark ? ` ${mark}` : ""}` },
+    picture,
+    el(
+      "figcaption",
+      {},
+      lines
+        .filter(Boolean)
+        .map((line, index) => el("span", { class: index ? "tile-more" : "tile-name" }, line)),
+    ),
+  );
 }
 
 /** A sentence of the service as nodes: what stands in `backticks` is code. */

@@ -1,49 +1,67 @@
 // Gallery: its classes and images, what made it, and what was enrolled.
 
-import { authorized, get, post } from "./api.js";
-import { count, counted, debounced, distance, el, freshId, percent, statusLine, tile, title }
-  from "./dom.js";
-import { picker, preview } from "./picker.js";
+import { get } from "./api.js";
+import {
+  count,
+  counted,
+  debounced,
+  distance,
+  el,
+  field,
+  percent,
+  statusLine,
+  tile,
+  title,
+} from "./dom.js";
+import { removal, writing } from "./enrol.js";
 
 const CLASSES_AT_ONCE = 120;
 const IMAGES_AT_ONCE = 60;
 
-// In memory only: a reload forgets it, and no other page can read it.
-let token = "";
-
 /** Build the part. */
 export async function show(section) {
   let gallery = await get("gallery");
+  let listed = null; // the gallery that the overview shows
   const status = statusLine();
   const overview = el("div");
   const opened = el("div");
 
+  // After a change, what had the focus is gone.
   async function reload() {
     gallery = await get("gallery");
     await draw();
+    (openedClass() === null ? overview.querySelector("input") : opened.querySelector("h2")).focus();
   }
 
   async function draw() {
     const label = openedClass();
     overview.hidden = label !== null;
     opened.hidden = label === null;
-    if (label === null) {
-      overview.replaceChildren(
-        el("div", { class: "grid" }, facts(gallery), writing(gallery, status, reload)),
-        classes(gallery));
-    } else {
+    if (label !== null) {
       const content = await oneClass(gallery, label, status, reload);
       if (openedClass() === label) opened.replaceChildren(...content); // else another was opened
+    } else if (listed !== gallery) {
+      // Else it is as it was left, with what was searched for.
+      overview.replaceChildren(
+        el("div", { class: "grid" }, facts(gallery), writing(gallery, status, reload)),
+        classes(gallery),
+      );
+      listed = gallery;
     }
   }
 
   section.append(
     title("gallery", "Gallery", "The labelled images that answers come from."),
-    status.node, overview, opened);
+    status.node,
+    overview,
+    opened,
+  );
   window.addEventListener("hashchange", () => {
     if (section.hidden) return;
     status.say("");
-    draw().then(() => opened.querySelector("h2")?.focus()).catch(status.fail);
+    draw()
+      .then(() => opened.querySelector("h2")?.focus())
+      .catch(status.fail);
   });
   await draw();
 }
@@ -62,113 +80,39 @@ function facts(gallery) {
   const rows = [
     ["Images", `${count(gallery.pipeline)} of the pipeline, ${count(gallery.enrolled)} enrolled`],
     ["Classes", count(gallery.labels)],
-    ["Network", `${network.architecture}, width ${network.width}`],
+    ["Network", network.architecture],
     ["Input", `${network.image_size} × ${network.image_size} pixels, ${fitted(network.fit)}`],
     ["Embedding", `${network.embedding_dim} numbers${network.normalize ? ", of length 1" : ""}`],
     ["Model", el("code", { title: gallery.model }, gallery.model.slice(0, 12))],
-    ["Unlike anything", gallery.novelty_distance === null
-      ? "never said: the gallery has no limit"
-      : `farther than ${distance(gallery.novelty_distance)} from all (${percent(gallery.novelty_share, 1)}`
-        + " of validation is nearer)"],
-    ["Search", gallery.index === null ? "exact"
-      : `${gallery.index.kind}, finds ${percent(gallery.index.recall, 1)} of the ten nearest`],
+    [
+      "Unlike anything",
+      gallery.novelty_distance === null
+        ? "never said: the gallery has no limit"
+        : `farther than ${distance(gallery.novelty_distance)} from all (${percent(gallery.novelty_share, 1)}` +
+          " of validation is nearer)",
+    ],
+    [
+      "Search",
+      gallery.index === null
+        ? "exact"
+        : `${gallery.index.kind}, finds ${percent(gallery.index.recall, 1)} of the ten nearest`,
+    ],
   ];
-  return el("section", { class: "card", "aria-label": "What made it" },
+  return el(
+    "section",
+    { class: "card", "aria-label": "What made it" },
     el("h2", {}, "What made it"),
-    el("dl", { class: "facts" }, rows.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]).flat()));
+    el(
+      "dl",
+      { class: "facts" },
+      rows.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]).flat(),
+    ),
+  );
 }
 
 function fitted(fit) {
   return fit === "pad" ? "edges repeated to a square" : "the square in the middle";
 }
-
-// What writes.
-
-function writing(gallery, status, reload) {
-  if (!gallery.writable) {
-    return el("section", { class: "card", "aria-label": "Enrol" },
-      el("h2", {}, "Enrol"),
-      el("p", {}, "Writing is off: the service was started without a token. Set ",
-        el("code", {}, "SIAMESE_TOKEN"), " where it is started to enrol and remove here."));
-  }
-  const files = [];
-  const pending = el("ul", { class: "pending" });
-  const label = field("Class, of all of them", { type: "text", list: "class-names", autocomplete: "off", required: true });
-  const names = el("datalist", { id: "class-names" }, gallery.classes.map((one) => el("option", { value: one.label })));
-  const send = el("button", { class: "primary", type: "submit", disabled: true }, "Enrol");
-
-  function add(more) {
-    files.push(...more);
-    pending.append(...more.map((file) => el("li", {}, preview(file, { alt: file.name }))));
-    send.textContent = `Enrol ${counted(files.length, "image")}`;
-    send.disabled = false;
-  }
-
-  async function enrol(event) {
-    event.preventDefault();
-    const name = label.input.value.trim();
-    send.disabled = true;
-    status.say("Enrolling…");
-    try {
-      const done = await post("enroll", files, { label: name }, { headers: authorized(token) });
-      await reload();
-      status.say(`${counted(done.added, "image")} of ${name} enrolled${done.known ? `, ${count(done.known)} known already` : ""}.`);
-    } catch (error) {
-      status.fail(error);
-    } finally {
-      send.disabled = false;
-    }
-  }
-
-  const card = el("section", { class: "card", "aria-label": "Enrol" },
-    el("h2", {}, "Enrol"),
-    el("form", { onsubmit: enrol, class: "stack" },
-      picker({ text: "Choose images", hint: "or drop them here", multiple: true, onimages: add }),
-      pending, el("div", { class: "fields" }, label.node, tokenField()), names, send));
-  return card;
-}
-
-function tokenField() {
-  const made = field("Token (kept until this page is closed)", {
-    type: "password", autocomplete: "off", required: true,
-    oninput: (event) => { token = event.target.value; },
-  });
-  made.input.value = token;
-  return made.node;
-}
-
-function field(text, properties) {
-  const id = freshId("field");
-  const input = el("input", { id, ...properties });
-  return { input, node: el("div", { class: "field" }, el("label", { for: id }, text), input) };
-}
-
-// A button that asks once more before it removes.
-function removal({ text, question, fields, status, reload }) {
-  const dialog = el("dialog", { "aria-label": question });
-  const remove = async () => {
-    dialog.close();
-    try {
-      const done = await post("remove", [], fields, { headers: authorized(token) });
-      await reload();
-      status.say(`${counted(done.removed, "image")} removed.`);
-    } catch (error) {
-      status.fail(error);
-    }
-  };
-  const open = () => {
-    dialog.replaceChildren(
-      el("form", { class: "stack", onsubmit: (event) => { event.preventDefault(); remove(); } },
-        el("p", {}, question), tokenField(),
-        el("div", { class: "row" },
-          el("button", { class: "primary", type: "submit" }, "Remove"),
-          el("button", { type: "button", onclick: () => dialog.close() }, "Keep"))));
-    dialog.showModal();
-  };
-  return el("span", {}, el("button", { type: "button", class: "small-button", onclick: open }, text), dialog);
-}
-
-// What is looked at.
 
 function classes(gallery) {
   const grid = el("ul", { class: "tiles classes" });
@@ -179,8 +123,13 @@ function classes(gallery) {
   let drawn = 0;
 
   function draw() {
-    const words = search.input.value.toLowerCase().split(/[\s_]+/).filter(Boolean);
-    matching = gallery.classes.filter((one) => words.every((word) => one.label.toLowerCase().includes(word)));
+    const words = search.input.value
+      .toLowerCase()
+      .split(/[\s_]+/)
+      .filter(Boolean);
+    matching = gallery.classes.filter((one) =>
+      words.every((word) => one.label.toLowerCase().includes(word)),
+    );
     found.textContent = `${count(matching.length)} of ${counted(gallery.classes.length, "class", "classes")}`;
     grid.replaceChildren();
     drawn = 0;
@@ -194,14 +143,25 @@ function classes(gallery) {
   }
 
   draw();
-  return el("div", { class: "part-below" },
-    el("h2", {}, "Classes"), el("div", { class: "row" }, search.node, found), grid, more);
+  return el(
+    "div",
+    { class: "part-below" },
+    el("h2", {}, "Classes"),
+    el("div", { class: "row" }, search.node, found),
+    grid,
+    more,
+  );
 }
 
 function classTile(one) {
-  const counts = [one.pipeline && count(one.pipeline), one.enrolled && `${count(one.enrolled)} enrolled`];
+  const counts = [
+    one.pipeline && count(one.pipeline),
+    one.enrolled && `${count(one.enrolled)} enrolled`,
+  ];
   const shown = tile({
-    src: `gallery/images/${one.example}.png`, alt: "", lines: [one.label, counts.filter(Boolean).join(" + ")],
+    src: `gallery/images/${one.example}.png`,
+    alt: "",
+    lines: [one.label, counts.filter(Boolean).join(" + ")],
   });
   return el("li", {}, el("a", { class: "class-link", href: addressOf(one.label) }, shown));
 }
@@ -212,14 +172,20 @@ async function oneClass(gallery, label, status, reload) {
   const heading = el("h2", { tabindex: "-1", class: "verdict" }, label);
   if (!found) return [back, heading, el("p", {}, "The gallery has no such class.")];
   const grid = el("ul", { class: "tiles" });
-  const more = el("button", { type: "button", onclick: () => grow().catch(status.fail) }, "Show more");
+  const more = el(
+    "button",
+    { type: "button", onclick: () => grow().catch(status.fail) },
+    "Show more",
+  );
   let drawn = 0;
 
   async function grow() {
     more.disabled = true;
     try {
       const part = await get("gallery/rows", { label, offset: drawn, limit: IMAGES_AT_ONCE });
-      grid.append(...part.rows.map((row) => el("li", {}, rowTile(row, gallery.writable, status, reload))));
+      grid.append(
+        ...part.rows.map((row) => el("li", {}, rowTile(row, gallery.writable, status, reload))),
+      );
       drawn += IMAGES_AT_ONCE;
       more.hidden = drawn >= part.total;
     } finally {
@@ -229,23 +195,41 @@ async function oneClass(gallery, label, status, reload) {
 
   await grow();
   const text = `${count(found.pipeline)} of the pipeline, ${count(found.enrolled)} enrolled`;
-  const remove = found.enrolled && gallery.writable ? removal({
-    text: `Remove ${found.enrolled === 1 ? "the enrolled image" : `all ${count(found.enrolled)} enrolled`}`,
-    question: `Remove the ${counted(found.enrolled, "enrolled image")} of ${label}?`,
-    fields: { label }, status, reload,
-  }) : null;
-  return [back, heading, el("div", { class: "row" }, el("p", { class: "muted" }, text), remove), grid, more];
+  const remove =
+    found.enrolled && gallery.writable
+      ? removal({
+          text: `Remove ${found.enrolled === 1 ? "the enrolled image" : `all ${count(found.enrolled)} enrolled`}`,
+          question: `Remove the ${counted(found.enrolled, "enrolled image")} of ${label}?`,
+          fields: { label },
+          status,
+          reload,
+        })
+      : null;
+  return [
+    back,
+    heading,
+    el("div", { class: "row opened-head" }, el("p", { class: "muted" }, text), remove),
+    grid,
+    more,
+  ];
 }
 
 function rowTile(row, writable, status, reload) {
   const shown = tile({
-    src: `gallery/images/${row.number}.png`, alt: `${row.label}: ${row.file || row.number}`,
+    src: `gallery/images/${row.number}.png`,
+    alt: `${row.label}: ${row.file || row.number}`,
     lines: row.source === "enrolled" ? [row.file, "enrolled"] : [row.file],
   });
   if (row.source === "enrolled" && writable) {
-    shown.append(removal({
-      text: "Remove", question: `Remove this image of ${row.label}?`, fields: { number: row.number }, status, reload,
-    }));
+    shown.append(
+      removal({
+        text: "Remove",
+        question: `Remove this image of ${row.label}?`,
+        fields: { number: row.number },
+        status,
+        reload,
+      }),
+    );
   }
   return shown;
 }

@@ -1,14 +1,23 @@
 // Which part is shown: the one that the address names, after the `#`.
 
-import { get } from "./api.js";
-import { count } from "./dom.js";
+import { GONE, get } from "./api.js";
+import { count, el } from "./dom.js";
 
 const PARTS = ["ask", "verify", "gallery", "map", "results"];
 const main = document.getElementById("main");
 const opened = new Map();
+let shown = null;
 
 function sectionOf(part) {
   return main.querySelector(`[data-part="${part}"]`);
+}
+
+async function fetched(part) {
+  try {
+    return await import(`./${part}.js`);
+  } catch {
+    throw new Error(GONE);
+  }
 }
 
 // Each part is loaded when it is first opened.
@@ -16,22 +25,16 @@ async function load(part) {
   const section = sectionOf(part);
   section.setAttribute("aria-busy", "true");
   try {
-    const module = await import(`./${part}.js`);
-    await module.show(section);
+    await (await fetched(part)).show(section);
   } catch (error) {
-    section.replaceChildren();
-    const line = document.createElement("p");
-    line.className = "status failed";
-    line.setAttribute("role", "alert");
-    line.textContent = error.message;
-    section.append(line);
+    section.replaceChildren(el("p", { class: "status failed", role: "alert" }, error.message));
     opened.delete(part); // opening it again tries again
   } finally {
     section.removeAttribute("aria-busy");
   }
 }
 
-/** What follows the part in the address, as in `#gallery/apple`. */
+/** The part that the address names; what follows, as in `#gallery/apple`, is its own. */
 function current() {
   const name = location.hash.slice(1).split("/")[0];
   return PARTS.includes(name) ? name : PARTS[0];
@@ -45,6 +48,8 @@ function route() {
     else link.removeAttribute("aria-current");
   }
   document.title = `${part[0].toUpperCase()}${part.slice(1)} · siamese`;
+  if (part !== shown) window.scrollTo(0, 0);
+  shown = part;
   if (!opened.has(part)) opened.set(part, load(part));
 }
 
@@ -52,18 +57,15 @@ async function summarise() {
   const gallery = await get("gallery");
   const images = gallery.pipeline + gallery.enrolled;
   document.getElementById("summary").textContent =
-    `${count(images)} images of ${count(gallery.labels)} classes. This machine answers; no image is`
-    + " sent anywhere else.";
+    `${count(images)} images of ${count(gallery.labels)} classes. This machine answers; no image is` +
+    " sent anywhere else.";
 }
 
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the part after the `#` says which part is shown
   main.focus();
 });
-window.addEventListener("hashchange", () => {
-  route();
-  window.scrollTo(0, 0);
-});
+window.addEventListener("hashchange", route);
 // A file that misses its place must not take the page's.
 for (const name of ["dragover", "drop"]) {
   window.addEventListener(name, (event) => event.preventDefault());

@@ -7,14 +7,23 @@ import { counted, el, freshId } from "./dom.js";
 export function picker({ text, hint, multiple = false, onimages }) {
   const id = freshId("files");
   const input = el("input", {
-    id, type: "file", accept: "image/*", multiple, class: "visually-hidden",
+    id,
+    type: "file",
+    accept: "image/*",
+    multiple,
+    class: "visually-hidden",
     onchange: () => {
       onimages([...input.files]);
       input.value = ""; // the same file may be chosen again
     },
   });
-  const node = el("div", { class: "drop" },
-    input, el("label", { for: id, class: "button" }, text), el("p", { class: "small muted" }, hint));
+  const node = el(
+    "div",
+    { class: "drop" },
+    input,
+    el("label", { for: id, class: "button" }, text),
+    el("p", { class: "small muted" }, hint),
+  );
   acceptDrops(node, (files) => onimages(multiple ? files : files.slice(0, 1)));
   return node;
 }
@@ -51,7 +60,9 @@ export function acceptPastes(section, onimages) {
 export function preview(file, properties = {}) {
   const source = URL.createObjectURL(file);
   const node = el("img", {
-    src: source, class: "pixels", ...properties,
+    src: source,
+    class: "pixels",
+    ...properties,
     onload: () => URL.revokeObjectURL(source),
     // A TIFF, for one: the service reads it, browsers do not.
     onerror: () => node.replaceWith(el("span", { class: "no-preview" }, "no preview")),
@@ -68,9 +79,12 @@ export async function sampleStrip({ shown, heading, onpick, onerror }) {
   if (!labels.length) return null;
   const total = labels.reduce((sum, one) => sum + one.samples, 0);
   const id = freshId("class");
-  const choice = el("select", { id, onchange: () => draw() },
+  const choice = el(
+    "select",
+    { id, onchange: () => draw() },
     el("option", { value: "" }, "any class"),
-    labels.map((one) => el("option", { value: one.label }, one.label)));
+    labels.map((one) => el("option", { value: one.label }, one.label)),
+  );
   const list = el("ul", { class: "strip" });
 
   async function draw() {
@@ -94,17 +108,34 @@ export async function sampleStrip({ shown, heading, onpick, onerror }) {
         onerror(error);
       }
     };
-    return el("li", {}, el("button", { class: "sample", type: "button", onclick: pick },
-      el("img", { src: path, alt: "", class: "pixels" }), el("span", {}, sample.label)));
+    return el(
+      "li",
+      {},
+      el(
+        "button",
+        { class: "sample", type: "button", onclick: pick },
+        el("img", { src: path, alt: "", class: "pixels" }),
+        el("span", {}, sample.label),
+      ),
+    );
   }
 
   await draw();
-  return el("div", { class: "samples" },
-    el("div", { class: "samples-head" },
+  return el(
+    "div",
+    { class: "samples" },
+    el(
+      "div",
+      { class: "samples-head" },
       el("h2", {}, heading),
-      el("p", { class: "small muted" }, `${counted(total, "image")} that training did not see`)),
+      el("p", { class: "small muted" }, `${counted(total, "image")} that training did not see`),
+    ),
     list,
-    el("div", { class: "row" },
+    el(
+      "div",
+      { class: "row" },
       el("div", { class: "field inline" }, el("label", { for: id }, "Class"), choice),
-      el("button", { type: "button", onclick: draw }, "Draw others")));
+      el("button", { type: "button", onclick: draw }, "Draw others"),
+    ),
+  );
 }

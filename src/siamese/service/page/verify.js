@@ -22,13 +22,21 @@ export async function show(section) {
   const least = Math.log10(Math.min(...curve.far.filter((rate) => rate > 0)));
   const last = curve.threshold.length - 1;
   const byThreshold = slider({
-    label: "Threshold", min: 0, max: Math.ceil(100 * curve.threshold[last]) / 100, step: 0.001,
-    value: threshold, shown: distance,
+    label: "Threshold",
+    min: 0,
+    max: Math.ceil(100 * curve.threshold[last]) / 100,
+    step: 0.001,
+    value: threshold,
+    shown: distance,
     onslide: (value) => decideBy(value, byThreshold),
   });
   const byRate = slider({
-    label: "False-accept rate, at most", min: least, max: 0, step: "any",
-    value: Math.log10(rateAt(curve, "far", threshold)), shown: (power) => share(10 ** power),
+    label: "False-accept rate, at most",
+    min: least,
+    max: 0,
+    step: "any",
+    value: Math.log10(rateAt(curve, "far", threshold)),
+    shown: (power) => share(10 ** power),
     onslide: (power) => decideBy(thresholdFor(curve, 10 ** power), byRate),
   });
 
@@ -49,17 +57,42 @@ export async function show(section) {
     const far = rateAt(curve, "far", threshold);
     const frr = rateAt(curve, "frr", threshold);
     picture.update({ threshold, distance: apart });
-    const rates = el("ul", { class: "rates" },
-      el("li", {}, el("strong", {}, share(far)), " of pairs of different classes are taken for the same (false accepts)"),
-      el("li", {}, el("strong", {}, share(frr)), " of pairs of one class are taken for different (false rejects)"));
-    const said = apart === null
-      ? [el("h2", {}, "Give two images"), el("p", { class: "muted" }, "At this threshold, of the validation pairs:")]
-      : [
-        el("h2", { class: "verdict" }, apart <= threshold ? "The same class" : "Different classes"),
-        el("p", {}, `They are ${distance(apart)} apart, `
-          + `${apart <= threshold ? "within" : "beyond"} the threshold of ${distance(threshold)}. Of`
-          + " validation pairs, at this threshold:"),
-      ];
+    const rates = el(
+      "ul",
+      { class: "rates" },
+      el(
+        "li",
+        {},
+        el("strong", {}, share(far)),
+        " of pairs of different classes are taken for the same (false accepts)",
+      ),
+      el(
+        "li",
+        {},
+        el("strong", {}, share(frr)),
+        " of pairs of one class are taken for different (false rejects)",
+      ),
+    );
+    const said =
+      apart === null
+        ? [
+            el("h2", {}, "Give two images"),
+            el("p", { class: "muted" }, "At this threshold, of the validation pairs:"),
+          ]
+        : [
+            el(
+              "h2",
+              { class: "verdict" },
+              apart <= threshold ? "The same class" : "Different classes",
+            ),
+            el(
+              "p",
+              {},
+              `They are ${distance(apart)} apart, ` +
+                `${apart <= threshold ? "within" : "beyond"} the threshold of ${distance(threshold)}. Of` +
+                " validation pairs, at this threshold:",
+            ),
+          ];
     verdict.replaceChildren(...said, rates);
   }
 
@@ -74,7 +107,9 @@ export async function show(section) {
       if (mine !== turn) return undefined;
       apart = answer.distance;
       tell();
-      status.say(`${apart <= threshold ? "The same class" : "Different classes"}: ${distance(apart)} apart.`);
+      status.say(
+        `${apart <= threshold ? "The same class" : "Different classes"}: ${distance(apart)} apart.`,
+      );
     } catch (error) {
       if (mine !== turn) return undefined;
       tell();
@@ -87,41 +122,83 @@ export async function show(section) {
     const frame = el("figure", { class: "frame plain-figure" });
     const place = (file, truth = null) => {
       pair[index] = file;
-      frame.replaceChildren(preview(file, { alt: `${SIDES[index]}: ${file.name}`, class: "pixels" }),
-        el("figcaption", {}, truth === null ? null : el("span", { class: "tile-name" }, truth),
-          el("span", { class: "tile-more" }, file.name)));
+      frame.replaceChildren(
+        preview(file, { alt: `${SIDES[index]}: ${file.name}`, class: "pixels" }),
+        el(
+          "figcaption",
+          {},
+          truth === null ? null : el("span", { class: "tile-name" }, truth),
+          el("span", { class: "tile-more" }, file.name),
+        ),
+      );
       compare();
     };
     frame.append(el("span", { class: "no-preview" }, "none yet"));
     const strip = await sampleStrip({
-      shown: 6, heading: "Of the test split", onpick: place, onerror: status.fail,
+      shown: 6,
+      heading: "Of the test split",
+      onpick: place,
+      onerror: status.fail,
     });
-    const node = el("section", { class: "card side", "aria-label": SIDES[index] },
+    const node = el(
+      "section",
+      { class: "card side", "aria-label": SIDES[index] },
       el("h2", {}, SIDES[index]),
-      el("div", { class: "side-in" }, frame,
-        picker({ text: "Choose an image", hint: "or drop or paste one", onimages: ([file]) => place(file) })),
-      strip);
+      el(
+        "div",
+        { class: "side-in" },
+        frame,
+        picker({
+          text: "Choose an image",
+          hint: "or drop or paste one",
+          onimages: ([file]) => place(file),
+        }),
+      ),
+      strip,
+    );
     return { node, place };
   }
 
   const sides = await Promise.all(SIDES.map((_, index) => side(index)));
-  // What is pasted goes where the focus is, else to the side that has none.
+  // What is pasted goes to a side that has none, else to where the focus is.
   acceptPastes(section, (files) => {
+    const empty = pair.indexOf(null);
     const focused = sides.findIndex((one) => one.node.contains(document.activeElement));
-    const first = focused >= 0 ? focused : Math.max(0, pair.indexOf(null));
+    const first = Math.max(0, empty >= 0 ? empty : focused);
     files.slice(0, 2).forEach((file, index) => sides[(first + index) % 2].place(file));
   });
   section.append(
-    title("verify", "Verify", "Do two images show the same class? Their distance decides, and the"
-      + " threshold says how often that is wrong."),
-    el("div", { class: "grid sides" }, sides.map((one) => one.node)),
+    title(
+      "verify",
+      "Verify",
+      "Do two images show the same class? Their distance decides, and the" +
+        " threshold says how often that is wrong.",
+    ),
+    el(
+      "div",
+      { class: "grid sides" },
+      sides.map((one) => one.node),
+    ),
     status.node,
-    el("div", { class: "grid" },
-      el("div", { class: "card" }, verdict, byThreshold.node, byRate.node,
-        el("div", { class: "row" },
+    el(
+      "div",
+      { class: "grid" },
+      el(
+        "div",
+        { class: "card" },
+        verdict,
+        byThreshold.node,
+        byRate.node,
+        el(
+          "div",
+          { class: "row" },
           preset("Most pairs right", calibration.accuracy),
-          preset("Equal error rates", calibration.eer))),
-      el("div", { class: "card" }, picture.node)));
+          preset("Equal error rates", calibration.eer),
+        ),
+      ),
+      el("div", { class: "card" }, picture.node),
+    ),
+  );
   tell();
 }
 
@@ -143,6 +220,8 @@ export function rateAt(curve, name, threshold) {
 /** The highest threshold of the curve with at most that false-accept rate, as the service has it. */
 export function thresholdFor(curve, far) {
   // The slider's powers of ten are rounded: a rate of the curve is to count as itself.
-  const allowed = curve.threshold.filter((value, index) => value >= 0 && curve.far[index] <= far * 1.0001);
+  const allowed = curve.threshold.filter(
+    (value, index) => value >= 0 && curve.far[index] <= far * (1 + 1e-9),
+  );
   return allowed.length ? Math.max(...allowed) : 0;
 }
