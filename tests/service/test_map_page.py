@@ -11,6 +11,10 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 
+pytest.importorskip("playwright")  # a GPU machine may lack it
+
+from playwright.sync_api import Browser, Page, expect
+
 from siamese.gallery.gallery import Gallery
 from siamese.gallery.table import GalleryTable
 from siamese.model.folder import load_model
@@ -19,23 +23,20 @@ from tests.support.browser import WIDTHS, browsing, visiting
 from tests.support.galleries import noise_images
 from tests.support.service import Server, serving
 
-sync_api = pytest.importorskip("playwright.sync_api")
-Browser, Page, expect = sync_api.Browser, sync_api.Page, sync_api.expect
-
 pytestmark = pytest.mark.slow
 at_both_widths = pytest.mark.parametrize("width", WIDTHS)
 KINDS = {"pipeline": "gallery", "enrolled": "enrolled", "query": "test image"}
 
 
 @pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
+def browser() -> Iterator[Browser]:
     with browsing() as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
 def server(
-    browser: "Browser", place: Path, tmp_path_factory: pytest.TempPathFactory
+    browser: Browser, place: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A service over a project with two enrolled images and a computed map."""
     folder = tmp_path_factory.mktemp("map") / "project"
@@ -52,7 +53,7 @@ def server(
 class Shown:
     """What the service answers, and where the page is to draw it."""
 
-    def __init__(self, server: Server, page: "Page", method: str = "pca") -> None:
+    def __init__(self, server: Server, page: Page, method: str = "pca") -> None:
         self.page = page
         self.map = httpx.get(f"{server.url}/map", params={"method": method}).json()
         x, y = np.array(self.map["x"]), -np.array(self.map["y"])
@@ -103,7 +104,7 @@ class Shown:
         assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
 
 
-def drawing(page: "Page") -> str:
+def drawing(page: Page) -> str:
     """Return what is on the canvas, once everything that was asked for is drawn."""
     return page.evaluate(
         """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(
@@ -111,7 +112,7 @@ def drawing(page: "Page") -> str:
     )
 
 
-def covered(page: "Page") -> float:
+def covered(page: Page) -> float:
     """Return the share of the canvas that something is drawn on."""
     drawing(page)
     return page.evaluate(
@@ -128,7 +129,7 @@ def covered(page: "Page") -> float:
 
 
 @at_both_widths
-def test_what_is_pointed_at_is_shown(browser: "Browser", server: Server, width: int) -> None:
+def test_what_is_pointed_at_is_shown(browser: Browser, server: Server, width: int) -> None:
     with visiting(browser, server.url, "map", width) as page:
         shown = Shown(server, page)
         expect(page.locator(".status")).to_have_text(
@@ -144,7 +145,7 @@ def test_what_is_pointed_at_is_shown(browser: "Browser", server: Server, width: 
 
 
 @at_both_widths
-def test_zooming_keeps_what_is_pointed_at(browser: "Browser", server: Server, width: int) -> None:
+def test_zooming_keeps_what_is_pointed_at(browser: Browser, server: Server, width: int) -> None:
     with visiting(browser, server.url, "map", width) as page:
         shown = Shown(server, page)
         whole = drawing(page)
@@ -168,7 +169,7 @@ def test_zooming_keeps_what_is_pointed_at(browser: "Browser", server: Server, wi
         assert drawing(page) == whole
 
 
-def test_two_fingers_zoom(browser: "Browser", server: Server) -> None:
+def test_two_fingers_zoom(browser: Browser, server: Server) -> None:
     with visiting(browser, server.url, "map", 390) as page:
         before = drawing(page)
         box = page.locator("canvas").bounding_box()
@@ -191,7 +192,7 @@ def test_two_fingers_zoom(browser: "Browser", server: Server) -> None:
 
 
 def test_keys_move_and_zoom_and_show_what_is_in_the_middle(
-    browser: "Browser", server: Server
+    browser: Browser, server: Server
 ) -> None:
     with visiting(browser, server.url, "map") as page:
         canvas = page.locator("canvas")
@@ -219,7 +220,7 @@ def test_keys_move_and_zoom_and_show_what_is_in_the_middle(
 
 
 @at_both_widths
-def test_classes_are_found_and_highlighted(browser: "Browser", server: Server, width: int) -> None:
+def test_classes_are_found_and_highlighted(browser: Browser, server: Server, width: int) -> None:
     with visiting(browser, server.url, "map", width) as page:
         shown = Shown(server, page)
         names = shown.map["classes"]
@@ -243,7 +244,7 @@ def test_classes_are_found_and_highlighted(browser: "Browser", server: Server, w
         shown.expect_card(point)
 
 
-def test_kinds_are_shown_and_hidden(browser: "Browser", server: Server) -> None:
+def test_kinds_are_shown_and_hidden(browser: Browser, server: Server) -> None:
     with visiting(browser, server.url, "map") as page:
         shown = Shown(server, page)
         everything = covered(page)
@@ -264,7 +265,7 @@ def test_kinds_are_shown_and_hidden(browser: "Browser", server: Server) -> None:
 
 
 @at_both_widths
-def test_the_map_is_there_in_words(browser: "Browser", server: Server, width: int) -> None:
+def test_the_map_is_there_in_words(browser: Browser, server: Server, width: int) -> None:
     with visiting(browser, server.url, "map", width) as page:
         shown = Shown(server, page)
         page.get_by_text("Classes in figures").click()
@@ -292,7 +293,7 @@ def test_the_map_is_there_in_words(browser: "Browser", server: Server, width: in
         ]
 
 
-def test_the_computed_map_takes_the_place_of_the_other(browser: "Browser", server: Server) -> None:
+def test_the_computed_map_takes_the_place_of_the_other(browser: Browser, server: Server) -> None:
     with visiting(browser, server.url, "map", scheme="dark") as page:
         before = drawing(page)
         page.get_by_label("t-SNE").check()
@@ -304,7 +305,7 @@ def test_the_computed_map_takes_the_place_of_the_other(browser: "Browser", serve
         shown.expect_card(point)
 
 
-def test_what_is_not_computed_is_said(browser: "Browser", place: Path, tmp_path: Path) -> None:
+def test_what_is_not_computed_is_said(browser: Browser, place: Path, tmp_path: Path) -> None:
     with (
         serving(place, log=tmp_path / "service.log") as server,
         visiting(browser, server.url, "map") as page,
@@ -317,7 +318,7 @@ def test_what_is_not_computed_is_said(browser: "Browser", place: Path, tmp_path:
 
 
 def test_ten_thousand_points_are_drawn_from_what_was_made_once(
-    browser: "Browser", server: Server
+    browser: Browser, server: Server
 ) -> None:
     """No frame makes arrays: while the map is moved, none is asked for."""
     many = 10_000
