@@ -39,7 +39,7 @@ export function scatter({ label, onpoint }) {
   function draw() {
     waiting = 0;
     if (!points || !width) return;
-    const growth = view.zoom ** 0.35;
+    const growth = view.zoom ** 0.35 * clamp(Math.min(width, height) / 600, 0.7, 1);
     const radius = Math.min(base * growth, GREATEST);
     const { lively, dull, reach } = makeMasks(radius, Math.min(SMALL * growth, radius));
     const { image, pixels, margin } = frame;
