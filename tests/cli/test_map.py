@@ -29,6 +29,10 @@ def test_the_command_writes_the_map_of_the_project(
     assert output.out == f"{file}: 40 images of the gallery and 0 test images\n"
     assert "note: There is no data/embeddings/queries.parquet" in output.err
     assert len(read_frame(file)) == 40
-    assert main(["map", *options[:-1], "--points=2"]) == 1
-    assert capsys.readouterr().err == "siamese: 2 points make no map; expected at least 3\n"
+    for wrong, sentence in (
+        ("--points=0", "0 points make no map; expected at least 3"),
+        ("--seed=-1", "the seed is -1; expected 0 to 4294967295"),
+    ):
+        assert main(["map", *options, wrong]) == 1
+        assert capsys.readouterr().err == f"siamese: {sentence}\n"
     assert len(read_frame(file)) == 40

@@ -31,7 +31,9 @@ def numbers(found: Map, kind: str) -> list[int]:
 def test_the_principal_map_is_scikit_learns_of_all_vectors(project: Project) -> None:
     found = principal_map(*project.sides)
     gallery, queries = embeddings(project, "gallery"), embeddings(project, "queries")
-    vectors = [np.stack(table["embedding"]).astype(np.float64) for table in (gallery, queries)]
+    vectors = [
+        np.stack(table["embedding"].tolist()).astype(np.float64) for table in (gallery, queries)
+    ]
     pca = PCA(2, svd_solver="full").fit(vectors[0])
     assert found.explained == pytest.approx(pca.explained_variance_ratio_)
     expected = pca.transform(np.concatenate(vectors))
@@ -108,7 +110,7 @@ def test_the_computed_map_keeps_neighbours_and_knows_its_gallery(computed: Proje
     found = computed_map(*computed.sides)
     assert len(numbers(found, PIPELINE)) == len(numbers(found, QUERY)) == 60
     stored = pd.concat([embeddings(computed, name) for name in ("gallery", "queries")])
-    vectors = np.stack(stored.set_index("sample")["embedding"][found.points.numbers])
+    vectors = np.stack(stored.set_index("sample")["embedding"][found.points.numbers].tolist())
     assert trustworthiness(vectors, found.places, n_neighbors=5) > 0.9
     table = read_frame(computed.path / FILE)
     assert table.columns.tolist() == ["number", "kind", "x", "y"]

@@ -30,7 +30,9 @@ def test_places_are_those_of_scikit_learns_pca(asked: TestClient, place: Path) -
     gallery, queries = (
         read_frame(place / f"data/embeddings/{name}.parquet") for name in ("gallery", "queries")
     )
-    vectors = [np.stack(table["embedding"]).astype(np.float64) for table in (gallery, queries)]
+    vectors = [
+        np.stack(table["embedding"].tolist()).astype(np.float64) for table in (gallery, queries)
+    ]
     expected = PCA(2, svd_solver="full").fit(vectors[0]).transform(np.concatenate(vectors))
     np.testing.assert_allclose(answer["x"], expected[:, 0], atol=1e-4)
     np.testing.assert_allclose(answer["y"], expected[:, 1], atol=1e-4)

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("playwright")  # a GPU machine may lack it
+
+from playwright.sync_api import Browser, expect
+
 from siamese.cli.results import results_table
 from siamese.comparison.compare import compare
 from siamese.comparison.conclusions import conclusions
@@ -15,15 +19,12 @@ from tests.support.browser import WIDTHS, browsing, visiting
 from tests.support.service import Server, serving
 from tests.support.workspace import Workspace
 
-sync_api = pytest.importorskip("playwright.sync_api")
-Browser, Page, expect = sync_api.Browser, sync_api.Page, sync_api.expect
-
 pytestmark = pytest.mark.slow
 at_both_widths = pytest.mark.parametrize("width", WIDTHS)
 
 
 @pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
+def browser() -> Iterator[Browser]:
     with browsing() as browser:
         yield browser
 
@@ -38,7 +39,7 @@ def project(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def server(browser: "Browser", project: Workspace) -> Iterator[Server]:
+def server(browser: Browser, project: Workspace) -> Iterator[Server]:
     with serving(project.path, log=project.path / "service.log") as server:
         yield server
 
@@ -49,7 +50,7 @@ def numbers(text: str) -> list[str]:
 
 @at_both_widths
 def test_the_figures_are_those_of_the_command(
-    browser: "Browser", server: Server, project: Workspace, width: int
+    browser: Browser, server: Server, project: Workspace, width: int
 ) -> None:
     lines = results_table(project.path).splitlines()
     with visiting(browser, server.url, "results", width) as page:
@@ -74,7 +75,7 @@ def _title(lines: list[str], start: str) -> str:
 
 @at_both_widths
 def test_the_pictures_are_loaded(
-    browser: "Browser", server: Server, project: Workspace, width: int
+    browser: Browser, server: Server, project: Workspace, width: int
 ) -> None:
     files = [*project.path.glob("data/*.png"), *project.path.glob("data/*/*.png")]
     with visiting(browser, server.url, "results", width) as page:
@@ -90,7 +91,7 @@ def test_the_pictures_are_loaded(
 
 @at_both_widths
 def test_the_curves_mark_the_best_epoch(
-    browser: "Browser", server: Server, project: Workspace, width: int
+    browser: Browser, server: Server, project: Workspace, width: int
 ) -> None:
     training = json.loads((project.path / "metrics/training.json").read_text())
     with visiting(browser, server.url, "results", width) as page:
@@ -113,7 +114,7 @@ def test_the_curves_mark_the_best_epoch(
 
 @at_both_widths
 def test_a_comparison_is_asked_for_and_answered(
-    browser: "Browser", server: Server, project: Workspace, width: int
+    browser: Browser, server: Server, project: Workspace, width: int
 ) -> None:
     expected = compare(
         find_revisions("same-again", project.path), find_revisions("workspace", project.path)
@@ -136,7 +137,7 @@ def test_a_comparison_is_asked_for_and_answered(
 
 
 def test_a_project_without_results_is_told_in_sentences(
-    browser: "Browser", project: Workspace, tmp_path: Path
+    browser: Browser, project: Workspace, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
     options = ("--workspace", str(tmp_path / "empty"))
@@ -158,7 +159,7 @@ def test_a_project_without_results_is_told_in_sentences(
 
 
 def test_figures_of_other_parameters_say_so_first(
-    browser: "Browser", project: Workspace, tmp_path: Path
+    browser: Browser, project: Workspace, tmp_path: Path
 ) -> None:
     changed = project.copy_to(tmp_path / "changed")
     changed.change_params({"train": {"margin": 0.25}})

@@ -16,7 +16,7 @@ def add_commands(commands: Any) -> None:
         help="compute a map of the gallery by t-SNE, for the page of `siamese serve`",
         description=(
             "Place rows of the gallery and test images, evenly of every class, in two dimensions by"
-            " t-SNE, and write data/map.parquet. Ten thousand points take a minute or two."
+            " t-SNE, and write data/map.parquet. Ten thousand points take about a minute."
         ),
     )
     add(parser, "--gallery")
@@ -41,7 +41,7 @@ def _map(options: argparse.Namespace) -> None:
             table,
             options.workspace,
             options.prepared,
-            options.points or POINTS,
+            POINTS if options.points is None else options.points,
             options.seed,
             lambda step: bar.update(step - bar.n),
         )

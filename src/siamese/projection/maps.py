@@ -136,7 +136,8 @@ def compute_map(
         What was written, and sentences on what is missing.
 
     Raises:
-        InputError: the gallery has too few rows of the pipeline, or a file is damaged.
+        InputError: the gallery has too few rows of the pipeline, the limit or the seed is out of
+            range, or a file is damaged.
     """
     rows = read_rows(table)
     of_pipeline = rows[rows["source"] == PIPELINE]
@@ -147,6 +148,8 @@ def compute_map(
         )
     if limit < FEWEST:
         raise InputError(f"{limit} points make no map; expected at least {FEWEST}")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"the seed is {seed}; expected 0 to {2**32 - 1}")
     queries, notes = find_queries(workspace, prepared, table.metadata)
     points = choose(of_pipeline, queries, limit)
     places = spread_out(_vectors(table, points, queries), seed, on_step)

@@ -7,8 +7,12 @@ from io import TextIOBase
 
 import numpy as np
 
+from siamese.projection.plane import fit_plane
+
 STEPS = 1000
+FEW = 1000
 PERPLEXITY = 30.0
+SPREAD = 1e-4  # of the places at the beginning, along the first component
 # scikit-learn tells how far it is only by what it prints.
 _STEP = re.compile(r"\[t-SNE\] Iteration (\d+)")
 
@@ -39,14 +43,20 @@ def spread_out(
         float32 `[n, 2]`.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
+    # scikit-learn's own beginning fails where vectors have one dimension, or are all equal.
+    places = fit_plane([vectors], vectors.shape[1]).place(vectors)
+    begin = SPREAD * places / (places[:, 0].std() or 1)
     tsne = TSNE(
         perplexity=min(PERPLEXITY, (len(vectors) - 1) / 3),
-        init="pca",
+        init=begin.astype(np.float32),
         max_iter=STEPS,
         random_state=seed,
         n_jobs=-1,
         verbose=2,
     )
-    with redirect_stdout(_Listener(on_step)):
+    # Of few points, threads that wait for each other cost more than they bring.
+    threads = 1 if len(vectors) < FEW else None
+    with redirect_stdout(_Listener(on_step)), threadpool_limits(threads):
         return tsne.fit_transform(vectors)

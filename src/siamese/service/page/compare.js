@@ -1,14 +1,16 @@
 // Is the difference between two revisions real? A form, and the answer.
 
 import { get } from "./api.js";
-import { el, freshId, prose, statusLine } from "./dom.js";
+import { el, field, freshId, prose, statusLine } from "./dom.js";
 
 /** Make the form. Returns { node, suggest(names) }. */
 export function comparison() {
   const status = statusLine();
   const answer = el("div", {});
   const names = el("datalist", { id: freshId("revisions") });
-  const base = field("Base", "HEAD", names.id), head = field("Head", "workspace", names.id);
+  const given = { type: "text", list: names.id, required: true, autocomplete: "off", spellcheck: "false" };
+  const base = field("Base", { ...given, value: "HEAD" });
+  const head = field("Head", { ...given, value: "workspace" });
   const button = el("button", { class: "primary" }, "Compare");
   const form = el("form", { class: "row", onsubmit: submit }, base.node, head.node, button, names);
 
@@ -39,13 +41,6 @@ export function comparison() {
     + " One run of each tells whether two models differ; several runs of each, separated by commas,"
     + " whether a setting makes a difference."), form, status.node, answer);
   return { node, suggest };
-}
-
-function field(label, value, list) {
-  const id = freshId("revision");
-  const input = el("input", { id, type: "text", value, list, required: true, autocomplete: "off",
-    spellcheck: "false" });
-  return { input, node: el("div", { class: "field" }, el("label", { for: id }, label), input) };
 }
 
 function shown({ careful, changes, heading, columns, rows, conclusions, method }) {

@@ -1,7 +1,7 @@
 // The gallery in two dimensions: which points are shown, in which colours, and what each one is.
 
 import { get } from "./api.js";
-import { count, counted, el, percent, prose, statusLine, title } from "./dom.js";
+import { count, counted, el, percent, prose, title } from "./dom.js";
 import { SHAPES, scatter } from "./scatter.js";
 import { tables } from "./map_tables.js";
 
@@ -10,7 +10,8 @@ const SHOWN = { gallery: "Gallery", queries: "Test images", wrong: "Only the wro
 const HUES = 24; // more classes than this are told apart by highlighting, not by colour
 
 export async function show(section) {
-  const status = statusLine();
+  // Not `statusLine`, which would scroll down to itself when the map is there.
+  const status = el("p", { class: "status", role: "status", "aria-live": "polite" });
   const card = el("div", { class: "map-card", hidden: true });
   const view = scatter({ label: "Map of the images. Arrows move, plus and minus zoom, 0 shows all."
     + " The tables below say the same in words.", onpoint: describe });
@@ -53,7 +54,7 @@ export async function show(section) {
         el("p", { class: "marks small muted" },
           mark("disc", "gallery"), mark("square", "enrolled"), mark("ring", "test image"),
           mark("cross", "test image taken for another class")),
-        status.node, notes),
+        status, notes),
       el("div", { class: "map-side" },
         el("div", { class: "field" }, el("label", { for: search.id }, "Classes"), search),
         found, clear, el("div", { class: "legend-box", tabindex: 0, role: "group", "aria-label":
@@ -64,17 +65,16 @@ export async function show(section) {
 
   // Returns whether there is such a map.
   async function load(name) {
-    status.say("Placing the images…");
+    say("Placing the images…");
     let answer;
     try {
       answer = await get("map", { method: name });
     } catch (error) {
-      status.fail(error);
+      say(error.message, true);
       return false;
     }
     if (answer.missing) {
-      status.say("");
-      status.node.append(...prose(answer.missing));
+      say(answer.missing);
       return false;
     }
     const names = map?.classes;
@@ -84,9 +84,14 @@ export async function show(section) {
     view.setPoints({ x: map.x, y: map.y, shape: map.shape });
     colour();
     apply();
-    status.say(`${counted(map.x.length, "image")} of ${counted(map.classes.length, "class", "classes")}.`);
+    say(`${counted(map.x.length, "image")} of ${counted(map.classes.length, "class", "classes")}.`);
     notes.replaceChildren(...[...map.notes, axes(map)].filter(Boolean).map((text) => el("p", {}, prose(text))));
     return true;
+  }
+
+  function say(text, failed = false) {
+    status.replaceChildren(...prose(text));
+    status.classList.toggle("failed", failed);
   }
 
   function colour() {

@@ -115,8 +115,7 @@ function pictures(names) {
   }
   return el("div", { class: "pictures" }, names.map((name) => {
     const src = `results/pictures/${name}.png`, text = PICTURES[name];
-    return el("figure", {}, el("a", { href: src }, el("img", { src, alt: text, loading: "lazy" })),
-      el("figcaption", { class: "small muted" }, text));
+    return el("a", { href: src }, el("img", { src, alt: "", loading: "lazy" }), text);
   }));
 }
 

@@ -1,14 +1,16 @@
 // Thousands of points on a canvas: drawing, moving, zooming, and which point is meant.
+//
+// Points are copied into the pixels of an image, which takes a few milliseconds for ten thousand of
+// them, whether there is a GPU or not; a call to the canvas for each point takes ten times as long.
 
 import { el } from "./dom.js";
 
 const DISC = 0, RING = 1, SQUARE = 2, CROSS = 3;
 export const SHAPES = { disc: DISC, ring: RING, square: SQUARE, cross: CROSS };
-const N_SHAPES = 4;
 const NEAR = 14; // pixels from a point within which it is meant
 const CELLS = 64; // of the grid that finds points, along each side
 const LEAST = 0.7, MOST = 120;
-const SMALL = 2.3, LARGE = 4; // radius of a point, of many and of few
+const SMALL = 2.3, LARGE = 4, GREATEST = 8; // radius of a point: of many, of few, zoomed in
 
 /**
  * Make a canvas of points. `onpoint(index, x, y)` is told which point is meant and where it is on
@@ -20,9 +22,9 @@ export function scatter({ label, onpoint }) {
   const context = canvas.getContext("2d");
   const pointers = new Map();
   let points = null, grid = null, order = null; // made once for each set of points
-  let colours = [], faint = "#888"; // of each class, and of what is not highlighted
-  let shown = null, row = null; // of each point: is it shown, its row of the atlas
-  let atlas = null, atlasKey = "";
+  let colours = [], colourOf = null, ground = 0; // of each class and of what is faint; behind them
+  let shown = null, row = null; // of each point: is it shown, its place in `colourOf`
+  let masks = null, masksKey = "", frame = null;
   let base = SMALL; // radius of a point where nothing is enlarged
   let width = 0, height = 0, ratio = 1;
   let view = { zoom: 1, x: 0.5, y: 0.5 }; // the middle of the canvas, in the unit square
@@ -37,23 +39,30 @@ export function scatter({ label, onpoint }) {
   function draw() {
     waiting = 0;
     if (!points || !width) return;
-    const growth = view.zoom ** 0.35;
-    const radius = Math.min(base * growth, 8);
-    const size = makeAtlas(radius, Math.min(SMALL * growth, radius));
-    const half = size / 2, scale = side() * ratio;
-    const left = width * ratio / 2 - view.x * scale - half;
-    const top = height * ratio / 2 - view.y * scale - half;
-    const right = width * ratio, bottom = height * ratio;
-    context.clearRect(0, 0, right, bottom);
+    const growth = view.zoom ** 0.35 * clamp(Math.min(width, height) / 600, 0.7, 1);
+    const radius = Math.min(base * growth, GREATEST);
+    const { lively, dull, reach } = makeMasks(radius, Math.min(SMALL * growth, radius));
+    const { image, pixels, margin } = frame;
+    const scale = side() * ratio;
+    const left = width * ratio / 2 - view.x * scale, top = height * ratio / 2 - view.y * scale;
+    const right = canvas.width + reach, bottom = canvas.height + reach;
+    const n = colours.length;
+    pixels.fill(ground);
     for (let position = 0; position < order.length; position += 1) {
       const index = order[position];
       if (!shown[index]) continue;
       const x = Math.round(left + points.x[index] * scale);
       const y = Math.round(top + points.y[index] * scale);
-      if (x < -size || y < -size || x > right || y > bottom) continue;
-      context.drawImage(
-        atlas, points.shape[index] * size, row[index] * size, size, size, x, y, size, size);
+      if (x < -reach || y < -reach || x >= right || y >= bottom) continue;
+      const { offsets, shares } = (row[index] === n ? dull : lively)[points.shape[index]];
+      const colour = colourOf[row[index]];
+      const at = (y + margin) * image.width + x + margin;
+      for (let one = 0; one < offsets.length; one += 1) {
+        const place = at + offsets[one];
+        pixels[place] = shares[one] === 255 ? colour : mixed(pixels[place], colour, shares[one]);
+      }
     }
+    context.putImageData(image, -margin, -margin);
     if (meant >= 0) ring(...toScreen(meant), radius);
   }
 
@@ -65,25 +74,19 @@ export function scatter({ label, onpoint }) {
     context.stroke();
   }
 
-  // Each shape in each colour is drawn once, and then copied: a row a class, a column a shape.
-  function makeAtlas(...radii) {
+  // Which pixels each shape covers, and how much of each: found out once for each size.
+  function makeMasks(...radii) {
     const [r, faintR] = radii.map((radius) => Math.round(radius * ratio * 2) / 2);
-    const size = 2 * Math.ceil(r * 1.7 + 1);
-    const key = [r, faintR, ratio, faint, ...colours].join();
-    if (key === atlasKey) return size;
-    atlasKey = key;
-    atlas = document.createElement("canvas");
-    atlas.width = size * N_SHAPES;
-    atlas.height = size * (colours.length + 1);
-    const pen = atlas.getContext("2d");
-    [...colours, faint].forEach((colour, line) => {
-      pen.fillStyle = pen.strokeStyle = colour;
-      for (let shape = 0; shape < N_SHAPES; shape += 1) {
-        drawShape(pen, shape, size * (shape + 0.5), size * (line + 0.5),
-          line === colours.length ? faintR : r);
-      }
-    });
-    return size;
+    const reach = reachOf(r);
+    const stride = frame.image.width;
+    const key = `${r} ${faintR} ${stride}`;
+    if (key !== masksKey) {
+      const [lively, dull] = [r, faintR].map((size) => Object.values(SHAPES).map((shape) =>
+        maskOf((pen) => drawShape(pen, shape, reach, reach, size), reach, stride)));
+      masks = { lively, dull, reach };
+      masksKey = key;
+    }
+    return masks;
   }
 
   function drawShape(pen, shape, x, y, r) {
@@ -237,6 +240,10 @@ export function scatter({ label, onpoint }) {
     ratio = window.devicePixelRatio || 1;
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
+    // The image that points are copied into, with room around it so that none is cut in two.
+    const margin = 2 * reachOf(GREATEST * ratio);
+    const image = new ImageData(canvas.width + 2 * margin, canvas.height + 2 * margin);
+    frame = { image, margin, pixels: new Uint32Array(image.data.buffer) };
     if (meant >= 0) forget();
     redraw();
   }).observe(canvas);
@@ -252,7 +259,8 @@ export function scatter({ label, onpoint }) {
   /** Take the colour of each class, and that of what is not highlighted. */
   function setColours(ofClasses, ofOthers) {
     colours = ofClasses;
-    faint = ofOthers;
+    colourOf = resolved([...ofClasses, ofOthers]);
+    [ground] = resolved([getComputedStyle(canvas).backgroundColor]);
     redraw();
   }
 
@@ -268,6 +276,50 @@ export function scatter({ label, onpoint }) {
   }
 
   return { node: canvas, setPoints, setColours, setShown, zoom, whole };
+}
+
+// A canvas of its own to look at what was drawn, which the browser then keeps where it can be read.
+function pad(columns, lines) {
+  const sheet = Object.assign(document.createElement("canvas"), { width: columns, height: lines });
+  return sheet.getContext("2d", { willReadFrequently: true });
+}
+
+// Colours of CSS as pixels of an image.
+function resolved(colours) {
+  const pen = pad(colours.length, 1);
+  colours.forEach((colour, place) => {
+    pen.fillStyle = colour;
+    pen.fillRect(place, 0, 1, 1);
+  });
+  return new Uint32Array(pen.getImageData(0, 0, colours.length, 1).data.buffer);
+}
+
+// The pixels that something drawn at (reach, reach) covers: where they are from there in an image of
+// a given width, and how much of each is covered, of 255.
+function maskOf(draw, reach, stride) {
+  const size = 2 * reach, offsets = [], shares = [];
+  const pen = pad(size, size);
+  draw(pen);
+  pen.getImageData(0, 0, size, size).data.forEach((value, place) => {
+    if (place % 4 !== 3 || !value) return;
+    const pixel = (place - 3) / 4;
+    offsets.push((Math.floor(pixel / size) - reach) * stride + (pixel % size) - reach);
+    shares.push(value);
+  });
+  return { offsets: Int32Array.from(offsets), shares: Uint8Array.from(shares) };
+}
+
+// A pixel over which another is laid with a share of 255; the ground is opaque, and so are all.
+function mixed(below, above, share) {
+  const rest = 255 - share;
+  const channel = (shift) =>
+    (((below >>> shift) & 255) * rest + ((above >>> shift) & 255) * share) / 255;
+  return (0xff000000 | (channel(16) << 16) | (channel(8) << 8) | channel(0)) >>> 0;
+}
+
+// How far from its middle a point may cover pixels.
+function reachOf(radius) {
+  return Math.ceil(radius * 1.7 + 1);
 }
 
 // Places in the unit square, the same unit on both axes, y downwards.
