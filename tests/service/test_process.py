@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 from siamese.service.protection import HEAD_BYTES
+from siamese.service.server import listen
+from siamese.service.settings import Settings
 from siamese.service.uploads import FIELD_BYTES
 from tests.support.service import TOKEN, Server, png, serving
 from tests.support.workspace import ROOT
@@ -280,6 +282,13 @@ def test_a_port_that_is_taken_is_said_in_one_sentence(server: Server, place: Pat
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"port {port}: address already in use" in done.stderr
+
+
+def test_no_part_of_an_answer_waits_until_the_client_has_confirmed_another() -> None:
+    with listen(Settings(port=0)) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_asked_to_end_it_finishes_what_has_begun_and_takes_nothing_new(server: Server) -> None:
