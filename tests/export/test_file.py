@@ -156,6 +156,15 @@ def test_a_diverged_model_leaves_the_old_file_as_it_is(model: Model, tmp_path: P
     assert [one.name for one in target.parent.iterdir()] == ["model.onnx"]
 
 
+def test_what_is_no_regular_file_is_not_replaced(model: Model, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for target in (pipe, tmp_path):
+        with pytest.raises(InputError, match="not a regular file"):
+            export(tmp_path / "no model", target, tmp_path)
+    assert pipe.is_fifo()
+
+
 def test_without_the_extra_it_says_what_to_install(
     finished: Workspace,
     tmp_path: Path,

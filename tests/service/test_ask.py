@@ -91,6 +91,15 @@ def test_of_several_files_that_cannot_be_read_the_first_is_named(
     assert "never retrieved" not in caplog.text
 
 
+def test_a_name_that_guesses_the_gallerys_path_is_a_name_like_any_other(
+    reader: TestClient, read_only: Settings
+) -> None:
+    for name in (read_only.gallery, f"{read_only.gallery}: x", f"a {read_only.gallery} b"):
+        answer = reader.post("/embed", files=[("images", (name, b"no picture"))])
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith(f"{name[:100]}: not a picture")
+
+
 def test_what_is_a_picture_and_a_page_is_a_picture(reader: TestClient, pixels: np.ndarray) -> None:
     """As the command takes it; and it is never handed out as it came."""
     both = png(pixels[0]) + b"<html><script>alert(1)</script></html>"
@@ -102,9 +111,22 @@ def test_what_is_a_picture_and_a_page_is_a_picture(reader: TestClient, pixels: n
 def test_more_neighbours_than_rows_are_refused_without_a_path(
     reader: TestClient, pixels: np.ndarray
 ) -> None:
-    answer = reader.post("/classify", files=as_files(pixels[:1]), data={"k": 10**6})
+    answer = reader.post("/classify", files=as_files(pixels[:1]), data={"k": 9999})
     assert answer.status_code == 422
-    assert answer.json()["detail"].startswith("1000000 neighbours are asked for, but the gallery ")
+    assert answer.json()["detail"].startswith("9999 neighbours are asked for, but the gallery ")
+
+
+@pytest.mark.parametrize("route", ["/classify", "/search"])
+def test_an_answer_that_would_keep_others_waiting_is_refused(
+    reader: TestClient, pixels: np.ndarray, route: str
+) -> None:
+    answer = reader.post(route, files=as_files(pixels[:3]), data={"k": 4000})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == (
+        "k: 4000 neighbours of 3 images; expected at most 10,000 in a request, all its images"
+        " together"
+    )
+    assert reader.post(route, files=as_files(pixels[:3]), data={"k": 400}).status_code == 200
 
 
 def test_requests_that_come_together_get_each_its_own_answer(

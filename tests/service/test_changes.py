@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from siamese.base.dataset import load_dataset
 from siamese.embeddings.embedding_file import load_embeddings, save_embeddings
+from siamese.gallery.address import writing
 from siamese.gallery.gallery import Gallery
 from siamese.gallery.rows import enrolled_number
 from siamese.model.folder import Model, load_model, save_model
@@ -53,6 +54,34 @@ def test_what_is_enrolled_answers_at_once_and_what_is_removed_no_more(
     assert found["neighbours"][0]["source"] == "pipeline"
     assert client.get("/health").json()["rows"] == before["rows"]
     assert len(Gallery.open(settings.gallery).table) == before["rows"]
+
+
+def test_a_label_in_any_script_is_removed_as_text_and_as_percent(
+    client: TestClient, model: Model
+) -> None:
+    headers = MAY | {"Content-Type": "application/x-www-form-urlencoded"}
+    for row, body in enumerate(("label=Café 茶".encode(), b"label=Caf%C3%A9+%E8%8C%B6")):
+        images = as_files(noise_images(model, 2)[row : row + 1])
+        client.post("/enroll", files=images, data={"label": "Café 茶"}, headers=MAY)
+        assert client.post("/remove", content=body, headers=headers).json() == {"removed": 1}
+    for body in (b"label=Caf\xe9", b"label=Caf%E9"):
+        answer = client.post("/remove", content=body, headers=headers)
+        assert answer.status_code == 422
+        assert "UTF-8" in answer.json()["detail"]
+
+
+def test_a_change_that_others_hold_up_ends_with_a_sentence(
+    settings: Settings, model: Model
+) -> None:
+    settings = replace(settings, timeout=1)
+    images = as_files(noise_images(model, 1))
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
+        with writing(settings.gallery):
+            answer = client.post("/enroll", files=images, data={"label": "x"}, headers=MAY)
+            assert answer.status_code == 503
+            assert client.post("/search", files=images).status_code == 200
+        answer = client.post("/enroll", files=images, data={"label": "x"}, headers=MAY)
+        assert answer.json() == {"added": 1, "known": 0}
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": ""}])

@@ -1,6 +1,7 @@
 """What the service tells about the gallery, the model and the test images."""
 
 import gc
+import shutil
 import weakref
 from dataclasses import asdict, replace
 from io import BytesIO
@@ -103,6 +104,27 @@ def test_an_enrolled_row_is_listed_with_its_exact_number(settings: Settings) -> 
     assert one == {"label": "a new class", "pipeline": 0, "enrolled": 1, "example": row["number"]}
     answer = client.get(f"/gallery/images/{row['number']}.png")
     assert np.array_equal(_pixels(answer.content), image)
+
+
+def test_a_gallery_that_is_made_again_is_listed_anew(read_only: Settings, tmp_path: Path) -> None:
+    model = load_model(read_only.model)
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    address = tmp_path / "gallery"
+    Gallery.create(address, model).enroll(images[:1], "first")
+    client = _client(replace(read_only, gallery=str(address)))
+    assert [one["label"] for one in client.get("/gallery").json()["classes"]] == ["first"]
+    shutil.rmtree(address)
+    Gallery.create(address, model).enroll(images[1:], "second")  # of the same version number
+    client.app.state.newest.renew()  # type: ignore[attr-defined]
+    assert [one["label"] for one in client.get("/gallery").json()["classes"]] == ["second"]
+
+
+def test_a_damaged_data_set_is_said_without_its_place(read_only: Settings, tmp_path: Path) -> None:
+    prepared = shutil.copytree(read_only.prepared, tmp_path / "prepared")
+    (prepared / "samples.parquet").write_bytes(b"damaged")
+    answer = _client(replace(read_only, prepared=prepared)).get("/samples")
+    assert answer.status_code == 503
+    assert str(tmp_path) not in answer.text
 
 
 def test_an_empty_gallery_is_described_too(read_only: Settings, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from siamese.base.dataset import load_dataset
+from siamese.base.errors import InputError
 from siamese.base.files import new_file
 from siamese.export.check import check, images_to_check, noise
 from siamese.export.graph import to_onnx
@@ -45,9 +46,11 @@ def export(folder: Path, target: Path, prepared: Path) -> Exported:
             there is none, or where its images have another size.
 
     Raises:
-        InputError: the extra `onnx` is not installed, a file cannot be read, or the embeddings
-            differ; then `target` is as it was.
+        InputError: the extra `onnx` is not installed, `target` is there and no regular file, a
+            file cannot be read, or the embeddings differ; then `target` is as it was.
     """
+    if target.exists() and not target.is_file():  # a device, say, which a file would replace
+        raise InputError(f"{target}: not a regular file; name a file to write, such as model.onnx")
     model = load_model(folder)
     size = model.network.image_size
     proto = to_onnx(model, model_folder_hash(folder))

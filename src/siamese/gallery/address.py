@@ -49,26 +49,34 @@ def local_folder(address: str) -> Path | None:
 
 
 @contextmanager
-def writing(address: Path | str) -> Iterator[None]:
+def writing(address: Path | str, patience: float | None = None) -> Iterator[None]:
     """Let one process at a time change the gallery in a local folder; others wait.
 
     On an object store nothing is locked, and this does nothing. Lance orders the commits there, so
     enrolling from several machines loses nothing. But what is enrolled while a build runs is lost
     with the old gallery, and an image that two machines enrol at the same instant may come twice.
 
+    Args:
+        address: of the gallery.
+        patience: seconds to wait for others; without it, as long as they take.
+
     Raises:
-        InputError: the folder cannot be made, or nothing can be written there.
+        InputError: the folder cannot be made, nothing can be written there, or others take longer.
     """
     folder = local_folder(canonical(address))
     if folder is None:
         yield
         return
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        lock.acquire(-1 if patience is None else patience)
+    except Timeout:
+        raise InputError(
+            f"{folder}: another process is changing the gallery; try again when it has finished"
+        ) from None
     except OSError as error:
         raise InputError(
             f"{folder}: the gallery cannot be written to ({error.strerror or error}); expected a"

@@ -82,9 +82,13 @@ class Gallery:
     Any number of threads may use one gallery. Each answer comes from one version: neighbours,
     labels and the distance of novelty belong together, even if another thread changes or refreshes
     the gallery at that moment.
+
+    Attributes:
+        patience: seconds that a change waits for other writers; None, as long as they take.
     """
 
     def __init__(self, table: GalleryTable, model: "Model | None") -> None:
+        self.patience: float | None = None
         self._model = model
         self._version = _Version(Searcher(table))
         self._commit: object = None  # of the version, once somebody has looked
@@ -268,7 +272,7 @@ class Gallery:
             images=[encode_png(image) for image in pixels],
             source=["enrolled"] * len(pixels),
         )
-        with writing(self.table.address):
+        with writing(self.table.address, self.patience):
             table = self._newest()
             added = table.append(rows)
             if table.is_in_pieces():
@@ -296,7 +300,7 @@ class Gallery:
         if name == "label":
             value = one_form(str(value))
         matching = one_of(name, [value])
-        with writing(self.table.address):
+        with writing(self.table.address, self.patience):
             table = self._newest()
             removed = table.delete(f"{matching} AND {IS_ENROLLED}")
             left = 0 if removed else table.count(matching)
@@ -319,7 +323,7 @@ class Gallery:
         Raises:
             InputError: nothing can be written there; the rows are as they were.
         """
-        with writing(self.table.address):
+        with writing(self.table.address, self.patience):
             table = self._newest()
             table.rewrite()
             index_if_large(table)

@@ -5,6 +5,7 @@ Answers are what `Gallery` answers, written as JSON once: they are not validated
 
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,7 @@ from siamese.gallery.answers import ClassifiedImage, Neighbour
 from siamese.gallery.defaults import FOUND, VOTERS
 from siamese.gallery.verdict import Verdict
 from siamese.service.engine import Question
+from siamese.service.errors import Refused
 from siamese.service.shared import TheEngine
 from siamese.service.uploads import Fields, form_schema, read_form
 
@@ -90,6 +92,7 @@ def as_json(content: Any) -> Response:
 async def classify(request: Request, engine: TheEngine) -> Response:
     """Name the class of each image, by a vote of the nearest rows of the gallery."""
     uploads, asked = await read_form(request, Voters)
+    _check_neighbours(request, len(uploads), asked.k)
     pixels = await engine.decode(uploads)
     answers = await engine.ask(Question("classify", pixels, asked.k, asked.exact))
     return as_json(
@@ -104,6 +107,7 @@ async def classify(request: Request, engine: TheEngine) -> Response:
 async def search(request: Request, engine: TheEngine) -> Response:
     """Find the rows of the gallery that resemble each image most."""
     uploads, asked = await read_form(request, Found)
+    _check_neighbours(request, len(uploads), asked.k)
     pixels = await engine.decode(uploads)
     answers = await engine.ask(Question("search", pixels, asked.k, asked.exact))
     return as_json(
@@ -133,3 +137,18 @@ async def embed(request: Request, engine: TheEngine) -> Response:
             for upload, embedding in zip(uploads, embeddings, strict=True)
         ]
     )
+
+
+def _check_neighbours(request: Request, n_images: int, k: int | None) -> None:
+    """Refuse a question whose answer would keep all others waiting.
+
+    Raises:
+        Refused: too many neighbours are asked for.
+    """
+    most = request.app.state.settings.neighbours_per_request
+    if k is not None and n_images * k > most:
+        raise Refused(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"k: {k} neighbours of {n_images} image{'s' * (n_images != 1)}; expected at most"
+            f" {most:,} in a request, all its images together",
+        )

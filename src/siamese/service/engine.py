@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 from itertools import islice
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ from siamese.gallery.text import one_line
 from siamese.gallery.verdict import decide
 from siamese.images.reading import read_image
 from siamese.measures.verification import pair_distances
-from siamese.service.errors import Unavailable
+from siamese.service.errors import Refused, Unavailable
 from siamese.service.metrics import Figures
 from siamese.service.newest import Newest
 from siamese.service.settings import Settings
@@ -105,7 +106,8 @@ class Engine:
             uint8 `[n, size, size, 3]`.
 
         Raises:
-            InputError: one of them cannot be read; the message names it as the client did.
+            Refused: one of them cannot be read; the sentence names it as the client did.
+            Unavailable: model and gallery do not fit at the moment.
         """
         model = self._newest.gallery().model
         size, fit = model.network.image_size, model.fit
@@ -117,6 +119,8 @@ class Engine:
         pending = [self._loop.run_in_executor(self._decoders, read, one) for one in uploads]
         try:
             return np.stack([await one for one in pending])
+        except InputError as error:  # its words are the client's: nothing in it is to be hidden
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         finally:
             for one in pending:  # of a request that is refused or given up, no more are begun
                 if not one.cancel() and not one.cancelled():

@@ -7,6 +7,7 @@ import numpy as np
 
 from siamese.gallery.answers import GalleryInfo
 from siamese.gallery.gallery import Gallery
+from siamese.gallery.table import GalleryTable
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,12 @@ class Listing:
     """What one version of a gallery holds, without files, vectors and images.
 
     Attributes:
-        version: of the gallery.
         info: see `Gallery.info`.
         classes: by name.
         numbers: of all rows, class by class and ascending within each; int64 `[N]`.
         starts: where each class begins in `numbers`, and N; int64 `[C + 1]`.
     """
 
-    version: int
     info: GalleryInfo
     classes: tuple[ListedClass, ...]
     numbers: np.ndarray
@@ -53,20 +52,20 @@ def listing(gallery: Gallery) -> Listing:
     Raises:
         InputError: it cannot be read.
     """
-    version = gallery.table.version
-    found = _LISTINGS.get(gallery)
-    if found is None or found.version != version:
-        found = _LISTINGS[gallery] = _read(gallery, version)
+    table = gallery.table
+    found = _LISTINGS.get(table)
+    if found is None:
+        found = _LISTINGS[table] = _read(gallery.info(), table)
     return found
 
 
-# Weakly: a gallery that no longer answers goes, with all the vectors that it may hold.
-_LISTINGS: WeakKeyDictionary[Gallery, Listing] = WeakKeyDictionary()
+# By the table as it was opened: a gallery that is made again counts its versions from one again.
+# Weakly, so that the listing of a version goes with it.
+_LISTINGS: WeakKeyDictionary[GalleryTable, Listing] = WeakKeyDictionary()
 
 
-def _read(gallery: Gallery, version: int) -> Listing:
-    info = gallery.info()
-    rows = gallery.table.read(["number", "label", "source"])
+def _read(info: GalleryInfo, table: GalleryTable) -> Listing:
+    rows = table.read(["number", "label", "source"])
     label = rows["label"].combine_chunks().dictionary_encode()
     is_enrolled = rows["source"].to_numpy() == "enrolled"
     numbers = rows["number"].to_numpy()
@@ -87,4 +86,4 @@ def _read(gallery: Gallery, version: int) -> Listing:
         )
         for at, name in enumerate(by_name)
     )
-    return Listing(version, info, classes, numbers, starts)
+    return Listing(info, classes, numbers, starts)

@@ -54,7 +54,7 @@ class Measured:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status = 500
+        status = 499  # as nginx counts a client that has gone; all others get an answer
 
         async def observed(message: Message) -> None:
             nonlocal status

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from siamese.base.errors import InputError
 from siamese.gallery.failures import Unreadable
 from siamese.gallery.gallery import Gallery
+from siamese.gallery.table import GalleryTable
 from siamese.model.folder import load_model
 from siamese.service.errors import Unavailable
 from siamese.service.metrics import Figures
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("siamese.service")
 
+# Of the time that a request has, the share that a change waits for other writers.
+PATIENCE = 0.8
 UNFIT = (
     "the gallery was made by another model than the one that is loaded, or is gone; the service"
     " goes on as soon as model and gallery fit: run `siamese gallery build`"
@@ -54,14 +57,21 @@ class Newest:
             try:
                 if self._fits and not self._gallery.is_outdated():
                     return
-                self._gallery.refresh()
-                self._fits = True
+                if self._is_of_another_model():  # opened beside the one that answers
+                    self._open_again()
+                else:
+                    self._gallery.refresh()
+                    self._fits = True
             except Unreadable as error:  # of a store that is away: what is held answers on
                 log.error("%s", error)
                 return
             except InputError:
                 self._open_again()
             self._report()
+
+    def _is_of_another_model(self) -> bool:
+        made_by = GalleryTable.open(self._settings.gallery).metadata.get("model")
+        return made_by != self._gallery.table.metadata.get("model")
 
     def _open_again(self) -> None:
         try:
@@ -89,6 +99,8 @@ def _open(settings: Settings) -> Gallery:
         from siamese.export.runtime import with_onnx
 
         gallery = Gallery.open(settings.gallery, with_onnx(model))
+    # A change that others hold up ends before its request does.
+    gallery.patience = PATIENCE * settings.timeout
     gallery.hold(settings.hold_bytes, next(model.network.parameters()).device)
     return gallery
 

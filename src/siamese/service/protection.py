@@ -105,7 +105,7 @@ class Protection:
         origin = headers.get("origin")
         site = headers.get("sec-fetch-site", "none")
         is_link = headers.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET"
-        if (origin is not None and urlsplit(origin).netloc != host) or (
+        if (origin is not None and origin.rpartition("://")[2] != host) or (
             site not in ("none", "same-origin") and not is_link
         ):
             raise Refused(HTTPStatus.FORBIDDEN, "pages of other sites get no answer")

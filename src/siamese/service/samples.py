@@ -1,12 +1,18 @@
 """The images of the test split, for whoever has none at hand."""
 
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
 
 from siamese.base.dataset import Dataset, load_dataset
+from siamese.base.errors import InputError
+from siamese.service.errors import Refused
+
+log = logging.getLogger("siamese.service")
 
 # Neighbours in the data set are of one class; a few test images in a row are to be of several.
 SEED = 0
@@ -44,10 +50,19 @@ def samples_of(prepared: Path) -> Samples | None:
     """Return the test images that are no part of the gallery; None where there is no data set.
 
     Raises:
-        InputError: there is one that cannot be read.
+        Refused: there is one that cannot be read.
     """
     table = prepared / "samples.parquet"
-    return _samples(prepared, table.stat().st_mtime_ns) if table.is_file() else None
+    if not table.is_file():
+        return None
+    try:
+        return _samples(prepared, table.stat().st_mtime_ns)
+    except InputError as error:
+        log.error("%s", error)
+        raise Refused(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the test images cannot be read; the service's log says why",
+        ) from None
 
 
 @lru_cache(maxsize=1)

@@ -27,6 +27,7 @@ class Settings:
         allowed_hosts: names besides those of `host` under which browsers may ask.
         request_bytes: the longest request body, all its files together.
         images_per_request: the most files of one request.
+        neighbours_per_request: the most neighbours of all images of a request together.
         most_pixels: the most pixels of an image; see `siamese.images.reading.read_image`.
         queue: requests with a body that are worked on at once; one more is told to come again.
         timeout: seconds after which a request is given up, the reading of its body included.
@@ -46,6 +47,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     request_bytes: int = 2**25
     images_per_request: int = 100
+    neighbours_per_request: int = 10_000
     most_pixels: int = 2**25
     queue: int = 256
     timeout: float = 30

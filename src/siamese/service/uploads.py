@@ -221,10 +221,14 @@ async def _urlencoded(request: Request) -> list[_Part]:
         if len(body) > FIELD_BYTES:
             raise _too_many_fields()
     try:
-        pairs = parse_qsl(bytes(body), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        pairs = parse_qsl(
+            body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict"
+        )
+    except UnicodeDecodeError:
+        raise _unprocessable("expected the fields of the form as text in UTF-8") from None
     except ValueError:
         raise _too_many_fields() from None
-    return [_Part(name.decode(errors="replace"), None, bytearray(text)) for name, text in pairs]
+    return [_Part(name, None, bytearray(text.encode())) for name, text in pairs]
 
 
 def _text(part: _Part) -> str:
