@@ -32,7 +32,8 @@ export async function show(section) {
     const label = openedClass();
     if (label !== null && !classOf(gallery, label)) history.replaceState(null, "", "#gallery");
     await draw();
-    (openedClass() === null ? overview.querySelector("input") : opened.querySelector("h2")).focus();
+    if (label === null) overview.querySelector("input").focus(); // of the form, which is made anew
+    else focus(label);
   }
 
   async function draw() {
