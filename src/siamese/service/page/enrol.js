@@ -70,7 +70,7 @@ export function writing(gallery, status, reload) {
       files.splice(files.indexOf(file), 1);
       event.currentTarget.parentElement.remove();
       show();
-      send.parentElement.querySelector("input").focus();
+      send.form.querySelector("input").focus();
     };
   }
 

@@ -62,7 +62,7 @@ export async function show(section) {
   );
   // Of the list, the class that was left has the focus; where it is not shown, the search.
   function focus(left) {
-    if (openedClass() !== null) opened.querySelector("h2").focus();
+    if (openedClass() !== null) opened.querySelector("h2")?.focus();
     else if (left !== null) {
       const links = [...overview.querySelectorAll(".class-link")];
       const link = links.find((one) => one.getAttribute("href") === addressOf(left));
