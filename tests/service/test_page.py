@@ -64,6 +64,10 @@ def _images(project: Path) -> list[Path]:
     return sorted(file for file in (project / "images").iterdir() if file.stem.isdigit())
 
 
+def _rows(gallery: Gallery) -> int:
+    return sum(one.pipeline + one.enrolled for one in gallery.labels())
+
+
 def test_ask_shows_what_the_gallery_answers(
     browser: Browser, server: Server, project: Path, gallery: Gallery
 ) -> None:
@@ -80,7 +84,10 @@ def test_ask_shows_what_the_gallery_answers(
                 strict=True,
             )
         )
-        assert votes == {vote.label: f"{100 * vote.share:.0f} %" for vote in expected.votes}
+        shares = {vote.label: vote.share for vote in expected.votes}
+        if (rest := 1 - sum(shares.values())) > 1e-6:
+            shares["other classes"] = rest
+        assert votes == {label: f"{100 * share:.0f} %" for label, share in shares.items()}
         shown = zip(
             answer.locator(".tile-name").all_inner_texts(),
             answer.locator(".tile-more").all_inner_texts(),
@@ -134,6 +141,12 @@ def test_ask_takes_images_that_are_dropped_pasted_or_chosen_together(
         expect(page.locator(".answer h2")).to_have_text([labels[0]])
         give(page, files[1:2], "paste", page.locator("body"))
         expect(page.locator(".answer h2")).to_have_text([labels[1], labels[0]])
+        # Beside the box: taken all the same, and once.
+        page.get_by_role("button", name="Clear").click()
+        give(page, files[:1], "drop", page.locator("#ask-title"))
+        expect(page.locator(".answer h2")).to_have_text([labels[0]])
+        give(page, files[1:2], "paste", page.locator("body"))
+        expect(page.locator(".answer h2")).to_have_text([labels[1], labels[0]])
         page.locator("input[type=file]").first.set_input_files(files[2:4])
         expect(page.locator(".answer h2")).to_have_text(
             [labels[2], labels[3], labels[1], labels[0]]
@@ -142,6 +155,24 @@ def test_ask_takes_images_that_are_dropped_pasted_or_chosen_together(
         page.get_by_role("button", name="Clear").click()
         expect(page.locator(".answer")).to_have_count(0)
         expect(page.get_by_role("slider")).to_be_hidden()
+
+
+@slow
+def test_votes_that_are_not_shown_are_one_bar(
+    browser: Browser, server: Server, gallery: Gallery, project: Path
+) -> None:
+    # Noise has neighbours of many classes.
+    [answer] = gallery.classify([project / "images/noise.png"], k=100)
+    rest = 1 - sum(vote.share for vote in answer.votes)
+    assert rest > 0.005
+    with visiting(browser, server.url, "ask") as page:
+        page.locator("input[type=file]").first.set_input_files(project / "images/noise.png")
+        page.get_by_role("slider").fill("100")
+        votes = page.locator(".answer .bars > li")
+        expect(page.locator(".answer .tile")).to_have_count(100)
+        expect(votes).to_have_count(len(answer.votes) + 1)
+        expect(votes.last).to_contain_text("other classes")
+        expect(votes.last).to_contain_text(f"{100 * rest:.0f} %")
 
 
 @slow
@@ -234,16 +265,40 @@ def test_verify_decides_as_the_gallery_does(
                 float(text.split()[0]) / 100 for text in verdict.locator("strong").all_inner_texts()
             ]
             assert rates == pytest.approx([expected.far, expected.frr], abs=6e-4)
+            beside = page.locator(".slider output").last
+            expect(beside).to_have_text(verdict.locator("strong").first.inner_text())
         # Where the pair is drawn, on the axis from 0 to the end of the curve.
         threshold.fill(str(expected.distance))
         at = page.locator(".apart-dot").get_attribute("cx")
         assert float(at or 0) == pytest.approx(
             float(page.locator(".chart line.threshold").get_attribute("x1") or 0), abs=1
         )
-        threshold.fill(str(expected.distance + 0.01))
-        expect(verdict.locator("h2")).to_have_text("The same class")
-        threshold.fill(str(expected.distance - 0.01))
-        expect(verdict.locator("h2")).to_have_text("Different classes")
+        status = page.locator("[data-part=verify] > .status")
+        for value in (expected.distance + 0.01, expected.distance - 0.01, 0):
+            said = "The same class" if value > expected.distance else "Different classes"
+            threshold.fill(str(value))
+            expect(verdict.locator("h2")).to_have_text(said)
+            expect(status).to_have_text(f"{said}: {expected.distance:.3f} apart.")
+        # At 0 there is no room for the word left of it, and both rates say 0.
+        expect(page.locator(".zone-text")).to_have_text(["different"])
+        expect(verdict.locator("strong").first).to_have_text("0.00 %")
+        expect(page.locator(".slider output").last).to_have_text("0.00 %")
+
+
+@slow
+def test_verify_says_which_of_two_images_cannot_be_read(
+    browser: Browser, server: Server, project: Path
+) -> None:
+    [first, *_] = _images(project)
+    with visiting(browser, server.url, "verify", refused=(422,)) as page:
+        heading = page.locator(".verdict-box h2")
+        expect(heading).to_have_text("Give two images")
+        for side, file in zip(
+            page.locator(".side").all(), (first, project / "images/broken.png"), strict=True
+        ):
+            side.locator("input[type=file]").set_input_files(file)
+        expect(page.locator(".status.failed")).to_contain_text("broken.png")
+        expect(heading).to_have_text("No answer")
 
 
 @slow
@@ -290,10 +345,20 @@ def test_the_gallery_is_searched_and_opened(
         expect(tiles).to_have_count(60)
         page.get_by_role("button", name="Show more").click()
         expect(tiles).to_have_count(120)
-        page.get_by_role("link", name="All classes").click()
+        expect(tiles.nth(60).locator("..")).to_be_focused()
+        expect(page).to_have_title("7 · Gallery · siamese")
+        page.get_by_role("link", name="All classes").press("Enter")
         expect(page.get_by_label("Search classes")).to_have_value("7")
+        expect(page.locator(".class-link")).to_be_focused()
+        expect(page).to_have_title("Gallery · siamese")
         page.go_back()
         expect(page.get_by_role("heading", name="7")).to_be_visible()
+        # Addresses typed by hand.
+        page.goto(f"{server.url}/#gallery/%E0%A4%A")
+        expect(page.get_by_role("heading", name="%E0%A4%A")).to_be_visible()
+        expect(page.locator("[data-part=gallery]")).to_contain_text("no such class")
+        page.goto(f"{server.url}/#gallery/")
+        expect(page.get_by_label("Search classes")).to_be_visible()
 
 
 @slow
@@ -310,11 +375,13 @@ def test_images_are_enrolled_and_removed_with_the_token(
         form.get_by_label("Class").fill(label)
         form.get_by_label("Token").fill("another")
         form.get_by_role("button", name="Enrol 3 images").click()
-        expect(page.locator(".status.failed")).to_contain_text("token")
+        expect(form.locator(".failed")).to_have_text("That is not this service's token.")
+        expect(form.get_by_label("Token")).to_be_focused()
         form.get_by_label("Token").fill(TOKEN)
         form.get_by_role("button", name="Enrol 3 images").click()
         expect(page.locator(".status.failed")).to_contain_text("broken.png: not a picture")
         expect(page.locator(".status.failed")).to_be_in_viewport()
+        expect(form.locator(".bad .pending-name")).to_have_text(["broken.png"])
         form.get_by_role("button", name="Leave out broken.png").click()
         form.get_by_role("button", name="Enrol 2 images").click()
         said = page.locator("[data-part=gallery] > .status")
@@ -331,6 +398,7 @@ def test_images_are_enrolled_and_removed_with_the_token(
             json.dumps([{}, {}, ""], separators=(",", ":"))
         )
         page.get_by_role("link", name=label).click()
+        expect(page.locator("#summary")).to_contain_text(f"{_rows(gallery):,} images")
         tiles = page.locator("[data-part=gallery] .tile:visible")
         expect(tiles).to_have_count(2)
         tiles.first.get_by_role("button", name="Remove").click()
@@ -340,9 +408,13 @@ def test_images_are_enrolled_and_removed_with_the_token(
         page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         expect(said).to_have_text("1 image removed.")
         expect(tiles).to_have_count(1)
+        expect(page.locator("#summary")).to_contain_text(f"{_rows(gallery) - 1:,} images")
         page.get_by_role("button", name="Remove the enrolled image").click()
         page.get_by_role("dialog").get_by_role("button", name="Remove").click()
-        expect(page.locator("[data-part=gallery]")).to_contain_text("no such class")
+        # The class is gone: its page, too.
+        expect(page).to_have_url(f"{server.url}/#gallery")
+        expect(page.get_by_label("Search classes")).to_be_focused()
+        expect(said).to_have_text("1 image removed.")
         gallery.refresh()
         assert label not in [one.label for one in gallery.labels()]
 
@@ -367,6 +439,58 @@ def test_the_page_says_that_writing_is_off_and_that_the_service_is_gone(
         page.get_by_role("link", name="Gallery").click()
         expect(page.get_by_role("alert")).to_contain_text("The service does not answer.")
         page.close()
+
+
+@slow
+def test_a_part_is_built_anew_once_the_service_answers_again(
+    browser: Browser, server: Server, project: Path
+) -> None:
+    [first, *_] = _images(project)
+    page = browser.new_page()
+    page.goto(f"{server.url}/#gallery")
+    page.locator(".class-link").first.wait_for()
+    # The last request of the part fails: all that comes before has been built by then.
+    page.route("**/samples/labels", lambda route: route.abort())
+    page.get_by_role("link", name="Ask").click()
+    expect(page.get_by_role("alert").first).to_contain_text("The service does not answer.")
+    page.unroute("**/samples/labels")
+    page.get_by_role("link", name="Verify").click()
+    page.get_by_role("link", name="Ask").click()
+    page.locator(".sample").first.wait_for()
+    expect(page.locator("[data-part=ask] .failed")).to_have_count(0)
+    expect(page.locator("#ask-title")).to_have_count(1)
+    give(page, [first], "paste", page.locator("body"))
+    expect(page.locator(".answer h2.verdict")).to_have_count(1)
+    page.close()
+
+
+@slow
+def test_ask_counts_what_was_enrolled_and_removed_meanwhile(
+    browser: Browser, server: Server, gallery: Gallery, project: Path
+) -> None:
+    [first, *_] = _images(project)
+    gallery.refresh()
+    before = f"The nearest of {_rows(gallery):,} images"
+    with visiting(browser, server.url, "ask", refused=(401,)) as page:
+        lead = page.locator("[data-part=ask] .lead")
+        expect(lead).to_contain_text(before)
+        page.get_by_role("link", name="Gallery").click()
+        form = page.get_by_role("region", name="Enrol")
+        form.locator("input[type=file]").set_input_files(first)
+        form.get_by_label("Class").fill("new")
+        form.get_by_label("Token").fill(TOKEN)
+        form.get_by_role("button", name="Enrol 1 image").click()
+        expect(lead).to_contain_text(f"The nearest of {_rows(gallery) + 1:,} images")
+        page.get_by_role("link", name="new").click()
+        page.get_by_role("button", name="Remove the enrolled image").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Token").fill("another")
+        dialog.get_by_role("button", name="Remove").click()
+        expect(dialog.locator(".failed")).to_have_text("That is not this service's token.")
+        expect(dialog.get_by_label("Token")).to_be_focused()
+        dialog.get_by_label("Token").fill(TOKEN)
+        dialog.get_by_role("button", name="Remove").click()
+        expect(lead).to_contain_text(before)
 
 
 @slow

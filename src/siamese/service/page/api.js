@@ -49,7 +49,8 @@ async function request(path, options) {
   return parse(await (await answer(path, options)).text());
 }
 
-// Throws an Error whose message is a sentence to show; an AbortError is passed on.
+// Throws an Error whose message is a sentence to show, with the answer's `status` if there was one;
+// an AbortError is passed on.
 async function answer(path, options) {
   let response;
   try {
@@ -65,9 +66,9 @@ async function answer(path, options) {
   } catch {
     // Not of the service: a proxy between, perhaps.
   }
-  throw new Error(
-    sentence(typeof detail === "string" ? detail : `the service answered ${response.status}`),
-  );
+  const { status } = response;
+  const text = typeof detail === "string" ? detail : `the service answered ${status}`;
+  throw Object.assign(new Error(sentence(text)), { status });
 }
 
 // The service's sentences begin small; one that begins with the name of a file keeps it.

@@ -8,20 +8,20 @@ import {
   distance,
   el,
   percent,
+  prose,
   slider,
   statusLine,
   tile,
   title,
 } from "./dom.js";
-import { acceptPastes, picker, preview, sampleStrip } from "./picker.js";
+import { acceptDrops, acceptPastes, picker, preview, sampleStrip } from "./picker.js";
 
 const MOST_NEIGHBOURS = 100;
 const USUAL = 20; // as the command line has it
 
 /** Build the part. */
 export async function show(section) {
-  const gallery = await get("gallery");
-  const rows = gallery.pipeline + gallery.enrolled;
+  const rows = await countRows();
   const status = statusLine();
   const cards = el("div", { class: "answers" });
   const asked = []; // { file, truth, card, turn }
@@ -29,8 +29,8 @@ export async function show(section) {
   const k = slider({
     label: "Nearest images that vote",
     min: 1,
-    max: Math.max(1, Math.min(MOST_NEIGHBOURS, rows)),
-    value: Math.max(1, Math.min(USUAL, rows)),
+    max: mostNeighbours(rows),
+    value: Math.min(USUAL, mostNeighbours(rows)),
     onslide: debounced(() => askAll(asked)),
   });
   const clear = el("button", { type: "button", onclick: () => reset() }, "Clear");
@@ -77,7 +77,7 @@ export async function show(section) {
       [answer] = await post("classify", [one.file], { k: k.input.value });
       content = answered(one, answer);
     } catch (error) {
-      content = [head(one, el("h2", {}, "No answer"), el("p", { class: "failed" }, error.message))];
+      content = [head(one, el("h2", {}, "No answer"), el("p", { class: "failed" }, prose(error.message)))];
     }
     if (turn === one.turn) {
       // else the slider has moved on
@@ -87,8 +87,16 @@ export async function show(section) {
     return answer;
   }
 
+  const heading = title("ask", "Ask", lead(rows));
+
+  async function renew() {
+    const now = await countRows();
+    heading.querySelector(".lead").textContent = lead(now);
+    k.limits(1, mostNeighbours(now));
+  }
+
   section.append(
-    title("ask", "Ask", `What is this? The nearest of ${count(rows)} images vote on its class.`),
+    heading,
     el(
       "div",
       { class: "grid ways-in" },
@@ -103,7 +111,6 @@ export async function show(section) {
     tools,
     cards,
   );
-  acceptPastes(section, add);
   const strip = await sampleStrip({
     shown: 8,
     heading: "Or take one of the test split",
@@ -111,6 +118,23 @@ export async function show(section) {
     onerror: status.fail,
   });
   if (strip) section.querySelector(".ways-in").append(strip);
+  // Last: a part that could not be built is built again, and is to listen once.
+  acceptDrops(section, add);
+  acceptPastes(section, add);
+  document.addEventListener("gallery-changed", () => renew().catch(status.fail));
+}
+
+async function countRows() {
+  const gallery = await get("gallery");
+  return gallery.pipeline + gallery.enrolled;
+}
+
+function mostNeighbours(rows) {
+  return Math.max(1, Math.min(MOST_NEIGHBOURS, rows));
+}
+
+function lead(rows) {
+  return `What is this? The nearest of ${count(rows)} images vote on its class.`;
 }
 
 function sentence(answer) {
@@ -176,21 +200,23 @@ function judgement(truth, label) {
   );
 }
 
+// The answer has the classes with the most votes; the others are one bar.
 function votes(answer) {
+  const rest = 1 - answer.votes.reduce((sum, vote) => sum + vote.share, 0);
+  const bars = answer.votes.map((vote) => bar(vote.label, vote.share));
+  if (rest > 1e-6) bars.push(bar("other classes", rest, "muted"));
+  return el("ol", { class: "bars", "aria-label": "Votes" }, bars);
+}
+
+function bar(name, part, kind = null) {
+  const fill = el("span");
+  fill.style.width = `${100 * part}%`;
   return el(
-    "ol",
-    { class: "bars", "aria-label": "Votes" },
-    answer.votes.map((vote) => {
-      const fill = el("span");
-      fill.style.width = `${100 * vote.share}%`;
-      return el(
-        "li",
-        {},
-        el("span", { class: "bar-name" }, vote.label),
-        el("span", { class: "bar", "aria-hidden": "true" }, fill),
-        el("span", { class: "bar-share" }, percent(vote.share)),
-      );
-    }),
+    "li",
+    { class: kind },
+    el("span", { class: "bar-name" }, name),
+    el("span", { class: "bar", "aria-hidden": "true" }, fill),
+    el("span", { class: "bar-share" }, percent(part)),
   );
 }
 

@@ -70,15 +70,25 @@ export function title(part, text, lead) {
   );
 }
 
-/** A line that says what goes on; screen readers read each new text. `fail` says an error. */
+/**
+ * A line that says what goes on; screen readers read each new text. `fail` says an error. `renew`
+ * says it where it stands, without scrolling to it.
+ */
 export function statusLine() {
   const node = el("p", { class: "status", role: "status", "aria-live": "polite" });
-  const set = (text, failed) => {
-    node.textContent = text;
-    node.classList.toggle("failed", failed);
+  const renew = (text) => {
+    node.replaceChildren(...[text].flat());
+    node.classList.remove("failed");
+  };
+  const say = (text) => {
+    renew(text);
     if (text) node.scrollIntoView({ block: "nearest" }); // what was pressed may be far below
   };
-  return { node, say: (text) => set(text, false), fail: (error) => set(error.message, true) };
+  const fail = (error) => {
+    say(prose(error.message));
+    node.classList.add("failed");
+  };
+  return { node, say, renew, fail };
 }
 
 /** A labelled input of one line: { input, node }. */
@@ -110,8 +120,8 @@ export function slider({ label, min, max, step = 1, value, shown = String, onsli
     show();
   };
   input.addEventListener("input", () => {
-    show();
     onslide(Number(input.value));
+    show(); // what it says may follow from that
   });
   set(value);
   const node = el(

@@ -1,12 +1,13 @@
 // What writes to the gallery: enrolling and removing, with the token.
 
 import { authorized, post } from "./api.js";
-import { count, counted, el, field } from "./dom.js";
+import { count, counted, el, field, statusLine } from "./dom.js";
 import { picker, preview } from "./picker.js";
 
 // Of one request that enrols: the service has limits.
 const FILES_AT_ONCE = 50;
 const BYTES_AT_ONCE = 2 ** 24;
+const UNAUTHORIZED = 401;
 
 // In memory only: a reload forgets it, and no other page can read it.
 let token = "";
@@ -41,6 +42,8 @@ export function writing(gallery, status, reload) {
     gallery.classes.map((one) => el("option", { value: one.label })),
   );
   const send = el("button", { class: "primary", type: "submit", disabled: true }, "Enrol");
+  const told = statusLine(); // beside the button: what it says is about the form
+  const key = tokenField();
 
   function add(more) {
     files.push(...more);
@@ -48,13 +51,14 @@ export function writing(gallery, status, reload) {
       ...more.map((file) =>
         el(
           "li",
-          {},
+          { title: file.name },
           el(
             "button",
             { type: "button", "aria-label": `Leave out ${file.name}`, onclick: leaveOut(file) },
             preview(file, { alt: "" }),
             el("span", { "aria-hidden": "true" }, "×"),
           ),
+          el("span", { class: "pending-name" }, file.name),
         ),
       ),
     );
@@ -66,7 +70,7 @@ export function writing(gallery, status, reload) {
       files.splice(files.indexOf(file), 1);
       event.currentTarget.parentElement.remove();
       show();
-      send.parentElement.querySelector("input").focus();
+      send.form.querySelector("input").focus();
     };
   }
 
@@ -80,7 +84,9 @@ export function writing(gallery, status, reload) {
     const name = label.input.value.trim();
     const done = { added: 0, known: 0 };
     send.disabled = true;
-    status.say("Enrolling…");
+    status.say("");
+    told.say("Enrolling…");
+    mark(null);
     try {
       for (const batch of batches(files)) {
         const part = await post("enroll", batch, { label: name }, { headers: authorized(token) });
@@ -89,15 +95,25 @@ export function writing(gallery, status, reload) {
         done.added += part.added;
         done.known += part.known;
       }
+      told.say("");
       await reload();
       const known = done.known ? `, ${count(done.known)} known already` : "";
       status.say(`${counted(done.added, "image")} of ${name} enrolled${known}.`);
     } catch (error) {
       const before = done.added ? ` Enrolled before that: ${counted(done.added, "image")}.` : "";
-      status.fail(new Error(error.message + before));
+      told.fail(new Error(plain(error) + before));
+      mark(error);
+      if (error.status === UNAUTHORIZED) key.input.select();
     } finally {
       show();
+      if (done.added) changed();
     }
+  }
+
+  // Show which of the files the error names, if it names one.
+  function mark(error) {
+    const named = files.map((file) => error?.message.startsWith(`${file.name}:`) ?? false);
+    named.forEach((bad, index) => pending.children[index].classList.toggle("bad", bad));
   }
 
   return el(
@@ -109,11 +125,20 @@ export function writing(gallery, status, reload) {
       { onsubmit: enrol, class: "stack" },
       picker({ text: "Choose images", hint: "or drop them here", multiple: true, onimages: add }),
       pending,
-      el("div", { class: "fields" }, label.node, tokenField()),
+      el("div", { class: "fields" }, label.node, key.node),
       names,
-      send,
+      el("div", { class: "row" }, send, told.node),
     ),
   );
+}
+
+// A person typed a token; that it goes in a header is no help.
+function plain(error) {
+  return error.status === UNAUTHORIZED ? "That is not this service's token." : error.message;
+}
+
+function changed() {
+  document.dispatchEvent(new Event("gallery-changed"));
 }
 
 function* batches(files) {
@@ -140,16 +165,24 @@ function tokenField() {
     },
   });
   made.input.value = token;
-  return made.node;
+  return made;
 }
 
 /** A button that asks once more before it removes. */
 export function removal({ text, question, fields, status, reload }) {
   const dialog = el("dialog", { "aria-label": question });
-  const remove = async () => {
-    dialog.close();
+  const remove = async (told, key) => {
+    let done;
     try {
-      const done = await post("remove", [], fields, { headers: authorized(token) });
+      done = await post("remove", [], fields, { headers: authorized(token) });
+    } catch (error) {
+      told.fail(new Error(plain(error)));
+      if (error.status === UNAUTHORIZED) key.input.select();
+      return;
+    }
+    dialog.close();
+    changed();
+    try {
       await reload();
       status.say(`${counted(done.removed, "image")} removed.`);
     } catch (error) {
@@ -157,6 +190,8 @@ export function removal({ text, question, fields, status, reload }) {
     }
   };
   const open = () => {
+    const told = statusLine();
+    const key = tokenField();
     dialog.replaceChildren(
       el(
         "form",
@@ -164,11 +199,12 @@ export function removal({ text, question, fields, status, reload }) {
           class: "stack",
           onsubmit: (event) => {
             event.preventDefault();
-            remove();
+            remove(told, key);
           },
         },
         el("p", {}, question),
-        tokenField(),
+        key.node,
+        told.node,
         el(
           "div",
           { class: "row" },

@@ -29,12 +29,16 @@ export async function show(section) {
   // After a change, what had the focus is gone.
   async function reload() {
     gallery = await get("gallery");
+    const label = openedClass();
+    if (label !== null && !classOf(gallery, label)) history.replaceState(null, "", "#gallery");
     await draw();
-    (openedClass() === null ? overview.querySelector("input") : opened.querySelector("h2")).focus();
+    if (label === null) overview.querySelector("input").focus(); // of the form, which is made anew
+    else focus(label);
   }
 
   async function draw() {
     const label = openedClass();
+    if (!section.hidden) document.title = `${label === null ? "" : `${label} · `}Gallery · siamese`;
     overview.hidden = label !== null;
     opened.hidden = label === null;
     if (label !== null) {
@@ -56,19 +60,41 @@ export async function show(section) {
     overview,
     opened,
   );
-  window.addEventListener("hashchange", () => {
-    if (section.hidden) return;
+  // Of the list, the class that was left has the focus; where it is not shown, the search.
+  function focus(left) {
+    if (openedClass() !== null) opened.querySelector("h2")?.focus();
+    else if (left !== null) {
+      const links = [...overview.querySelectorAll(".class-link")];
+      const link = links.find((one) => one.getAttribute("href") === addressOf(left));
+      (link ?? overview.querySelector("input[type=search]")).focus();
+    }
+  }
+
+  window.addEventListener("hashchange", (event) => {
+    // A part that could not be built is built again: this one's nodes are gone then.
+    if (section.hidden || !overview.isConnected) return;
+    const { hash } = new URL(event.oldURL);
     status.say("");
     draw()
-      .then(() => opened.querySelector("h2")?.focus())
+      .then(() => focus(hash.startsWith("#gallery/") ? openedClass(hash) : null))
       .catch(status.fail);
   });
   await draw();
 }
 
-function openedClass() {
-  const at = location.hash.indexOf("/");
-  return at === -1 ? null : decodeURIComponent(location.hash.slice(at + 1));
+function openedClass(hash = location.hash) {
+  const at = hash.indexOf("/");
+  const name = at === -1 ? "" : hash.slice(at + 1);
+  if (!name) return null;
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // typed by hand; no class is called so
+  }
+}
+
+function classOf(gallery, label) {
+  return gallery.classes.find((one) => one.label === label);
 }
 
 function addressOf(label) {
@@ -116,7 +142,11 @@ function fitted(fit) {
 
 function classes(gallery) {
   const grid = el("ul", { class: "tiles classes" });
-  const more = el("button", { type: "button", onclick: () => grow() }, "Show more");
+  const more = el(
+    "button",
+    { type: "button", onclick: () => grow()[0].querySelector("a").focus() },
+    "Show more",
+  );
   const found = el("p", { class: "status", role: "status" });
   const search = field("Search classes", { type: "search", oninput: debounced(() => draw(), 120) });
   let matching = [];
@@ -137,9 +167,11 @@ function classes(gallery) {
   }
 
   function grow() {
-    grid.append(...matching.slice(drawn, drawn + CLASSES_AT_ONCE).map(classTile));
+    const added = matching.slice(drawn, drawn + CLASSES_AT_ONCE).map(classTile);
+    grid.append(...added);
     drawn = Math.min(matching.length, drawn + CLASSES_AT_ONCE);
     more.hidden = drawn === matching.length;
+    return added;
   }
 
   draw();
@@ -167,29 +199,37 @@ function classTile(one) {
 }
 
 async function oneClass(gallery, label, status, reload) {
-  const found = gallery.classes.find((one) => one.label === label);
+  const found = classOf(gallery, label);
   const back = el("p", {}, el("a", { href: "#gallery" }, "← All classes"));
   const heading = el("h2", { tabindex: "-1", class: "verdict" }, label);
   if (!found) return [back, heading, el("p", {}, "The gallery has no such class.")];
   const grid = el("ul", { class: "tiles" });
   const more = el(
     "button",
-    { type: "button", onclick: () => grow().catch(status.fail) },
+    { type: "button", onclick: () => press().catch(status.fail) },
     "Show more",
   );
   let drawn = 0;
 
   async function grow() {
-    more.disabled = true;
+    const part = await get("gallery/rows", { label, offset: drawn, limit: IMAGES_AT_ONCE });
+    const added = part.rows.map((row) =>
+      el("li", { tabindex: "-1" }, rowTile(row, gallery.writable, status, reload)),
+    );
+    grid.append(...added);
+    drawn += IMAGES_AT_ONCE;
+    more.hidden = drawn >= part.total;
+    return added;
+  }
+
+  // Not `disabled`, which would take the focus; it goes to the first image that is new.
+  async function press() {
+    if (more.ariaDisabled === "true") return;
+    more.ariaDisabled = "true";
     try {
-      const part = await get("gallery/rows", { label, offset: drawn, limit: IMAGES_AT_ONCE });
-      grid.append(
-        ...part.rows.map((row) => el("li", {}, rowTile(row, gallery.writable, status, reload))),
-      );
-      drawn += IMAGES_AT_ONCE;
-      more.hidden = drawn >= part.total;
+      (await grow())[0]?.focus();
     } finally {
-      more.disabled = false;
+      more.ariaDisabled = "false";
     }
   }
 

@@ -1,7 +1,7 @@
 // Which part is shown: the one that the address names, after the `#`.
 
 import { GONE, get } from "./api.js";
-import { count, el } from "./dom.js";
+import { count, el, prose } from "./dom.js";
 
 const PARTS = ["ask", "verify", "gallery", "map", "results"];
 const main = document.getElementById("main");
@@ -24,10 +24,11 @@ async function fetched(part) {
 async function load(part) {
   const section = sectionOf(part);
   section.setAttribute("aria-busy", "true");
+  section.replaceChildren(); // what an earlier try left
   try {
     await (await fetched(part)).show(section);
   } catch (error) {
-    section.replaceChildren(el("p", { class: "status failed", role: "alert" }, error.message));
+    section.replaceChildren(el("p", { class: "status failed", role: "alert" }, prose(error.message)));
     opened.delete(part); // opening it again tries again
   } finally {
     section.removeAttribute("aria-busy");
@@ -71,4 +72,6 @@ for (const name of ["dragover", "drop"]) {
   window.addEventListener(name, (event) => event.preventDefault());
 }
 route();
-summarise().catch(() => {}); // the parts say what is wrong
+const summary = () => summarise().catch(() => {}); // the parts say what is wrong
+document.addEventListener("gallery-changed", summary);
+summary();

@@ -28,7 +28,8 @@ export function picker({ text, hint, multiple = false, onimages }) {
   return node;
 }
 
-function acceptDrops(node, onimages) {
+/** Call `onimages` with images that are dropped on `node`, but for those that a child has taken. */
+export function acceptDrops(node, onimages) {
   const over = (event) => {
     event.preventDefault();
     node.classList.add("over");
@@ -39,8 +40,10 @@ function acceptDrops(node, onimages) {
     if (!node.contains(event.relatedTarget)) node.classList.remove("over");
   });
   node.addEventListener("drop", (event) => {
+    const taken = event.defaultPrevented;
     event.preventDefault();
     node.classList.remove("over");
+    if (taken) return;
     const files = [...event.dataTransfer.files];
     if (files.length) onimages(files);
   });
@@ -113,7 +116,7 @@ export async function sampleStrip({ shown, heading, onpick, onerror }) {
       {},
       el(
         "button",
-        { class: "sample", type: "button", onclick: pick },
+        { class: "sample", type: "button", title: sample.label, onclick: pick },
         el("img", { src: path, alt: "", class: "pixels" }),
         el("span", {}, sample.label),
       ),

@@ -2,21 +2,27 @@
 
 import { distance as written, el, svg } from "./dom.js";
 
-const WIDTH = 480;
+// Of the drawing, on a desk and on a phone: scaled far down, its text would be too small to read.
+const WIDE = 480;
+const NARROW = 340;
 const HEIGHT = 300;
 const LEFT = 44;
 const RIGHT = 12;
 const TOP = 34;
 const BOTTOM = 44;
+const ZONE = 70; // of the least that has room for its word
 
 /** Draw a curve once; `update({ threshold, distance })` moves the marks. Returns { node, update }. */
 export function drawing(curve) {
   const most = Math.max(...curve.threshold);
+  const narrow = matchMedia("(max-width: 600px)");
+  let width = WIDE;
   let end = most;
-  const x = (value) => LEFT + (WIDTH - LEFT - RIGHT) * (Math.max(0, value) / end);
+  let marks = null;
+  const x = (value) => LEFT + (width - LEFT - RIGHT) * (Math.max(0, value) / end);
   const y = (rate) => HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * rate;
 
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", role: "img" });
+  const picture = svg("svg", { class: "chart", role: "img" });
   const node = el(
     "figure",
     { class: "plain-figure" },
@@ -30,6 +36,9 @@ export function drawing(curve) {
   );
 
   function update({ threshold, distance }) {
+    marks = { threshold, distance };
+    width = narrow.matches ? NARROW : WIDE;
+    picture.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     end = Math.max(most, distance ?? 0) * 1.02;
     const bottom = y(0);
     const parts = [
@@ -44,15 +53,15 @@ export function drawing(curve) {
       line(curve.threshold, curve.far, x, y, "far"),
       line(curve.threshold, curve.frr, x, y, "frr"),
       svg("line", { class: "threshold", x1: x(threshold), x2: x(threshold), y1: y(1), y2: bottom }),
-      zone(x(threshold) - 8, "end", "the same"),
-      zone(x(threshold) + 8, "start", "different"),
-      label(x(threshold), TOP - 8, `threshold ${written(threshold)}`, "threshold-text"),
+      x(threshold) - x(0) < ZONE ? [] : zone(x(threshold) - 8, "end", "the same"),
+      x(end) - x(threshold) < ZONE ? [] : zone(x(threshold) + 8, "start", "different"),
+      label(x(threshold), TOP - 8, width, `threshold ${written(threshold)}`, "threshold-text"),
     ];
     if (distance !== null) {
       parts.push(
         svg("line", { class: "apart", x1: x(distance), x2: x(distance), y1: y(1), y2: bottom }),
         svg("circle", { class: "apart-dot", cx: x(distance), cy: bottom, r: 6 }),
-        label(x(distance), TOP - 22, `this pair ${written(distance)}`, "apart-text"),
+        label(x(distance), TOP - 22, width, `this pair ${written(distance)}`, "apart-text"),
       );
     }
     picture.setAttribute(
@@ -64,6 +73,7 @@ export function drawing(curve) {
     picture.replaceChildren(...parts.flat());
   }
 
+  narrow.addEventListener("change", () => marks && update(marks));
   return { node, update };
 }
 
@@ -110,8 +120,8 @@ function zone(at, anchor, text) {
 }
 
 // Text beside a vertical line, on the side with more room.
-function label(at, height, text, name) {
-  const turned = at > WIDTH * 0.6;
+function label(at, height, width, text, name) {
+  const turned = at > width * 0.6;
   return svg(
     "text",
     { class: name, x: at + (turned ? -2 : 2), y: height, "text-anchor": turned ? "end" : "start" },

@@ -1,8 +1,8 @@
 // Verify: do two images show the same class, and how often is that answer wrong?
 
 import { get, post } from "./api.js";
-import { distance, el, percent, slider, statusLine, title } from "./dom.js";
-import { acceptPastes, picker, preview, sampleStrip } from "./picker.js";
+import { debounced, distance, el, percent, slider, statusLine, title } from "./dom.js";
+import { acceptDrops, acceptPastes, picker, preview, sampleStrip } from "./picker.js";
 import { drawing } from "./rates.js";
 
 const SIDES = ["First image", "Second image"];
@@ -17,6 +17,7 @@ export async function show(section) {
   const pair = [null, null];
   let threshold = calibration.accuracy;
   let apart = null;
+  let waiting = false;
   let turn = 0;
 
   const least = Math.log10(Math.min(...curve.far.filter((rate) => rate > 0)));
@@ -36,7 +37,7 @@ export async function show(section) {
     max: 0,
     step: "any",
     value: Math.log10(rateAt(curve, "far", threshold)),
-    shown: (power) => share(10 ** power),
+    shown: () => share(rateAt(curve, "far", threshold)), // not its place: no power of ten is 0
     onslide: (power) => decideBy(thresholdFor(curve, 10 ** power), byRate),
   });
 
@@ -47,6 +48,23 @@ export async function show(section) {
       byRate.set(Math.log10(Math.max(rateAt(curve, "far", value), 10 ** least)));
     }
     tell();
+    sayAgain();
+  }
+
+  // Once the slider rests, or a screen reader would read every step.
+  const sayAgain = debounced(() => apart !== null && status.renew(sentence()));
+
+  function decided() {
+    return apart <= threshold ? "The same class" : "Different classes";
+  }
+
+  function sentence() {
+    return `${decided()}: ${distance(apart)} apart.`;
+  }
+
+  function missing() {
+    if (pair.includes(null)) return "Give two images";
+    return waiting ? "Comparing…" : "No answer";
   }
 
   function preset(text, value) {
@@ -76,15 +94,11 @@ export async function show(section) {
     const said =
       apart === null
         ? [
-            el("h2", {}, "Give two images"),
+            el("h2", {}, missing()),
             el("p", { class: "muted" }, "At this threshold, of the validation pairs:"),
           ]
         : [
-            el(
-              "h2",
-              { class: "verdict" },
-              apart <= threshold ? "The same class" : "Different classes",
-            ),
+            el("h2", { class: "verdict" }, decided()),
             el(
               "p",
               {},
@@ -102,16 +116,17 @@ export async function show(section) {
     apart = null;
     if (pair.includes(null)) return tell();
     status.say("Comparing…");
+    waiting = true;
     try {
       const answer = await post("verify", pair);
       if (mine !== turn) return undefined;
+      waiting = false;
       apart = answer.distance;
       tell();
-      status.say(
-        `${apart <= threshold ? "The same class" : "Different classes"}: ${distance(apart)} apart.`,
-      );
+      status.say(sentence());
     } catch (error) {
       if (mine !== turn) return undefined;
+      waiting = false;
       tell();
       status.fail(error);
     }
@@ -156,17 +171,11 @@ export async function show(section) {
       ),
       strip,
     );
+    acceptDrops(node, ([file]) => place(file));
     return { node, place };
   }
 
   const sides = await Promise.all(SIDES.map((_, index) => side(index)));
-  // What is pasted goes to a side that has none, else to where the focus is.
-  acceptPastes(section, (files) => {
-    const empty = pair.indexOf(null);
-    const focused = sides.findIndex((one) => one.node.contains(document.activeElement));
-    const first = Math.max(0, empty >= 0 ? empty : focused);
-    files.slice(0, 2).forEach((file, index) => sides[(first + index) % 2].place(file));
-  });
   section.append(
     title(
       "verify",
@@ -200,6 +209,14 @@ export async function show(section) {
     ),
   );
   tell();
+  // What is pasted goes to a side that has none, else to where the focus is. Last: a part that could
+  // not be built is built again, and is to listen once.
+  acceptPastes(section, (files) => {
+    const empty = pair.indexOf(null);
+    const focused = sides.findIndex((one) => one.node.contains(document.activeElement));
+    const first = Math.max(0, empty >= 0 ? empty : focused);
+    files.slice(0, 2).forEach((file, index) => sides[(first + index) % 2].place(file));
+  });
 }
 
 function share(rate) {
