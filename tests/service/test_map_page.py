@@ -151,8 +151,10 @@ def test_zooming_keeps_what_is_pointed_at(browser: Browser, server: Server, widt
         whole = drawing(page)
         point = shown.loneliest(shown.of_kind("pipeline"))
         shown.point_at(point)
+        page.keyboard.down("Control")
         for _ in range(4):
             page.mouse.wheel(0, -150)
+        page.keyboard.up("Control")
         shown.expect_card(point)
         assert drawing(page) != whole
         # Dragged, the point goes along.
@@ -167,6 +169,43 @@ def test_zooming_keeps_what_is_pointed_at(browser: Browser, server: Server, widt
         page.get_by_role("button", name="Show the whole map").click()
         page.mouse.move(0, 0)
         assert drawing(page) == whole
+
+
+def test_the_wheel_scrolls_the_page_until_the_map_is_clicked(
+    browser: Browser, server: Server
+) -> None:
+    with visiting(browser, server.url, "map") as page:
+        whole = drawing(page)
+        page.locator("canvas").hover()
+        page.mouse.wheel(0, 40)
+        expect(page.locator("html")).to_have_js_property("scrollTop", 40)
+        page.mouse.move(0, 0)
+        assert drawing(page) == whole
+        page.locator("canvas").click()
+        page.mouse.wheel(0, 40)
+        page.mouse.move(0, 0)
+        assert drawing(page) != whole
+        expect(page.locator("html")).to_have_js_property("scrollTop", 40)
+
+
+@at_both_widths
+def test_the_card_lies_within_the_map(browser: Browser, server: Server, width: int) -> None:
+    with visiting(browser, server.url, "map", width) as page:
+        canvas, card = page.locator("canvas"), page.locator(".map-card")
+        box = page.locator(".map-box").bounding_box()
+        assert box is not None
+        places, sizes = Shown(server, page).places, []
+        for x, y in places[:: len(places) // 60]:
+            canvas.hover(position={"x": x, "y": y}, force=True)
+            expect(card).to_be_visible()
+            found = card.bounding_box()
+            assert found is not None
+            for begin, size in (("x", "width"), ("y", "height")):
+                assert found[begin] >= box[begin]
+                assert found[begin] + found[size] <= box[begin] + box[size]
+            sizes.append((found["width"], found["height"]))
+        assert min(width for width, _ in sizes) > 130, "room for an image and words"
+        assert max(height for _, height in sizes) < 130
 
 
 def test_two_fingers_zoom(browser: Browser, server: Server) -> None:
@@ -242,26 +281,72 @@ def test_classes_are_found_and_highlighted(browser: Browser, server: Server, wid
         point = shown.loneliest(others)
         shown.point_at(point)
         shown.expect_card(point)
+        # The button goes away; by keyboard, the focus does not go with it.
+        button.press("Enter")
+        page.get_by_role("button", name="Show all classes alike").press("Enter")
+        expect(page.get_by_label("Classes", exact=True)).to_be_focused()
+        page.get_by_role("button", name="To the tables").press("Enter")
+        expect(page.locator(".map-tables summary").first).to_be_focused()
 
 
 def test_kinds_are_shown_and_hidden(browser: Browser, server: Server) -> None:
     with visiting(browser, server.url, "map") as page:
         shown = Shown(server, page)
         everything = covered(page)
-        page.get_by_label("Gallery", exact=True).uncheck()
+        gallery, queries = (
+            page.get_by_label(name, exact=True) for name in ("Gallery", "Test images")
+        )
+        status = page.locator(".status")
+        total = f"{len(shown.places):,} images"
+        gallery.uncheck()
         assert 0 < covered(page) < everything
+        expect(status).to_have_text(f"Shown: {len(shown.of_kind('query'))} of {total}.")
+        queries.uncheck()
+        expect(status).to_have_text("Nothing is chosen to be shown.")
         point = shown.loneliest(shown.of_kind("pipeline"))
         shown.point_at(point)
         expect(page.locator(".map-card")).to_be_hidden()
-        page.get_by_label("Only the wrong ones").check()
+        only = page.get_by_label("Only the wrong ones")
+        only.check()
+        expect(gallery).to_be_disabled()
+        expect(queries).to_be_disabled()
         wrong = [point for point in shown.of_kind("query") if shown.is_wrong(point)]
         assert wrong, "the digits have some"
+        expect(status).to_have_text(f"Shown: {len(wrong)} of {total}.")
         point = shown.loneliest(wrong)
         shown.point_at(point)
         shown.expect_card(point)
         right = [point for point in shown.of_kind("query") if not shown.is_wrong(point)]
         shown.point_at(shown.loneliest(right))
         expect(page.locator(".map-card")).to_be_hidden()
+        only.uncheck()
+        expect(gallery).to_be_enabled()
+
+
+def test_the_map_is_asked_anew_after_a_change_once_it_is_looked_at(
+    browser: Browser, server: Server
+) -> None:
+    with visiting(browser, server.url, "map") as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        changed = """() => document.dispatchEvent(new Event("gallery-changed"))"""
+
+        def go_to(part: str) -> None:
+            page.get_by_role("link", name=part, exact=True).click()
+            expect(page.locator(f"[data-part={part.lower()}]")).to_be_visible()
+
+        with page.expect_response("**/map?*"):
+            page.evaluate(changed)
+        go_to("Results")
+        page.evaluate(changed)
+        page.wait_for_load_state("networkidle")
+        assert sum("/map?" in url for url in asked) == 1
+        with page.expect_response("**/map?*"):
+            go_to("Map")
+        go_to("Results")
+        go_to("Map")
+        page.wait_for_load_state("networkidle")
+        assert sum("/map?" in url for url in asked) == 2
 
 
 @at_both_widths
@@ -312,7 +397,8 @@ def test_what_is_not_computed_is_said(browser: Browser, place: Path, tmp_path: P
     ):
         before = drawing(page)
         page.get_by_label("t-SNE").click()
-        expect(page.locator(".status")).to_contain_text("siamese map computes it")
+        expect(page.locator("[data-part=map] .careful")).to_contain_text("siamese map computes it")
+        expect(page.locator(".status")).to_contain_text("images of 10 classes")
         expect(page.get_by_label("PCA")).to_be_checked()
         assert drawing(page) == before
 
