@@ -59,7 +59,10 @@ class Shown:
         x, y = np.array(self.map["x"]), -np.array(self.map["y"])
         extent = max(np.ptp(x), np.ptp(y))
         box = page.locator("canvas").bounding_box()
+        buttons = page.locator(".map-zoom").bounding_box()
         assert box is not None
+        assert buttons is not None
+        self.corner = np.array([buttons["x"] - box["x"], buttons["y"] - box["y"]])
         middle = np.array([box["width"], box["height"]]) / 2
         unit = np.stack([x - (x.min() + x.max()) / 2, y - (y.min() + y.max()) / 2], axis=1) / extent
         self.places = middle + unit * 0.94 * min(box["width"], box["height"])
@@ -80,7 +83,11 @@ class Shown:
         def space(point: int) -> float:
             return np.sort(np.linalg.norm(self.places - self.places[point], axis=1))[1]
 
-        return max(points, key=space)
+        return max(filter(self.is_free, points), key=space)
+
+    def is_free(self, point: int) -> bool:
+        """Tell whether a point is not below the buttons."""
+        return bool((self.places[point] < self.corner).any())
 
     def of_kind(self, kind: str) -> list[int]:
         return [point for point in range(len(self.places)) if self.kind(point) == kind]
@@ -191,13 +198,13 @@ def test_the_wheel_scrolls_the_page_until_the_map_is_clicked(
 @at_both_widths
 def test_the_card_lies_within_the_map(browser: Browser, server: Server, width: int) -> None:
     with visiting(browser, server.url, "map", width) as page:
-        canvas, card = page.locator("canvas"), page.locator(".map-card")
+        card = page.locator(".map-card")
         bounds = "(node) => (({ x, y, width, height }) => [x, y, x + width, y + height])"
         bounds += "(node.getBoundingClientRect())"
         left, top, right, bottom = page.locator(".map-box").evaluate(bounds)
-        places, sizes = Shown(server, page).places, []
-        for x, y in places[:: len(places) // 60]:
-            canvas.hover(position={"x": x, "y": y}, force=True)
+        shown, sizes = Shown(server, page), []
+        for point in filter(shown.is_free, range(0, len(shown.places), len(shown.places) // 40)):
+            shown.point_at(point)
             expect(card).to_be_visible()
             x0, y0, x1, y1 = card.evaluate(bounds)
             assert left <= x0 < x1 <= right
