@@ -27,6 +27,7 @@ def test_the_command_writes_the_map_of_the_project(
     output = capsys.readouterr()
     file = tmp_path / "data/map.parquet"
     assert output.out == f"{file}: 40 images of the gallery and 0 test images\n"
+    assert output.err.startswith("siamese map: ten thousand points take about a minute\n")
     assert "note: There is no data/embeddings/queries.parquet" in output.err
     assert len(read_frame(file)) == 40
     for wrong, sentence in (
@@ -34,5 +35,5 @@ def test_the_command_writes_the_map_of_the_project(
         ("--seed=-1", "the seed is -1; expected 0 to 4294967295"),
     ):
         assert main(["map", *options, wrong]) == 1
-        assert capsys.readouterr().err == f"siamese: {sentence}\n"
+        assert capsys.readouterr().err.endswith(f"\nsiamese: {sentence}\n")
     assert len(read_frame(file)) == 40

@@ -119,7 +119,7 @@ def test_the_computed_map_keeps_neighbours_and_knows_its_gallery(computed: Proje
     metadata = pq.ParquetFile(computed.path / FILE).schema_arrow.metadata
     assert metadata[b"siamese.model"].decode() == model_folder_hash(computed.path / "data/model")
     assert found.notes == [
-        "Shown: 60 of 1,437 gallery images and 60 of 360 test images, evenly of every class."
+        "On the map: 60 of 1,437 gallery images and 60 of 360 test images, evenly of every class."
     ]
 
 

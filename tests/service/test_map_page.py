@@ -59,7 +59,10 @@ class Shown:
         x, y = np.array(self.map["x"]), -np.array(self.map["y"])
         extent = max(np.ptp(x), np.ptp(y))
         box = page.locator("canvas").bounding_box()
+        buttons = page.locator(".map-zoom").bounding_box()
         assert box is not None
+        assert buttons is not None
+        self.corner = np.array([buttons["x"] - box["x"], buttons["y"] - box["y"]])
         middle = np.array([box["width"], box["height"]]) / 2
         unit = np.stack([x - (x.min() + x.max()) / 2, y - (y.min() + y.max()) / 2], axis=1) / extent
         self.places = middle + unit * 0.94 * min(box["width"], box["height"])
@@ -80,7 +83,11 @@ class Shown:
         def space(point: int) -> float:
             return np.sort(np.linalg.norm(self.places - self.places[point], axis=1))[1]
 
-        return max(points, key=space)
+        return max(filter(self.is_free, points), key=space)
+
+    def is_free(self, point: int) -> bool:
+        """Tell whether a point is not below the buttons."""
+        return bool((self.places[point] < self.corner).any())
 
     def of_kind(self, kind: str) -> list[int]:
         return [point for point in range(len(self.places)) if self.kind(point) == kind]
@@ -151,8 +158,10 @@ def test_zooming_keeps_what_is_pointed_at(browser: Browser, server: Server, widt
         whole = drawing(page)
         point = shown.loneliest(shown.of_kind("pipeline"))
         shown.point_at(point)
+        page.keyboard.down("Control")
         for _ in range(4):
             page.mouse.wheel(0, -150)
+        page.keyboard.up("Control")
         shown.expect_card(point)
         assert drawing(page) != whole
         # Dragged, the point goes along.
@@ -167,6 +176,43 @@ def test_zooming_keeps_what_is_pointed_at(browser: Browser, server: Server, widt
         page.get_by_role("button", name="Show the whole map").click()
         page.mouse.move(0, 0)
         assert drawing(page) == whole
+
+
+def test_the_wheel_scrolls_the_page_until_the_map_is_clicked(
+    browser: Browser, server: Server
+) -> None:
+    with visiting(browser, server.url, "map") as page:
+        whole = drawing(page)
+        page.locator("canvas").hover()
+        scrolled = page.evaluate("window.scrollY") + 40
+        page.mouse.wheel(0, 40)
+        expect(page.locator("html")).to_have_js_property("scrollTop", scrolled)
+        page.mouse.move(0, 0)
+        assert drawing(page) == whole
+        page.locator("canvas").click()
+        page.mouse.wheel(0, 40)
+        page.mouse.move(0, 0)
+        assert drawing(page) != whole
+        expect(page.locator("html")).to_have_js_property("scrollTop", scrolled)
+
+
+@at_both_widths
+def test_the_card_lies_within_the_map(browser: Browser, server: Server, width: int) -> None:
+    with visiting(browser, server.url, "map", width) as page:
+        card = page.locator(".map-card")
+        bounds = "(node) => (({ x, y, width, height }) => [x, y, x + width, y + height])"
+        bounds += "(node.getBoundingClientRect())"
+        left, top, right, bottom = page.locator(".map-box").evaluate(bounds)
+        shown, sizes = Shown(server, page), []
+        for point in filter(shown.is_free, range(0, len(shown.places), len(shown.places) // 40)):
+            shown.point_at(point)
+            expect(card).to_be_visible()
+            x0, y0, x1, y1 = card.evaluate(bounds)
+            assert left <= x0 < x1 <= right
+            assert top <= y0 < y1 <= bottom
+            sizes.append((x1 - x0, y1 - y0))
+        assert min(width for width, _ in sizes) > 130, "room for an image and words"
+        assert max(height for _, height in sizes) < 130
 
 
 def test_two_fingers_zoom(browser: Browser, server: Server) -> None:
@@ -242,26 +288,72 @@ def test_classes_are_found_and_highlighted(browser: Browser, server: Server, wid
         point = shown.loneliest(others)
         shown.point_at(point)
         shown.expect_card(point)
+        # The button goes away; by keyboard, the focus does not go with it.
+        button.press("Enter")
+        page.get_by_role("button", name="Show all classes alike").press("Enter")
+        expect(page.get_by_label("Classes", exact=True)).to_be_focused()
+        page.get_by_role("button", name="To the tables").press("Enter")
+        expect(page.locator(".map-tables summary").first).to_be_focused()
 
 
 def test_kinds_are_shown_and_hidden(browser: Browser, server: Server) -> None:
     with visiting(browser, server.url, "map") as page:
         shown = Shown(server, page)
         everything = covered(page)
-        page.get_by_label("Gallery", exact=True).uncheck()
+        gallery, queries = (
+            page.get_by_label(name, exact=True) for name in ("Gallery", "Test images")
+        )
+        status = page.locator(".status")
+        total = f"{len(shown.places):,} images"
+        gallery.uncheck()
         assert 0 < covered(page) < everything
+        expect(status).to_have_text(f"Shown: {len(shown.of_kind('query'))} of {total}.")
+        queries.uncheck()
+        expect(status).to_have_text("Nothing is chosen to be shown.")
         point = shown.loneliest(shown.of_kind("pipeline"))
         shown.point_at(point)
         expect(page.locator(".map-card")).to_be_hidden()
-        page.get_by_label("Only the wrong ones").check()
+        only = page.get_by_label("Only the wrong ones")
+        only.check()
+        expect(gallery).to_be_disabled()
+        expect(queries).to_be_disabled()
         wrong = [point for point in shown.of_kind("query") if shown.is_wrong(point)]
         assert wrong, "the digits have some"
+        expect(status).to_have_text(f"Shown: {len(wrong)} of {total}.")
         point = shown.loneliest(wrong)
         shown.point_at(point)
         shown.expect_card(point)
         right = [point for point in shown.of_kind("query") if not shown.is_wrong(point)]
         shown.point_at(shown.loneliest(right))
         expect(page.locator(".map-card")).to_be_hidden()
+        only.uncheck()
+        expect(gallery).to_be_enabled()
+
+
+def test_the_map_is_asked_anew_after_a_change_once_it_is_looked_at(
+    browser: Browser, server: Server
+) -> None:
+    with visiting(browser, server.url, "map") as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        changed = """() => document.dispatchEvent(new Event("gallery-changed"))"""
+
+        def go_to(part: str) -> None:
+            page.get_by_role("link", name=part, exact=True).click()
+            expect(page.locator(f"[data-part={part.lower()}]")).to_be_visible()
+
+        with page.expect_response("**/map?*"):
+            page.evaluate(changed)
+        go_to("Results")
+        page.evaluate(changed)
+        page.wait_for_load_state("networkidle")
+        assert sum("/map?" in url for url in asked) == 1
+        with page.expect_response("**/map?*"):
+            go_to("Map")
+        go_to("Results")
+        go_to("Map")
+        page.wait_for_load_state("networkidle")
+        assert sum("/map?" in url for url in asked) == 2
 
 
 @at_both_widths
@@ -312,7 +404,8 @@ def test_what_is_not_computed_is_said(browser: Browser, place: Path, tmp_path: P
     ):
         before = drawing(page)
         page.get_by_label("t-SNE").click()
-        expect(page.locator(".status")).to_contain_text("siamese map computes it")
+        expect(page.locator("[data-part=map] .careful")).to_contain_text("siamese map computes it")
+        expect(page.locator(".status")).to_contain_text("images of 10 classes")
         expect(page.get_by_label("PCA")).to_be_checked()
         assert drawing(page) == before
 

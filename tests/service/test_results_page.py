@@ -1,6 +1,7 @@
 """The results in a real browser: the figures of `siamese show`, pictures, curves, a comparison."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,23 @@ def test_the_pictures_are_loaded(
             )
 
 
+def test_a_picture_that_is_drawn_anew_is_shown_when_the_part_is_opened_again(
+    browser: Browser, server: Server, project: Workspace
+) -> None:
+    with visiting(browser, server.url, "results") as page:
+        picture = page.locator(".pictures img").first
+        before = picture.get_attribute("src") or ""
+        page.get_by_text("Every epoch in figures").click()
+        page.get_by_role("link", name="Map").click()
+        expect(picture).to_be_hidden()
+        os.utime(project.path / "data/training.png", (1, 1))
+        page.get_by_role("link", name="Results").click()
+        expect(picture).not_to_have_attribute("src", before)
+        assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 100
+        # What is as before stays open.
+        expect(page.locator("details[open]")).to_have_count(1)
+
+
 @at_both_widths
 def test_the_curves_mark_the_best_epoch(
     browser: Browser, server: Server, project: Workspace, width: int
@@ -123,13 +141,24 @@ def test_a_comparison_is_asked_for_and_answered(
         expect(page.locator("th.experiment")).to_have_text("same-again")
         base = page.get_by_label("Base")
         base.fill("same-again")
-        page.get_by_role("button", name="Compare").click()
+        button = page.get_by_role("button", name="Compare")
+        button.press("Enter")
         texts = page.locator(".conclusion")
         expect(texts).to_have_count(2)
         said = [text.replace("`", "") for text in conclusions(expected)]
         assert texts.all_inner_texts() == said
         rows = page.locator(".result").last.locator("tbody tr")
         expect(rows).to_have_count(len(expected.metrics))
+        expect(button).to_be_focused()
+        dotted = rows.locator("th code").all_inner_texts()
+        assert set(dotted) <= {one.metric for one in expected.metrics}
+        assert len(dotted) > 5
+        verdict = rows.first.locator("td").first
+        expect(verdict).to_have_text("no difference shown")
+        changes = page.locator("details", has_text="What differs").locator("pre")
+        expect(changes).to_be_hidden()
+        page.get_by_text("What differs").click()
+        expect(changes).to_contain_text("nothing: the same parameters, data and code")
         base.fill("nothing")
         base.press("Enter")
         expect(page.locator(".result .status").last).to_contain_text("neither a Git revision")

@@ -68,7 +68,7 @@ def test_figures_are_those_of_the_files_and_of_the_command(asked: TestClient, pl
 
 
 def test_pictures_come_by_name_and_nothing_else_does(asked: TestClient, place: Path) -> None:
-    names = asked.get("/results").json()["pictures"]
+    names = [picture["name"] for picture in asked.get("/results").json()["pictures"]]
     files = {file.stem for file in [*place.glob("data/*.png"), *place.glob("data/*/*.png")]}
     assert set(names) == files
     for name in names:
@@ -171,6 +171,29 @@ def test_a_comparison_is_that_of_the_command(read_only: Settings, repository: Re
         assert " ".join(filter(None, row["cells"])) in shown
     for text in [*found["conclusions"], found["method"], found["base"], *found["changes"]]:
         assert " ".join(text.split()) in shown
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_figure_of_one_side_alone_is_not_compared(
+    read_only: Settings, repository: Repository
+) -> None:
+    evaluation = repository.root / "metrics/evaluation.json"
+    metrics = json.loads(evaluation.read_text())
+    metrics["knn"]["k7"] = 0.5
+    evaluation.write_text(json.dumps(metrics))
+    answer = over(read_only, repository.root).get("/results/compare", params={"base": "HEAD"})
+    rows = {row["cells"][0]: row for row in answer.json()["rows"]}
+    assert rows["knn.k7"]["label"] == "embedding, k = 7"
+    assert rows["knn.k7"]["cells"][-1] == "not tested: no common ground"
+    assert not rows["knn.k7"]["is_better"]
+    [one] = [
+        one
+        for one in compare(
+            find_revisions("HEAD", repository.root), find_revisions("workspace", repository.root)
+        ).metrics
+        if one.metric == "knn.k7"
+    ]
+    assert (one.base, one.head, one.is_better) == ((), (0.5,), False)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 from fastapi.testclient import TestClient
@@ -47,6 +48,26 @@ def test_openapi_describes_forms_and_answers(reader: TestClient) -> None:
         assert schema["paths"][route]["post"]["security"] == [{"token": []}]
 
 
+def test_no_section_of_a_docstring_is_in_the_description(reader: TestClient) -> None:
+    sections = re.compile(r"\b(Args|Attributes|Raises|Returns):")
+    texts: list[str] = []
+
+    def collect(schema: Any) -> None:
+        if isinstance(schema, dict):
+            texts.extend(text for text in [schema.get("description")] if isinstance(text, str))
+        if isinstance(schema, dict | list):
+            for one in schema.values() if isinstance(schema, dict) else schema:
+                collect(one)
+
+    collect(reader.get("/openapi.json").json())
+    assert len(texts) > 20
+    assert all(texts)
+    assert not [text for text in texts if sections.search(text)]
+    page = reader.get("/docs").text
+    assert not sections.search(page)
+    assert "`" not in page
+
+
 def test_the_page_of_the_api_names_all_routes_and_needs_nothing_from_elsewhere(
     reader: TestClient,
 ) -> None:
@@ -60,7 +81,7 @@ def test_the_page_of_the_api_names_all_routes_and_needs_nothing_from_elsewhere(
             addresses.extend(value for name, value in attrs if name in ("href", "src"))
 
     Links().feed(answer.text)
-    assert addresses
+    assert {"/", "/icon.svg"} <= set(addresses), "back, and what a browser asks for by itself"
     for address in addresses:
         assert address is not None
         assert address.startswith("/")

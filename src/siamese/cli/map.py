@@ -36,6 +36,8 @@ def _map(options: argparse.Namespace) -> None:
     from siamese.projection.tsne import STEPS
 
     table = GalleryTable.open(options.gallery)
+    # Without a terminal there is no bar.
+    print("siamese map: ten thousand points take about a minute", file=sys.stderr, flush=True)
     with progress_bar("t-SNE", "step", total=STEPS) as bar:
         layout, notes = compute_map(
             table,

@@ -69,7 +69,9 @@ class Compared:
 
     @property
     def is_better(self) -> bool:
-        """Whether the head's value is the better one."""
+        """Whether the head's value is the better one; it is not where one side has none."""
+        if not (self.base and self.head):
+            return False
         figure = find_figure(self.metric)
         return (self.difference > 0) == (figure is None or figure.higher_is_better)
 

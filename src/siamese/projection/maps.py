@@ -183,4 +183,4 @@ def _shown(points: Points, rows: pd.DataFrame, queries: Queries | None) -> list[
         for name in totals
         if shown[name] < totals[name]
     ]
-    return [f"Shown: {' and '.join(parts)}, evenly of every class."] if parts else []
+    return [f"On the map: {' and '.join(parts)}, evenly of every class."] if parts else []

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -30,6 +31,8 @@ from siamese.service.writer import Writer
 
 log = logging.getLogger("siamese.service")
 
+# Of a docstring: what follows stands in sections.
+SECTION = re.compile(r"^\s*(?:Args|Attributes|Raises|Returns):", re.MULTILINE)
 ROUTES = (ask, changes, gallery_routes, map_routes, results_routes, status, metrics)
 
 
@@ -85,6 +88,18 @@ async def _look(newest: Newest, seconds: float) -> None:
             log.exception("the newest version of the gallery could not be looked for")
 
 
+def _without_sections(schema: Any) -> Any:
+    """Cut what docstrings say to programmers of the service: arguments, errors and the like."""
+    if isinstance(schema, list):
+        return [_without_sections(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    cut = {name: _without_sections(value) for name, value in schema.items()}
+    if isinstance(text := cut.get("description"), str):
+        cut["description"] = SECTION.split(text, maxsplit=1)[0].rstrip()
+    return cut
+
+
 def _openapi(app: FastAPI) -> dict[str, Any]:
     """Describe the routes, the token and the one form of all errors."""
     if app.openapi_schema is None:
@@ -103,5 +118,5 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             for route in methods.values():
                 route["responses"].pop("422", None)
                 route["responses"]["default"] = {"description": "An error", "content": answer}
-        app.openapi_schema = schema
+        app.openapi_schema = _without_sections(schema)
     return app.openapi_schema

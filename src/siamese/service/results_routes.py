@@ -23,6 +23,7 @@ from siamese.comparison.experiment_table import experiment_rows
 from siamese.comparison.results import read_results
 from siamese.comparison.revisions import WORKSPACE, find_revisions
 from siamese.comparison.text_formats import HEADER, HEADINGS, row, side
+from siamese.evaluation.figures import find_figure
 from siamese.repository.git import run_git
 from siamese.service.errors import Refused
 from siamese.service.missing import or_missing, sentence
@@ -49,9 +50,16 @@ _comparing = Lock()
 
 @router.get("")
 def results(settings: TheSettings) -> dict[str, Any]:
-    """Return the figures beside the floors with their intervals, as `siamese show` has them."""
+    """Return the figures beside the floors with their intervals, as `siamese show` has them.
+
+    A picture's `stamp` changes when it is drawn anew.
+    """
     workspace = settings.workspace
-    pictures = [name for name, file in PICTURES.items() if (workspace / file).is_file()]
+    pictures = [
+        {"name": name, "stamp": str((workspace / file).stat().st_mtime_ns)}
+        for name, file in PICTURES.items()
+        if (workspace / file).is_file()
+    ]
     figures = or_missing(settings, lambda: asdict(read_results(workspace)))
     return {**figures, "pictures": pictures}
 
@@ -124,7 +132,12 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
         "heading": HEADINGS[comparison.claim],
         "columns": HEADER,
         "rows": [
-            {"cells": row(one), "differs": one.differs, "is_better": one.is_better}
+            {
+                "label": figure.label if (figure := find_figure(one.metric)) else one.metric,
+                "cells": row(one),
+                "differs": one.differs,
+                "is_better": one.differs and one.is_better,
+            }
             for one in comparison.metrics
         ],
         "conclusions": conclusions(comparison),

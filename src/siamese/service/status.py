@@ -1,6 +1,7 @@
 """Routes that say whether the service works, and how to ask it."""
 
 import json
+import re
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -17,6 +18,8 @@ STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h2 { margin-top: 2.5rem; font-size: 1.1rem; }
+h2, p, li { overflow-wrap: anywhere; }
+.box { overflow-x: auto; }
 code, pre { font-family: ui-monospace, monospace; font-size: 0.9rem; }
 pre { overflow-x: auto; padding: 0.75rem; border: 1px solid gray; }
 table { border-collapse: collapse; }
@@ -52,7 +55,9 @@ async def docs(request: Request) -> HTMLResponse:
     return HTMLResponse(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>siamese: HTTP</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="stylesheet" href="/docs.css"><h1>siamese over HTTP</h1>'
+        '<link rel="icon" href="/icon.svg" type="image/svg+xml">'
+        '<link rel="stylesheet" href="/docs.css">'
+        '<p><a href="/">To the page</a></p><h1>siamese over HTTP</h1>'
         '<p>For programs: <a href="/openapi.json">openapi.json</a>. Errors are'
         " <code>{&quot;detail&quot;: &quot;one sentence&quot;}</code> with a status of 4xx or 5xx."
         f"</p>{''.join(routes)}</html>"
@@ -85,7 +90,7 @@ def _route(base: str, method: str, path: str, route: Any, schema: Any) -> str:
         options.insert(0, '-H "Authorization: Bearer $SIAMESE_TOKEN"')
     listed = "".join(
         f"<tr><td><code>{escape(name)}</code><td>{escape(place)}<td>{escape(_type(shape))}"
-        f"<td>{escape(text)}"
+        f"<td>{_prose(text)}"
         for name, place, shape, text in rows
     )
     answer = route["responses"].get("200", {}).get("content", {}).get("application/json", {})
@@ -93,11 +98,16 @@ def _route(base: str, method: str, path: str, route: Any, schema: Any) -> str:
     command = " ".join(["curl", *options, base + path])
     return (
         f"<h2><code>{method.upper()} {escape(path)}</code></h2>"
-        f"<p>{escape(route.get('description', route['summary']))}</p>"
+        f"<p>{_prose(route.get('description', route['summary']))}</p>"
         f"<pre>{escape(command)}</pre>"
-        + (f"<table>{listed}</table>" if listed else "")
+        + (f'<div class="box"><table>{listed}</table></div>' if listed else "")
         + (f"<p>Answer: <code>{escape(fields)}</code></p>" if fields else "")
     )
+
+
+def _prose(text: str) -> str:
+    """Return sentences as HTML: what stands in `backticks` is code."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 def _type(shape: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 // Is the difference between two revisions real? A form, and the answer.
 
 import { get } from "./api.js";
-import { el, field, freshId, prose, statusLine } from "./dom.js";
+import { counted, el, field, freshId, prose, statusLine } from "./dom.js";
 
 /** Make the form. Returns { node, suggest(names) }. */
 export function comparison() {
@@ -16,7 +16,8 @@ export function comparison() {
 
   async function submit(event) {
     event.preventDefault();
-    button.disabled = true; // only one is answered at a time
+    if (button.ariaDisabled) return; // only one is answered at a time
+    button.ariaDisabled = "true"; // `disabled` would take the focus away
     answer.replaceChildren();
     status.say("Comparing, query by query…");
     try {
@@ -27,7 +28,7 @@ export function comparison() {
     } catch (error) {
       status.fail(error);
     } finally {
-      button.disabled = false;
+      button.ariaDisabled = null;
     }
   }
 
@@ -44,22 +45,25 @@ export function comparison() {
 }
 
 function shown({ careful, changes, heading, columns, rows, conclusions, method }) {
-  const last = columns.length - 1;
-  const kind = (position) => (position > 0 && position < last ? "number" : null);
+  const [, ...numbers] = columns.slice(0, -1);
   return [
-    careful.length ? el("pre", { class: "card careful" }, careful.join("\n")) : null,
+    careful.length ? el("pre", { class: "card careful" }, prose(careful.join("\n"))) : null,
     ...conclusions.map((text) => el("p", { class: "conclusion" }, prose(text))),
-    el("h3", {}, heading),
-    el("div", { class: "table-box" }, el("table", {},
-      el("thead", {}, el("tr", {}, columns.map((text, position) =>
-        el("th", { scope: "col", class: kind(position) }, text || (position ? "verdict" : "figure"))))),
-      el("tbody", {}, rows.map(({ cells, differs, is_better: isBetter }) => el("tr", {},
-        cells.map((text, position) => position
-          ? el("td", { class: position === last && differs
-            ? (isBetter ? "right-text" : "wrong-text") : kind(position) }, text)
-          : el("th", { scope: "row" }, text))))))),
-    el("p", { class: "small muted" }, method),
-    el("h3", {}, "What differs"),
-    el("pre", { class: "card small" }, changes.join("\n")),
+    el("h3", {}, prose(heading)),
+    el("div", { class: "table-box compared" }, el("table", {},
+      el("thead", {}, el("tr", {}, ["figure", "verdict"].map((text) => el("th", { scope: "col" }, text)),
+        numbers.map((text) => el("th", { scope: "col", class: "number" }, text)))),
+      el("tbody", {}, rows.map(compared)))),
+    el("p", { class: "small muted" }, prose(method)),
+    el("details", {}, el("summary", {}, `What differs: ${counted(changes.length, "line")}`),
+      el("pre", { class: "card small" }, prose(changes.join("\n")))),
   ].filter(Boolean);
+}
+
+// The verdict comes before the numbers: on a phone these lie off to the right.
+function compared({ label, cells, differs, is_better: isBetter }) {
+  const verdict = differs ? (isBetter ? "right-text" : "wrong-text") : null;
+  const dotted = label === cells[0] ? null : el("code", { class: "muted" }, cells[0]);
+  return el("tr", {}, el("th", { scope: "row" }, label, dotted), el("td", { class: verdict }, cells.at(-1)),
+    cells.slice(1, -1).map((text) => el("td", { class: "number" }, text)));
 }

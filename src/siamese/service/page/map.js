@@ -7,6 +7,7 @@ import { tables } from "./map_tables.js";
 
 const METHODS = { pca: "PCA", tsne: "t-SNE" };
 const SHOWN = { gallery: "Gallery", queries: "Test images", wrong: "Only the wrong ones" };
+const CARD_GAP = 12, CARD_EDGE = 6; // pixels from the point, and from the edge of the map
 const HUES = 24; // more classes than this are told apart by highlighting, not by colour
 
 export async function show(section) {
@@ -20,28 +21,28 @@ export async function show(section) {
     placeholder: "bear", oninput: list, onkeydown: takeOnly });
   const found = el("p", { class: "small muted", role: "status" });
   const clear = el("button", { type: "button", class: "plain", hidden: true,
-    onclick: () => choose([...chosen], false) }, "Show all classes alike");
+    onclick: showAlike }, "Show all classes alike");
+  const missing = el("p", { class: "card careful", role: "status", hidden: true });
   const notes = el("div", { class: "small muted map-notes" });
   const inWords = tables();
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const chosen = new Set(); // positions of the classes that are highlighted
-  let map = null, method = "pca", shown = { gallery: true, queries: true, wrong: false };
+  let map = null, method = "pca", described = -1; // the point on the card
+  let isStale = false, countShown = 0;
+  const shown = { gallery: true, queries: true, wrong: false };
 
   const methods = choice("Arranged by", METHODS, method, async (name) => {
     if (!await load(name)) methods.set(method);
   });
-  const toggles = Object.entries(SHOWN).map(([name, text]) => {
-    const box = el("input", { type: "checkbox", id: `map-${name}`, checked: shown[name],
-      onchange: () => {
-        shown[name] = box.checked;
-        apply();
-      } });
-    return el("label", { class: "check", for: box.id }, box, text);
-  });
+  const boxes = Object.keys(SHOWN).map((name) => el("input", { type: "checkbox", id: `map-${name}`,
+    value: name, checked: shown[name], onchange: chooseShown }));
+  const toggles = boxes.map((box) =>
+    el("label", { class: "check", for: box.id }, box, SHOWN[box.value]));
 
   section.append(
     title("map", "Map", "Images that the network takes for alike lie close together. Point at one to"
-      + " see it; drag to move, turn the wheel or pinch to zoom."),
+      + " see it; drag to move; zoom with Ctrl and the wheel, or by pinching. Once the map is clicked,"
+      + " the wheel alone zooms. Search for classes, and Enter highlights all that are found."),
     el("div", { class: "map" },
       el("div", { class: "map-main" },
         el("div", { class: "row map-controls" }, methods.node,
@@ -54,18 +55,32 @@ export async function show(section) {
         el("p", { class: "marks small muted" },
           mark("disc", "gallery"), mark("square", "enrolled"), mark("ring", "test image"),
           mark("cross", "test image taken for another class")),
-        status, notes),
+        status, missing, notes),
       el("div", { class: "map-side" },
         el("div", { class: "field" }, el("label", { for: search.id }, "Classes"), search),
-        found, clear, el("div", { class: "legend-box", tabindex: 0, role: "group", "aria-label":
+        found, clear,
+        el("button", { type: "button", class: "plain", onclick: inWords.focus }, "To the tables"),
+        el("div", { class: "legend-box", tabindex: 0, role: "group", "aria-label":
           "Classes; press one to highlight it" }, legend))),
     inWords.node);
   dark.addEventListener("change", colour);
+  document.addEventListener("gallery-changed", () => {
+    isStale = true;
+    renew();
+  });
+  window.addEventListener("hashchange", renew);
   await load(method);
+
+  // Images were enrolled or removed: ask again, but not before somebody looks.
+  function renew() {
+    if (isStale && !section.hidden) load(method);
+  }
 
   // Returns whether there is such a map.
   async function load(name) {
     say("Placing the images…");
+    isStale = false;
+    missing.hidden = true;
     let answer;
     try {
       answer = await get("map", { method: name });
@@ -74,17 +89,20 @@ export async function show(section) {
       return false;
     }
     if (answer.missing) {
-      say(answer.missing);
+      missing.replaceChildren(...prose(answer.missing));
+      missing.hidden = false;
+      sayShown();
       return false;
     }
-    const names = map?.classes;
+    const names = [...chosen].map((position) => map.classes[position]);
     map = withCounts(answer);
     method = name;
-    if (String(names) !== String(map.classes)) chosen.clear(); // positions mean other classes
+    chosen.clear(); // positions may mean other classes
+    for (const label of names) if (map.classes.includes(label)) chosen.add(map.classes.indexOf(label));
+    described = -1;
     view.setPoints({ x: map.x, y: map.y, shape: map.shape });
     colour();
     apply();
-    say(`${counted(map.x.length, "image")} of ${counted(map.classes.length, "class", "classes")}.`);
     notes.replaceChildren(...[...map.notes, axes(map)].filter(Boolean).map((text) => el("p", {}, prose(text))));
     return true;
   }
@@ -92,6 +110,27 @@ export async function show(section) {
   function say(text, failed = false) {
     status.replaceChildren(...prose(text));
     status.classList.toggle("failed", failed);
+  }
+
+  // How many images are shown, if not all.
+  function sayShown() {
+    const all = map?.x.length ?? 0;
+    if (!map) say("");
+    else if (!countShown) say("Nothing is chosen to be shown.");
+    else if (countShown < all) say(`Shown: ${count(countShown)} of ${counted(all, "image")}.`);
+    else say(`${counted(all, "image")} of ${counted(map.classes.length, "class", "classes")}.`);
+  }
+
+  function chooseShown() {
+    for (const box of boxes) shown[box.value] = box.checked;
+    for (const box of boxes) box.disabled = shown.wrong && box.value !== "wrong";
+    apply();
+  }
+
+  function showAlike(event) {
+    choose([...chosen], false);
+    // The button is gone. By keyboard, as a pointer's focus would open the keyboard of a phone.
+    if (!event.detail) search.focus();
   }
 
   function colour() {
@@ -110,7 +149,9 @@ export async function show(section) {
       return kind === map.query ? shown.queries : shown.gallery;
     });
     const row = Uint16Array.from(map.label, (label) => !chosen.size || chosen.has(label) ? label : others);
+    countShown = isShown.reduce((sum, one) => sum + one, 0);
     view.setShown(isShown, row);
+    sayShown();
     list();
     clear.hidden = !chosen.size;
     inWords.update(map, chosen);
@@ -177,13 +218,14 @@ export async function show(section) {
   function describe(index, x, y) {
     card.hidden = index < 0;
     if (index < 0) return;
-    const box = view.node;
-    card.style.left = `${x}px`;
-    card.style.top = `${y}px`;
-    card.classList.toggle("to-left", x > box.clientWidth / 2);
-    card.classList.toggle("above", y > box.clientHeight / 2);
-    if (card.dataset.point === `${method} ${index}`) return;
-    card.dataset.point = `${method} ${index}`;
+    if (described !== index) fillCard(index);
+    described = index;
+    // Its size is known once it is filled.
+    card.style.left = `${beside(x, view.node.clientWidth, card.offsetWidth)}px`;
+    card.style.top = `${beside(y, view.node.clientHeight, card.offsetHeight)}px`;
+  }
+
+  function fillCard(index) {
     const isQuery = map.kind[index] === map.query;
     const number = map.number[index];
     const name = map.classes[map.label[index]];
@@ -197,6 +239,12 @@ export async function show(section) {
           ? el("span", { class: "wrong-text" }, `taken for ${map.classes[called]}`)
           : el("span", { class: "right-text" }, "recognised")));
   }
+}
+
+// Where the card begins, along one axis: on the side of the point where there is more room.
+function beside(place, room, size) {
+  const begin = place > room / 2 ? place - size - CARD_GAP : place + CARD_GAP;
+  return Math.max(CARD_EDGE, Math.min(begin, room - size - CARD_EDGE));
 }
 
 function axes({ explained }) {

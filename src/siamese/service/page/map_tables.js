@@ -4,7 +4,7 @@ import { count, counted, el } from "./dom.js";
 
 const AT_ONCE = 50; // rows that are added at a time
 
-/** Make the tables, filled when they are opened. Returns { node, update(map, chosen) }. */
+/** Make the tables, filled when they are opened. Returns { node, update(map, chosen), focus }. */
 export function tables() {
   let map = null, chosen = new Set();
   const classes = part("Classes in figures", fillClasses);
@@ -61,7 +61,7 @@ export function tables() {
     return chosen.size ? `, of the ${counted(chosen.size, "class", "classes")} highlighted` : "";
   }
 
-  return { node, update };
+  return { node, update, focus: () => node.querySelector("summary").focus() };
 }
 
 // What can be opened; it is filled only while it is open.

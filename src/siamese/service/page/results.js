@@ -24,34 +24,47 @@ export async function show(section) {
   section.append(...Object.values(parts).map(({ node }) => node));
   const form = comparison();
   parts.comparison.body.append(form.node);
-  await Promise.all([
-    fill([parts.figures, parts.pictures], get("results"), (answer) => {
-      parts.figures.body.append(...(answer.missing ? [el("p", {}, prose(answer.missing))] : figures(answer)));
-      parts.pictures.body.append(pictures(answer.pictures));
-    }),
-    fill([parts.training], get("results/training"), (answer) => parts.training.body.append(
-      answer.missing ? el("p", {}, prose(answer.missing)) : curves(answer))),
-    fill([parts.experiments], get("results/experiments"), (answer) => {
-      parts.experiments.body.append(answer.missing ? el("p", {}, prose(answer.missing)) : experiments(answer));
-      form.suggest((answer.rows ?? []).map(({ name }) => name));
-    }),
-  ]);
+  const known = new Map(); // answers that are shown, as text
+  // The pipeline may have run since the part was last open.
+  window.addEventListener("hashchange", () => section.hidden || load());
+  await load();
+
+  function load() {
+    return Promise.all([
+      fill("results", [parts.figures, parts.pictures], (answer) => [
+        answer.missing ? [el("p", {}, prose(answer.missing))] : figures(answer),
+        [pictures(answer.pictures)],
+      ]),
+      fill("results/training", [parts.training], (answer) => [
+        [answer.missing ? el("p", {}, prose(answer.missing)) : curves(answer)],
+      ]),
+      fill("results/experiments", [parts.experiments], (answer) => {
+        form.suggest((answer.rows ?? []).map(({ name }) => name));
+        return [[answer.missing ? el("p", {}, prose(answer.missing)) : experiments(answer)]];
+      }),
+    ]);
+  }
+
+  // One route that fails leaves the others' parts as they are; what is as before is left alone, too.
+  async function fill(route, filled, content) {
+    try {
+      const answer = await get(route);
+      const text = JSON.stringify(answer);
+      if (known.get(route) === text) return;
+      content(answer).forEach((nodes, position) => filled[position].body.replaceChildren(...nodes));
+      known.set(route, text);
+    } catch (error) {
+      known.delete(route);
+      for (const { body } of filled) {
+        body.replaceChildren(el("p", { class: "status failed", role: "alert" }, error.message));
+      }
+    }
+  }
 }
 
 function part(heading) {
   const body = el("div", {});
   return { body, node: el("section", { class: "result" }, el("h2", {}, heading), body) };
-}
-
-// One part that fails leaves the others as they are.
-async function fill(parts, asked, use) {
-  try {
-    use(await asked);
-  } catch (error) {
-    for (const { body } of parts) {
-      body.append(el("p", { class: "status failed", role: "alert" }, error.message));
-    }
-  }
 }
 
 function figures({ origin, topics, remarks, best, worst, confused, trained }) {
@@ -81,11 +94,11 @@ function figure({ label, value, interval }) {
     el("th", { scope: "row" }, label),
     el("td", { class: "number" }, percent(value, 2)),
     el("td", { class: "number muted" }, interval && interval.map((bound) => percent(bound, 2)).join(" to ")),
-    el("td", { class: "scale" }, drawn(value, interval, isFloor)));
+    el("td", { class: "scale" }, bar(value, interval, isFloor)));
 }
 
 // From 0 to 100 %: the value, and its interval as a band.
-function drawn(value, interval, isFloor) {
+function bar(value, interval, isFloor) {
   const [low, high] = interval ?? [value, value];
   return svg("svg", { viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" },
     svg("rect", { class: "scale-track", x: 0, y: 5, width: 100, height: 2 }),
@@ -95,7 +108,7 @@ function drawn(value, interval, isFloor) {
 }
 
 function classTable(caption, rows) {
-  return el("div", { class: "card" }, el("table", {}, el("caption", {}, caption),
+  return el("div", { class: "card table-box" }, el("table", {}, el("caption", {}, caption),
     el("thead", { class: "visually-hidden" }, el("tr", {}, ["Class", "recognised", "most taken for"].map(
       (text) => el("th", { scope: "col" }, text)))),
     el("tbody", {}, rows.map(({ class: name, accuracy, queries, confused, confused_with: other }) => el("tr", {},
@@ -104,18 +117,18 @@ function classTable(caption, rows) {
 }
 
 function confusedTable(rows) {
-  return el("div", { class: "card" }, el("table", {}, el("caption", {}, "Most confused, in both directions"),
+  return el("div", { class: "card table-box" }, el("table", {}, el("caption", {}, "Most confused, in both directions"),
     el("tbody", {}, rows.map(({ classes, queries }) => el("tr", {},
       el("th", { scope: "row" }, classes.join(" / ")), el("td", { class: "number" }, count(queries)))))));
 }
 
-function pictures(names) {
-  if (!names.length) {
+function pictures(drawn) {
+  if (!drawn.length) {
     return el("p", {}, prose("There are no pictures here. `dvc repro` draws them, `dvc pull` fetches them."));
   }
-  return el("div", { class: "pictures" }, names.map((name) => {
-    const src = `results/pictures/${name}.png`, text = PICTURES[name];
-    return el("a", { href: src }, el("img", { src, alt: "", loading: "lazy" }), text);
+  return el("div", { class: "pictures" }, drawn.map(({ name, stamp }) => {
+    const src = `results/pictures/${name}.png?${stamp}`; // another address for another picture
+    return el("a", { href: src }, el("img", { src, alt: "", loading: "lazy" }), PICTURES[name]);
   }));
 }
 

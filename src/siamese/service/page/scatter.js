@@ -172,6 +172,8 @@ export function scatter({ label, onpoint }) {
   };
 
   canvas.addEventListener("wheel", (event) => {
+    // Else the page could not be scrolled past the canvas. Pinching on a touchpad comes with Ctrl.
+    if (!event.ctrlKey && !event.metaKey && document.activeElement !== canvas) return;
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 16 : 1; // Firefox counts lines
     zoomAt(Math.exp(-clamp(event.deltaY * lines, -200, 200) / 350), event.offsetX, event.offsetY);
