@@ -29,7 +29,7 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.app = self._answer  # type: ignore[assignment]
+        self.app = self._answer
         self._timer: TimerHandle | None = None
         self._watcher: TimerHandle | None = None
         # Bytes that belong to no body, since the last that did: of a head, or of trailers.
@@ -119,7 +119,7 @@ class Protocol(HttpToolsProtocol):
         # uvicorn goes by its own scope, and sends no body to HEAD.
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
-        await self.config.loaded_app(scope, receive, send)  # type: ignore[arg-type]
+        await self.config.loaded_app(scope, receive, send)
 
     def _is_upgrade(self) -> bool:
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
