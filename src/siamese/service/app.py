@@ -45,7 +45,12 @@ def create_app(settings: Settings) -> FastAPI:
         InputError: one of them cannot be read, or they do not belong together.
     """
     app = FastAPI(
-        title="siamese", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan
+        title="siamese",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
     )
     figures = Figures()
     newest = Newest(settings, figures)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -19,5 +20,9 @@ class _Page(StaticFiles):
 
 
 def mount(app: FastAPI) -> None:
-    """Serve the page at `/`; routes that the application has already come first."""
-    app.mount("/", _Page(directory=FILES, html=True))
+    """Serve the page at `/`, and each of its files under its name."""
+    page = _Page(directory=FILES, html=True)
+    names = (file.relative_to(FILES).as_posix() for file in FILES.rglob("*") if file.is_file())
+    # One by one: what takes all addresses would answer 404 where another method is meant.
+    for name in ("", *names):
+        app.router.routes.append(Route(f"/{name}", page, methods=["GET"], include_in_schema=False))

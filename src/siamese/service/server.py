@@ -15,6 +15,8 @@ from siamese.service.settings import Settings
 
 # Beyond the time limit of a request, for what has begun to end.
 GRACE = 5
+# Of an answer that the system holds until the client takes them.
+SEND_BYTES = 2**18
 
 
 def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
@@ -62,6 +64,8 @@ def listen(settings: Settings) -> socket.socket:
         # Its connections inherit this. asyncio sets it only on sockets that it has made itself, and
         # without it the second part of an answer waits 40 ms for the client to confirm the first.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # The system would take megabytes of an answer, and from a slow client no progress be seen.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         return listener
     except (OSError, OverflowError, UnicodeError) as error:
         reason = str(error)
@@ -76,7 +80,8 @@ def listen(settings: Settings) -> socket.socket:
 
 def _ready(listener: socket.socket, settings: Settings) -> str:
     """Return the line that tells where the service answers, and whether it writes."""
-    host = "127.0.0.1" if settings.host in ANY else settings.host
+    loopback = "::1" if settings.host == "::" else "127.0.0.1"
+    host = loopback if settings.host in ANY else settings.host
     address = f"[{host}]" if ":" in host else host
     writing = (
         "writing needs the token in SIAMESE_TOKEN"
