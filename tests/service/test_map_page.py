@@ -50,6 +50,10 @@ def server(
         yield server
 
 
+# Pixels around the map's buttons: where the pointer goes is rounded.
+MARGIN = 4
+
+
 class Shown:
     """What the service answers, and where the page is to draw it."""
 
@@ -62,7 +66,9 @@ class Shown:
         buttons = page.locator(".map-zoom").bounding_box()
         assert box is not None
         assert buttons is not None
-        self.corner = np.array([buttons["x"] - box["x"], buttons["y"] - box["y"]])
+        corner = np.array([buttons["x"] - box["x"], buttons["y"] - box["y"]])
+        size = np.array([buttons["width"], buttons["height"]])
+        self.buttons = corner - MARGIN, corner + size + MARGIN
         middle = np.array([box["width"], box["height"]]) / 2
         unit = np.stack([x - (x.min() + x.max()) / 2, y - (y.min() + y.max()) / 2], axis=1) / extent
         self.places = middle + unit * 0.94 * min(box["width"], box["height"])
@@ -87,7 +93,8 @@ class Shown:
 
     def is_free(self, point: int) -> bool:
         """Tell whether a point is not below the buttons."""
-        return bool((self.places[point] < self.corner).any())
+        place, (first, last) = self.places[point], self.buttons
+        return bool(((place < first) | (place > last)).any())
 
     def of_kind(self, kind: str) -> list[int]:
         return [point for point in range(len(self.places)) if self.kind(point) == kind]

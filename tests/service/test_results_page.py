@@ -102,6 +102,7 @@ def test_a_picture_that_is_drawn_anew_is_shown_when_the_part_is_opened_again(
         os.utime(project.path / "data/training.png", (1, 1))
         page.get_by_role("link", name="Results").click()
         expect(picture).not_to_have_attribute("src", before)
+        picture.scroll_into_view_if_needed()  # before that it is not loaded
         assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 100
         # What is as before stays open.
         expect(page.locator("details[open]")).to_have_count(1)
