@@ -66,3 +66,9 @@ def test_every_network_is_computed_as_pytorch_does(
         assert found.shape == (count, 6)
         longest = np.linalg.norm(expected, axis=1).max(initial=1)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * longest)
+
+
+def test_a_process_that_has_trained_can_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee")
+    to_onnx(made_up("conv4", False, False, 16), "its hash")
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"  # type: ignore[attr-defined]

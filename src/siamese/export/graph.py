@@ -11,8 +11,10 @@ Equal models give equal bytes, with the same releases of PyTorch and onnxscript.
 import copy
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +63,7 @@ def to_onnx(model: Model, fingerprint: str) -> "ModelProto":
 
     size = model.network.image_size
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)  # of 1, the batch would be fixed
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _one_precision():
         warnings.simplefilter("ignore")  # of PyTorch's own parts that it will replace
         program = torch.onnx.export(
             _FromStoredImages(model.network).eval(),
@@ -116,6 +118,21 @@ class _FromStoredImages(nn.Module):
         both = self.plain.encode(torch.cat([planes, planes.flip(3)]))  # (2 B, D)
         mean = both.unflatten(0, (2, -1)).mean(dim=0)
         return functional.normalize(mean, dim=1) if self.normalize else mean
+
+
+@contextmanager
+def _one_precision() -> Iterator[None]:
+    """Set what cuDNN computes in alike for all of its parts; nothing is computed there meanwhile.
+
+    Training sets it for convolutions alone, and PyTorch's exporter cannot read a mixture.
+    """
+    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = torch.backends.cudnn.rnn.fp32_precision  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        convolutions.fp32_precision = before
 
 
 def _forget_the_source(proto: "ModelProto") -> None:
