@@ -63,9 +63,10 @@ def test_the_gallery_is_measured_beside_others(with_bench: Workspace) -> None:
     [size] = report["sizes"]
     assert size["rows"] == 2000, "more than the pipeline's"
     assert len(size["rounds"]) == 2
-    approximate = ("gallery-index", "faiss-ivf")
+    approximate = ("gallery-index", "held-index", "faiss-ivf")
     for contestants in size["rounds"]:
-        assert {*contestants} == {"gallery", "faiss-flat", "scikit-learn", *approximate}
+        exact = ("gallery", "held", "faiss-flat", "scikit-learn")
+        assert {*contestants} == {*exact, *approximate}
         for name, figures in contestants.items():
             assert 1 <= figures.pop("asked") <= 150
             assert figures["disk_mb"] >= 2000 * report["data"]["dimensions"] * 4 / 1e6
