@@ -153,6 +153,17 @@ async def status_of(app: Any, receive: Any) -> int:
     return sent[0]["status"]
 
 
+async def status_behind(waiting: int, app: Any, receive: Any) -> int:
+    """Return what a request is told while so many like it are worked on."""
+    before = [asyncio.create_task(status_of(app, receive)) for _ in range(waiting)]
+    await asyncio.sleep(0)
+    status = await status_of(app, receive)
+    for task in before:
+        task.cancel()
+    await asyncio.gather(*before, return_exceptions=True)
+    return status
+
+
 async def never() -> Any:
     await asyncio.Event().wait()
 
@@ -175,17 +186,7 @@ def test_a_request_that_never_ends_is_given_up(read_only: Settings) -> None:
 
 def test_who_comes_while_there_is_too_much_to_do_is_told_to_come_again(read_only: Settings) -> None:
     app = Protection(reads, replace(read_only, queue=2))
-
-    async def three() -> int:
-        waiting = [asyncio.create_task(status_of(app, never)) for _ in range(2)]
-        await asyncio.sleep(0)
-        status = await status_of(app, never)
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        return status
-
-    assert asyncio.run(three()) == 429
+    assert asyncio.run(status_behind(2, app, never)) == 429
     assert (app.n_working, app.n_bytes) == (0, 0)
 
 
@@ -195,16 +196,7 @@ def test_all_bodies_together_have_a_limit(read_only: Settings) -> None:
     async def full() -> Any:
         return {"type": "http.request", "body": bytes(100), "more_body": True}
 
-    async def one_more() -> int:
-        waiting = [asyncio.create_task(status_of(app, full)) for _ in range(BODIES)]
-        await asyncio.sleep(0)
-        status = await status_of(app, full)
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        return status
-
-    assert asyncio.run(one_more()) == 429
+    assert asyncio.run(status_behind(BODIES, app, full)) == 429
     assert (app.n_working, app.n_bytes) == (0, 0)
 
 

@@ -6,7 +6,7 @@ Answers are what `Gallery` answers, written as JSON once: they are not validated
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from siamese.gallery.answers import ClassifiedImage, Neighbour
 from siamese.gallery.defaults import FOUND, VOTERS
 from siamese.gallery.verdict import Verdict
-from siamese.service.engine import Question
+from siamese.service.engine import Engine, Question
 from siamese.service.errors import Refused
 from siamese.service.shared import TheEngine
 from siamese.service.uploads import Fields, form_schema, read_form
@@ -91,31 +91,15 @@ def as_json(content: Any) -> Response:
 @router.post("/classify", response_model=list[ClassifiedFile], openapi_extra=form_schema(Voters))
 async def classify(request: Request, engine: TheEngine) -> Response:
     """Name the class of each image, by a vote of the nearest rows of the gallery."""
-    uploads, asked = await read_form(request, Voters)
-    _check_neighbours(request, len(uploads), asked.k)
-    pixels = await engine.decode(uploads)
-    answers = await engine.ask(Question("classify", pixels, asked.k, asked.exact))
-    return as_json(
-        [
-            {"file": upload.name, **vars(answer)}
-            for upload, answer in zip(uploads, answers, strict=True)
-        ]
-    )
+    answers = await _answers("classify", Voters, request, engine)
+    return as_json([{"file": name, **vars(answer)} for name, answer in answers])
 
 
 @router.post("/search", response_model=list[FoundForFile], openapi_extra=form_schema(Found))
 async def search(request: Request, engine: TheEngine) -> Response:
     """Find the rows of the gallery that resemble each image most."""
-    uploads, asked = await read_form(request, Found)
-    _check_neighbours(request, len(uploads), asked.k)
-    pixels = await engine.decode(uploads)
-    answers = await engine.ask(Question("search", pixels, asked.k, asked.exact))
-    return as_json(
-        [
-            {"file": upload.name, "neighbours": neighbours}
-            for upload, neighbours in zip(uploads, answers, strict=True)
-        ]
-    )
+    answers = await _answers("search", Found, request, engine)
+    return as_json([{"file": name, "neighbours": neighbours} for name, neighbours in answers])
 
 
 @router.post("/verify", response_model=Verdict, openapi_extra=form_schema(Strictness, 2, 2))
@@ -137,6 +121,20 @@ async def embed(request: Request, engine: TheEngine) -> Response:
             for upload, embedding in zip(uploads, embeddings, strict=True)
         ]
     )
+
+
+async def _answers(
+    kind: Literal["classify", "search"],
+    fields: type[Voters] | type[Found],
+    request: Request,
+    engine: Engine,
+) -> "zip[tuple[str, Any]]":
+    """Ask about the images of a request; return the name of each file, and its answer."""
+    uploads, asked = await read_form(request, fields)
+    _check_neighbours(request, len(uploads), asked.k)
+    pixels = await engine.decode(uploads)
+    answers = await engine.ask(Question(kind, pixels, asked.k, asked.exact))
+    return zip((upload.name for upload in uploads), answers, strict=True)
 
 
 def _check_neighbours(request: Request, n_images: int, k: int | None) -> None:

@@ -96,6 +96,8 @@ def _open(settings: Settings) -> Gallery:
     model = _load(settings)
     gallery = Gallery.open(settings.gallery, model)
     if settings.runtime == "onnx":
+        # Only now: the export takes seconds, and while model and gallery do not fit, this is tried
+        # again and again.
         from siamese.export.runtime import with_onnx
 
         gallery = Gallery.open(settings.gallery, with_onnx(model))
