@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +19,9 @@ from siamese.service.settings import Settings
 from tests.support.galleries import build_gallery
 from tests.support.service import TOKEN
 from tests.support.workspace import Workspace
+
+if TYPE_CHECKING:  # a GPU machine may lack it
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +65,12 @@ def reader(read_only: Settings) -> Iterator[TestClient]:
     """As `client`, for tests that change nothing: one application for all of a module."""
     with TestClient(create_app(read_only), base_url="http://127.0.0.1:8000") as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A real browser, for one module: while it is open, no other event loop runs in its thread."""
+    from tests.support.browser import browsing
+
+    with browsing() as browser:
+        yield browser

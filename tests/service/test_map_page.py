@@ -19,19 +19,13 @@ from siamese.gallery.gallery import Gallery
 from siamese.gallery.table import GalleryTable
 from siamese.model.folder import load_model
 from siamese.projection.maps import compute_map
-from tests.support.browser import WIDTHS, browsing, visiting
+from tests.support.browser import WIDTHS, visiting
 from tests.support.galleries import noise_images
 from tests.support.service import Server, serving
 
 pytestmark = pytest.mark.slow
 at_both_widths = pytest.mark.parametrize("width", WIDTHS)
 KINDS = {"pipeline": "gallery", "enrolled": "enrolled", "query": "test image"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -18,18 +18,12 @@ from playwright.sync_api import Browser, expect
 from siamese.base.dataset import load_dataset
 from siamese.gallery.gallery import Gallery
 from siamese.model.folder import load_model
-from tests.support.browser import WIDTHS, browsing, check_basics, give, tab_to, visiting
+from tests.support.browser import WIDTHS, check_basics, give, tab_to, visiting
 from tests.support.galleries import noise_images
 from tests.support.service import TOKEN, Server, serving
 
 slow = pytest.mark.slow
 at_both_widths = pytest.mark.parametrize("width", WIDTHS)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -16,18 +16,12 @@ from siamese.cli.results import results_table
 from siamese.comparison.compare import compare
 from siamese.comparison.conclusions import conclusions
 from siamese.comparison.revisions import find_revisions
-from tests.support.browser import WIDTHS, browsing, visiting
+from tests.support.browser import WIDTHS, visiting
 from tests.support.service import Server, serving
 from tests.support.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 at_both_widths = pytest.mark.parametrize("width", WIDTHS)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
