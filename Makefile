@@ -12,6 +12,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ifneq ($(ARCHIVE),)
 export SIAMESE_ARCHIVE := $(ARCHIVE)
 endif
+# A copy of the pretrained weights: make repro WEIGHTS=...
+ifneq ($(WEIGHTS),)
+export SIAMESE_WEIGHTS := $(WEIGHTS)
+endif
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -8,6 +8,7 @@ from pathlib import Path
 from siamese.base.dataset import channel_statistics, load_dataset
 from siamese.base.files import write_json
 from siamese.base.params import Section, read_sections
+from siamese.base.weights_folder import read_weights
 from siamese.floor.floor import FloorParams, measure_floors
 from siamese.network.compute import ComputeParams, start
 from siamese.network.embedding import embed_images
@@ -16,6 +17,7 @@ from siamese.network.siamese_network import NetworkParams, build_network
 PREPARED, TEST_PAIRS, METRICS = (
     Path(name) for name in ("data/prepared", "data/pairs/test.parquet", "metrics")
 )
+WEIGHTS = Path("data/weights")
 
 
 class Params(Section):
@@ -32,7 +34,9 @@ def main() -> None:
     device = start(params.compute)
     dataset = load_dataset(PREPARED)
     statistics = channel_statistics(dataset.images_of(dataset.rows("train")))
-    network = build_network(params.network, dataset.images.shape[1], *statistics).to(device)
+    network = build_network(
+        params.network, dataset.images.shape[1], *statistics, read_weights(WEIGHTS)
+    ).to(device)
     embed = partial(embed_images, network, progress="untrained network")
     floors = measure_floors(dataset, embed, params.floor.k, TEST_PAIRS, device)
     write_json(METRICS / "floor.json", floors)

@@ -8,6 +8,7 @@ from pathlib import Path
 from siamese.base.data_params import DataParams
 from siamese.base.files import new_folder
 from siamese.base.params import Section, read_sections
+from siamese.base.weights_folder import read_weights
 from siamese.model.folder import Model, save_model
 from siamese.network.compute import ComputeParams, check_devices, start
 from siamese.network.siamese_network import NetworkParams, build_network
@@ -22,6 +23,7 @@ from siamese.training.trainer import Trainer
 from siamese.training.training_data import TrainingData
 
 PREPARED, PAIRS, MODEL = Path("data/prepared"), Path("data/pairs"), Path("data/model")
+WEIGHTS = Path("data/weights")
 METRICS, CURVE, RESUME = Path("metrics"), Path("data/training.png"), Path("data/resume")
 LOG = Path("logs/training.csv")  # ignored by Git and DVC
 
@@ -54,7 +56,11 @@ def train(params: Params) -> None:
     with joined(ranks, device):
         data = TrainingData.load(PREPARED, PAIRS, device)
         network = build_network(
-            params.network, data.images.size, data.channel_mean, data.channel_std
+            params.network,
+            data.images.size,
+            data.channel_mean,
+            data.channel_std,
+            read_weights(WEIGHTS),
         ).to(device)
         objective = OBJECTIVES[params.train.loss](params.train, data.n_classes, network)
         trainer = Trainer(data, network, objective, params.train, ranks)

@@ -21,6 +21,17 @@ from siamese.training.training_data import TrainingData
 CPU = torch.device("cpu")
 N_CLASSES, PER_CLASS, SIZE, NOISE = 3, 12, 8, 60
 
+# The section `train.augment` with nothing switched on.
+NO_CHANGES: dict[str, Any] = {
+    "flip": False,
+    "crop": 0,
+    "cutout": 0,
+    "resized_crop": 1.0,
+    "jitter": 0.0,
+    "policy": "none",
+    "erase": 0.0,
+}
+
 
 def params(**changes: Any) -> TrainParams:
     """The `train` section: all pairs of the batch, nothing random."""
@@ -32,12 +43,15 @@ def params(**changes: Any) -> TrainParams:
         "mining": "batch",
         "proxy_weight": 0.0,
         "temperature": 0.1,
+        "optimizer": "muon",
         "learning_rate": 0.05,
         "learning_rate_rest": 0.01,
         "weight_decay": 0.0,
+        "freeze": "none",
+        "images_at_once": "all",
         "warmup": 0.3,
         "precision": "fp32",
-        "augment": {"flip": False, "crop": 0, "cutout": 0},
+        "augment": NO_CHANGES,
         "monitor": "knn",
         "monitor_k": 3,
         "monitor_gallery": 100,

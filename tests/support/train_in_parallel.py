@@ -37,10 +37,10 @@ def frozen(layer: nn.BatchNorm2d) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def outcome(changes: dict[str, Any], learns: bool, ranks: "Ranks") -> dict[str, Any]:
     """Train once; return the weights, gradients and figures."""
-    from tests.support.tiny_training import load, new_network, new_trainer, params
+    from tests.support.tiny_training import NO_CHANGES, load, new_network, new_trainer, params
 
     network = new_network()
-    changes |= {"augment": {"flip": True, "crop": 1, "cutout": 2}}
+    changes |= {"augment": {**NO_CHANGES, "flip": True, "crop": 1, "cutout": 2}}
     if not learns:
         changes |= {"learning_rate": 1e-12, "learning_rate_rest": 1e-12}
         for layer in network.modules():

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese.training.augment import AugmentParams, Changes, augment
+from tests.support.tiny_training import NO_CHANGES
 
 
 def batch(count: int = 8, height: int = 6, width: int = 5) -> torch.Tensor:
@@ -18,8 +19,7 @@ def batch(count: int = 8, height: int = 6, width: int = 5) -> torch.Tensor:
 
 def augmented(images: torch.Tensor, seed: int = 0, **changes: Any) -> torch.Tensor:
     """All images, changed as the seed decides; nothing is switched on but what is named."""
-    values: dict[str, Any] = {"flip": False, "crop": 0, "cutout": 0}
-    params = AugmentParams(**(values | changes))
+    params = AugmentParams(**(NO_CHANGES | changes))
     drawn = Changes.draw(len(images), params, torch.Generator().manual_seed(seed))
     return augment(images, drawn, params)
 
@@ -84,7 +84,8 @@ def test_the_seed_decides() -> None:
 
 def test_parts_of_a_batch_are_changed_as_in_the_whole() -> None:
     """Whatever part a process takes, its images look as they would have in a single process."""
-    images, params = batch(), AugmentParams(flip=True, crop=2, cutout=3)
+    images = batch()
+    params = AugmentParams(**(NO_CHANGES | {"flip": True, "crop": 2, "cutout": 3}))
     drawn = Changes.draw(len(images), params, torch.Generator().manual_seed(3))
     whole = augment(images, drawn, params)
     for part in (slice(0, 2), slice(2, 6)):

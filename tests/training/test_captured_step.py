@@ -15,6 +15,7 @@ from siamese.training.objective import OBJECTIVES, Figures
 from siamese.training.resume import ResumeFile
 from siamese.training.trainer import Trainer
 from tests.support.tiny_training import (
+    NO_CHANGES,
     data_of,
     load,
     new_network,
@@ -23,7 +24,7 @@ from tests.support.tiny_training import (
     tiny_dataset,
 )
 
-AUGMENT = {"flip": True, "crop": 1, "cutout": 2}
+AUGMENT = {**NO_CHANGES, "flip": True, "crop": 1, "cutout": 2}
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from siamese.training.training_data import Images
 from tests.support.tiny_training import (
     CPU,
     N_CLASSES,
+    NO_CHANGES,
     data_of,
     load,
     new_network,
@@ -142,7 +143,7 @@ def network_like(network: SiameseNetwork) -> SiameseNetwork:
 
 
 def test_an_interrupted_run_ends_with_the_same_bits_as_one_that_was_not(tmp_path: Path) -> None:
-    augment = {"flip": True, "crop": 1, "cutout": 2}
+    augment = {**NO_CHANGES, "flip": True, "crop": 1, "cutout": 2}
     changes: dict[str, Any] = {"augment": augment, "proxy_weight": 1.0}
     whole, expected = train(tmp_path / "whole", 5, **changes)
 

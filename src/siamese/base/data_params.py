@@ -56,7 +56,7 @@ class DataParams(Section):
     drop_labels: list[str]
     min_images: int = Field(ge=1)
     unreadable: Literal["stop", "leave_out"]
-    image_size: int = Field(ge=8, le=256)
+    image_size: int = Field(ge=8, le=768)
     fit: Fit
     novel_classes: int = Field(ge=0)
     archives: dict[str, Archive]

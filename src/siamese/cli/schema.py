@@ -22,6 +22,7 @@ from siamese.preparation.splits import PrepareParams, check_novel
 from siamese.sources.registry import check_names
 from siamese.training.objective import check_margin
 from siamese.training.train_params import TrainParams
+from siamese.weights.weights_params import WeightsParams
 
 
 class Params(Section):
@@ -31,6 +32,7 @@ class Params(Section):
     prepare: PrepareParams
     duplicates: DuplicatesParams
     pairs: PairsParams
+    weights: WeightsParams
     network: NetworkParams
     compute: ComputeParams
     train: TrainParams

@@ -9,7 +9,9 @@ from torch.nn import functional
 
 from siamese.base.errors import InputError
 from siamese.base.params import Section, nearest_name
+from siamese.base.weights_folder import Weights
 from siamese.network.architectures import ARCHITECTURES
+from siamese.network.timm_networks import is_timm, statistics_of, timm_network
 
 
 class NetworkParams(Section):
@@ -25,7 +27,7 @@ class NetworkParams(Section):
     @field_validator("architecture")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        if name not in ARCHITECTURES:
+        if name not in ARCHITECTURES and not is_timm(name):
             raise ValueError(f"there is no such architecture{nearest_name(name, ARCHITECTURES)}")
         return name
 
@@ -41,6 +43,7 @@ class SiameseNetwork(nn.Module):
         image_size: height and width of the images, in pixels.
         channel_mean: mean of each channel over the training images, pixels in [0, 1].
         channel_std: standard deviation of each channel, on the same scale.
+        weights: that the backbone of a timm network starts from.
 
     Raises:
         InputError: the images are too small for the architecture.
@@ -55,6 +58,7 @@ class SiameseNetwork(nn.Module):
         image_size: int,
         channel_mean: Sequence[float] = (0.5, 0.5, 0.5),
         channel_std: Sequence[float] = (0.25, 0.25, 0.25),
+        weights: Weights | None = None,
     ) -> None:
         check_image_size(params.architecture, image_size)
         super().__init__()
@@ -64,8 +68,13 @@ class SiameseNetwork(nn.Module):
         self.embedding_dim = params.embedding_dim
         self.register_buffer("channel_mean", torch.tensor(channel_mean).view(1, 3, 1, 1))
         self.register_buffer("channel_std", torch.tensor(channel_std).view(1, 3, 1, 1))
-        build = ARCHITECTURES[params.architecture].build
-        self.encoder = build(params.width, params.embedding_dim, image_size)
+        self.encoder: nn.Module
+        if is_timm(params.architecture):
+            file = weights.file if weights else None
+            self.encoder = timm_network(params.architecture, params.embedding_dim, image_size, file)
+        else:
+            build = ARCHITECTURES[params.architecture].build
+            self.encoder = build(params.width, params.embedding_dim, image_size)
 
     def encode(self, images: Tensor) -> Tensor:
         """Embed one batch.
@@ -107,17 +116,25 @@ def build_network(
     image_size: int,
     channel_mean: Sequence[float],
     channel_std: Sequence[float],
+    weights: Weights | None = None,
 ) -> SiameseNetwork:
-    """Make the untrained network: the same `params.seed` gives the same initial weights."""
+    """Make the untrained network: the same `params.seed` gives the same initial weights.
+
+    With pretrained weights its images are standardised as those of the pretraining were.
+    """
+    if weights:
+        channel_mean, channel_std = statistics_of(params.architecture)
     # Built on the CPU: the random states of GPUs are neither saved, which would wake them, nor set.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(params.seed)
-        network = SiameseNetwork(params, image_size, channel_mean, channel_std)
+        network = SiameseNetwork(params, image_size, channel_mean, channel_std, weights)
     return network.to(memory_format=torch.channels_last)
 
 
 def check_image_size(architecture: str, image_size: int) -> None:
     """Refuse images that an architecture would halve down to nothing."""
+    if is_timm(architecture):
+        return
     halvings = ARCHITECTURES[architecture].halvings
     if image_size < 2**halvings:
         raise InputError(

@@ -7,7 +7,7 @@ host, and where several processes share one, each applies its part of the same d
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -22,6 +22,10 @@ class AugmentParams(Section):
     flip: bool
     crop: int = Field(ge=0, le=64)
     cutout: int = Field(ge=0, le=256)
+    resized_crop: float = Field(gt=0, le=1)
+    jitter: float = Field(ge=0, le=1)
+    policy: Literal["none", "trivial", "rand"]
+    erase: float = Field(ge=0, le=1)
 
 
 @dataclass(frozen=True)

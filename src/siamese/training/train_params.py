@@ -1,6 +1,6 @@
 """The `train` section of `params.yaml`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,9 +12,12 @@ from siamese.training.objective import ObjectiveParams
 class TrainParams(ObjectiveParams):
     """The `train` section of `params.yaml`, where each value is explained."""
 
+    optimizer: Literal["muon", "adamw"]
     learning_rate: float = Field(gt=0)
     learning_rate_rest: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
+    freeze: Literal["none", "statistics", "backbone"]
+    images_at_once: Literal["all"] | Annotated[int, Field(ge=2)]
     warmup: float = Field(gt=0, lt=1)
     precision: Precision
     augment: AugmentParams
