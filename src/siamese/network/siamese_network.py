@@ -11,7 +11,7 @@ from siamese.base.errors import InputError
 from siamese.base.params import Section, nearest_name
 from siamese.base.weights_folder import Weights
 from siamese.network.architectures import ARCHITECTURES
-from siamese.network.timm_networks import is_timm, statistics_of, timm_network
+from siamese.network.timm_networks import HeadedBackbone, is_timm, statistics_of, timm_network
 
 
 class NetworkParams(Section):
@@ -95,9 +95,40 @@ class SiameseNetwork(nn.Module):
                 embeddings = functional.normalize(embeddings, dim=1)
         return embeddings
 
+    def features(self, images: Tensor) -> Tensor:
+        """Compute what the head of a network of timm gets; other networks have no such features.
+
+        Args:
+            images: uint8 `[B, 3, H, W]`; no mirror image is looked at.
+
+        Returns:
+            float32 `[B, n_features]`.
+        """
+        return self._headed().backbone(self._standardised(images)).float()
+
+    def embed_features(self, features: Tensor) -> Tensor:
+        """Embed what `features` returned, by the head alone.
+
+        Args:
+            features: float32 `[B, n_features]`.
+
+        Returns:
+            float32 `[B, embedding_dim]`; of length 1 if the network normalises.
+        """
+        return self._finished(self._headed().head(features))
+
+    def _headed(self) -> HeadedBackbone:
+        assert isinstance(self.encoder, HeadedBackbone), "not a network of timm"
+        return self.encoder
+
     def _embed(self, images: Tensor) -> Tensor:
+        return self._finished(self.encoder(self._standardised(images)))
+
+    def _standardised(self, images: Tensor) -> Tensor:
         standardised = (images.float() / 255 - self.channel_mean) / self.channel_std
-        embeddings = self.encoder(standardised.contiguous(memory_format=torch.channels_last))
+        return standardised.contiguous(memory_format=torch.channels_last)
+
+    def _finished(self, embeddings: Tensor) -> Tensor:
         embeddings = embeddings.float()  # lengths and distances are never taken in half precision
         return functional.normalize(embeddings, dim=1) if self.normalize else embeddings
 
