@@ -23,11 +23,11 @@ from siamese.base.errors import InputError, no_such_file
 from siamese.base.files import write_json
 from siamese.base.weights_folder import Origin
 from siamese.model.calibration import Calibration
+from siamese.model.description import ORIGIN, read_origin
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import NetworkParams, SiameseNetwork
 
 FORMAT = 1
-ORIGIN = "weights.json"
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
         classes = Classes.from_json(_read(folder / "classes.json"))
         calibration = Calibration.from_json(_read(folder / "verification.json"))
         fit = description.get("fit", "pad")  # older models had no choice
-        origin = Origin(**_read(folder / ORIGIN)) if (folder / ORIGIN).exists() else None
+        origin = read_origin(folder)
     except (KeyError, TypeError, RuntimeError, SafetensorError, ValidationError) as error:
         raise InputError(f"{folder}: this model folder is damaged: {error}") from None
     network = network.to(device).to(memory_format=torch.channels_last).eval()

@@ -75,7 +75,6 @@ class SiameseNetwork(nn.Module):
         self.register_buffer("channel_mean", torch.tensor(channel_mean).view(1, 3, 1, 1))
         self.register_buffer("channel_std", torch.tensor(channel_std).view(1, 3, 1, 1))
         self.encoder: nn.Module
-        check_source(params.architecture, weights.origin.source if weights else NONE)
         if is_timm(params.architecture):
             self.encoder = timm_network(
                 params.architecture, params.embedding_dim, image_size, weights
@@ -167,8 +166,12 @@ def build_network(
     """Make the untrained network: the same `params.seed` gives the same initial weights.
 
     With pretrained weights its images are standardised as those of the pretraining were.
+
+    Raises:
+        InputError: see `SiameseNetwork`; or only a network of timm could start from the weights.
     """
     if weights:
+        check_source(params.architecture, weights.origin.source)
         channel_mean, channel_std = statistics_of(params.architecture, weights)
     # Built on the CPU: the random states of GPUs are neither saved, which would wake them, nor set.
     with torch.random.fork_rng(devices=[]):

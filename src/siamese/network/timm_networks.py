@@ -61,9 +61,10 @@ def timm_network(
     """
     n_features = count_features(architecture, image_size)
     backbone = _create(architecture, image_size, num_classes=0)
-    if weights:
+    network = HeadedBackbone(backbone, n_features, embedding_dim)
+    if weights:  # after the head, which is then the same with any weights and without
         backbone.load_state_dict(_started_from(weights.file, architecture, image_size, backbone))
-    return HeadedBackbone(backbone, n_features, embedding_dim)
+    return network
 
 
 def count_features(architecture: str, image_size: int) -> int:
