@@ -1,6 +1,8 @@
 """Every network becomes a graph that computes what PyTorch does."""
 
 import itertools
+import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -73,3 +75,21 @@ def test_a_process_that_has_trained_can_export() -> None:
 
     start(ComputeParams(device="cpu", threads=1, deterministic=True))
     to_onnx(made_up("conv4", False, False, 16), "its hash")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_vit"])
+def test_networks_of_timm_are_computed_as_pytorch_does(name: str) -> None:
+    pytest.importorskip("timm")
+    from tests.support.timm_project import timm_model
+
+    model = timm_model(name, 32)
+    proto = to_onnx(model, "")
+    about = {one.key: one.value for one in proto.metadata_props}
+    assert json.loads(about["siamese.weights"]) == asdict(model.origin)
+    session = open_session(proto.SerializeToString())
+    for count in (1, 2, 7):
+        rng = np.random.default_rng(count)
+        images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+        [found] = session.run(None, {"images": images})
+        np.testing.assert_allclose(found, model.embed(images), rtol=0, atol=1e-5)

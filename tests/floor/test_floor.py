@@ -1,5 +1,7 @@
 """The floors: exact by blocks, in bounded memory, and what is written in each case."""
 
+import json
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -11,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese.base import dataset as dataset_module
-from siamese.base.dataset import Classes, Dataset, ImageRows
+from siamese.base.dataset import Classes, Dataset, ImageRows, load_dataset
 from siamese.base.errors import InputError
 from siamese.floor import floor
 from siamese.floor.floor import image_distances, measure_floors, nearest_images, thumbnails
 from siamese.measures.knn import nearest
 from siamese.measures.verification import pair_distances
+from tests.support.workspace import Workspace
 
 NO_MANIFEST = Path("no/test.parquet")
 
@@ -255,3 +258,39 @@ def test_verification_alone_needs_the_pairs_of_this_data(
     pd.read_parquet(manifest).assign(left=0).to_parquet(manifest, index=False)
     with pytest.raises(InputError, match="of the split `test`"):
         measure_floors(data, Embedder(), 1, manifest)
+
+
+@pytest.mark.slow
+def test_of_pretrained_weights_the_backbone_itself_is_measured(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """The share that the nearest image of the gallery gets right, by timm's features alone."""
+    timm = pytest.importorskip("timm")
+    from safetensors.torch import load_file
+    from sklearn.neighbors import KNeighborsClassifier
+
+    from siamese.base.weights_folder import save_weights
+    from tests.support.timm_weights import made_up_weights
+
+    weights = made_up_weights(tmp_path / "weights.safetensors", "test_efficientnet")
+    (workspace.path / "data/weights").mkdir(exist_ok=True)
+    save_weights(weights, workspace.path / "data/weights")
+    network = {"architecture": "timm/test_efficientnet", "mirror": True, "normalize": True}
+    workspace.change_params({"network": network, "floor": {"k": 1}})
+    workspace.run(sys.executable, "stages/floor.py")
+    found = json.loads((workspace.path / "metrics/floor.json").read_text())
+
+    data = load_dataset(workspace.path / "data/prepared")
+    backbone = timm.create_model("test_efficientnet", num_classes=0).eval()
+    stored = load_file(weights.file)
+    backbone.load_state_dict({name: stored[name] for name in backbone.state_dict()})
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
+    planes = torch.from_numpy(np.array(data.images)).permute(0, 3, 1, 2) / 255
+    with torch.inference_mode():
+        both = [backbone((one - mean) / std) for one in (planes, planes.flip(3))]
+    features = sum(torch.nn.functional.normalize(one) for one in both)
+    features = torch.nn.functional.normalize(features).numpy()
+    gallery, queries, labels = data.gallery(), data.queries(), data.fine()
+    nearest_one = KNeighborsClassifier(1).fit(features[gallery], labels[gallery])
+    expected = nearest_one.score(features[queries], labels[queries])
+    assert found["untrained"] == pytest.approx(expected, abs=0.005)

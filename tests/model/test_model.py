@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,9 @@ import torch
 
 from siamese.base.dataset import Classes
 from siamese.base.errors import InputError
+from siamese.base.weights_folder import Origin
+from siamese.gallery.model_hash import model_hash
+from siamese.model.description import describe, describe_folder
 from siamese.model.folder import Model, load_model, save_model
 from siamese.network.siamese_network import NetworkParams, build_network
 from siamese.training.thresholds import calibrate
@@ -116,3 +121,62 @@ def test_weights_are_readable_without_this_package(folder: Path) -> None:
 
     weights = load_file(folder / "model.safetensors")
     torch.testing.assert_close(weights["channel_mean"].flatten(), torch.tensor([0.1, 0.2, 0.3]))
+
+
+# What training started from
+
+
+def test_it_says_where_its_weights_began(tmp_path: Path, folder: Path) -> None:
+    assert load_model(folder).origin is None
+    origin = Origin("hf:timm/made-up", "1" * 64, "apache-2.0")
+    started, other = replace(model(), origin=origin), tmp_path / "other"
+    other.mkdir()
+    save_model(started, other)
+    assert load_model(other).origin == origin
+    assert model_hash(started) == model_hash(model()), "its embeddings are the same"
+    assert json.loads((other / "weights.json").read_text()) == {
+        "source": "hf:timm/made-up",
+        "sha256": "1" * 64,
+        "license": "apache-2.0",
+    }
+    assert describe(load_model(folder)) == "resnet9, 8 x 8 pixels"
+    line = "resnet9, 8 x 8 pixels, trained from hf:timm/made-up (license: apache-2.0)"
+    assert describe(started) == describe_folder(other) == line
+    (other / "weights.json").write_text('{"source": "hf:timm/made-up"}')
+    with pytest.raises(InputError, match=r"weights\.json: cannot be read .*expected source"):
+        load_model(other)
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_vit"])
+def test_a_network_of_timm_is_rebuilt_without_a_download(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("timm")
+    from tests.support.timm_project import ORIGIN, timm_model
+
+    saved = timm_model(name, 48, mirror=False)
+    for value in saved.network.state_dict().values():
+        if value.is_floating_point():
+            value.add_(0.01)  # as training changes them
+    save_model(saved, tmp_path)
+
+    def asked(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", asked)
+    loaded = load_model(tmp_path)
+    some = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(loaded.embed(some), saved.embed(some))
+    assert loaded.origin == ORIGIN
+
+
+def test_a_model_of_timm_without_timm_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("timm")
+    from tests.support.timm_project import timm_model
+
+    save_model(timm_model("test_vit", 16), tmp_path)
+    monkeypatch.setitem(sys.modules, "timm", None)  # as if it were not installed
+    with pytest.raises(InputError, match=r"pip install 'siamese\[timm\]'"):
+        load_model(tmp_path)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from siamese.base.errors import InputError
 from siamese.network.compute import ComputeParams, autocast_dtype, start
@@ -38,6 +39,22 @@ def test_auto_takes_what_a_processor_is_fast_in(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert autocast_dtype("auto", CPU) == expected
+
+
+def test_auto_trains_convolutions_of_single_channels_in_fp32_on_a_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    plain, grouped, depthwise = (
+        nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=groups)) for groups in (1, 2, 8)
+    )
+    of_one_channel = nn.Conv2d(1, 8, 3)
+    for network in (plain, grouped, of_one_channel):
+        assert autocast_dtype("auto", CPU, network) == torch.bfloat16
+    assert autocast_dtype("auto", CPU, depthwise) == torch.float32
+    assert autocast_dtype("bf16", CPU, depthwise) == torch.bfloat16
+    assert autocast_dtype("auto", CUDA, depthwise) == torch.bfloat16
 
 
 def test_what_is_asked_for_is_taken() -> None:
