@@ -192,6 +192,13 @@ def test_images_too_small_for_the_architecture_are_refused(tmp_path: Path) -> No
     check_params(write(tmp_path / "params.yaml", content))
 
 
+def test_weights_for_a_network_that_cannot_start_from_them_are_refused(tmp_path: Path) -> None:
+    content = read_document(ROOT / "params.yaml")
+    content["weights"] |= {"source": "hf:timm/resnet18", "bytes": 1, "sha256": "0" * 64}
+    with pytest.raises(InputError, match=r"`weights\.source` is hf:timm/resnet18, but .* resnet9"):
+        check_params(write(tmp_path / "params.yaml", content))
+
+
 def test_a_margin_out_of_reach_of_unit_vectors_is_refused(tmp_path: Path) -> None:
     content = read_document(ROOT / "params.yaml")
     content["train"]["margin"] = 2.0
