@@ -81,12 +81,12 @@ def test_a_process_that_has_trained_can_export() -> None:
 @pytest.mark.parametrize("name", ["test_efficientnet", "test_vit"])
 def test_networks_of_timm_are_computed_as_pytorch_does(name: str) -> None:
     pytest.importorskip("timm")
-    from tests.support.timm_project import timm_model
+    from tests.support.timm_project import ORIGIN, timm_model
 
     model = timm_model(name, 32)
     proto = to_onnx(model, "")
     about = {one.key: one.value for one in proto.metadata_props}
-    assert json.loads(about["siamese.weights"]) == asdict(model.origin)
+    assert json.loads(about["siamese.weights"]) == asdict(ORIGIN)
     session = open_session(proto.SerializeToString())
     for count in (1, 2, 7):
         rng = np.random.default_rng(count)

@@ -16,7 +16,7 @@ from siamese.base.dataset import Classes
 from siamese.base.errors import InputError
 from siamese.base.weights_folder import Origin
 from siamese.gallery.model_hash import model_hash
-from siamese.model.description import describe, describe_folder
+from siamese.model.description import describe_folder
 from siamese.model.folder import Model, load_model, save_model
 from siamese.network.siamese_network import NetworkParams, build_network
 from siamese.training.thresholds import calibrate
@@ -139,9 +139,9 @@ def test_it_says_where_its_weights_began(tmp_path: Path, folder: Path) -> None:
         "sha256": "1" * 64,
         "license": "apache-2.0",
     }
-    assert describe(load_model(folder)) == "resnet9, 8 x 8 pixels"
+    assert load_model(folder).description == "resnet9, 8 x 8 pixels"
     line = "resnet9, 8 x 8 pixels, trained from hf:timm/made-up (license: apache-2.0)"
-    assert describe(started) == describe_folder(other) == line
+    assert started.description == describe_folder(other) == line
     (other / "weights.json").write_text('{"source": "hf:timm/made-up"}')
     with pytest.raises(InputError, match=r"weights\.json: cannot be read .*expected source"):
         load_model(other)

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ pytest.importorskip("timm")  # what `pip install siamese` alone does not bring
 
 import timm
 
-from tests.support.timm_weights import ORIGIN, made_up_weights
+from tests.support.timm_weights import ORIGIN, config_of, made_up_weights
 from tests.support.workspace import ROOT
 
 # Convolutions, and attention with position embeddings.
@@ -70,8 +71,8 @@ def weights(tmp_path: Path, name: str) -> Weights:
 
 def plain_features(name: str, file: Path, planes: torch.Tensor) -> torch.Tensor:
     """What timm alone makes of images, by its own description of its weights."""
-    config = timm.get_pretrained_cfg(name)
-    size = {"img_size": planes.shape[2]} if config.fixed_input_size else {}
+    config = config_of(name)
+    size: dict[str, Any] = {"img_size": planes.shape[2]} if config.fixed_input_size else {}
     network = timm.create_model(name, num_classes=0, **size).eval()
     network.load_state_dict(
         {key: value for key, value in load_file(file).items() if key in network.state_dict()}
@@ -151,7 +152,7 @@ def test_all_starts_from_the_file_and_the_head_from_the_seed(name: str, weights:
     state = backbone_of(network).state_dict()
     assert all(torch.equal(tensor, stored[key]) for key, tensor in state.items())
     assert stored.keys() - state.keys(), "the classifier is left out"
-    config = timm.get_pretrained_cfg(name)
+    config = config_of(name)
     torch.testing.assert_close(network.channel_mean.flatten(), torch.tensor(config.mean))
     torch.testing.assert_close(network.channel_std.flatten(), torch.tensor(config.std))
     same = build(name, 32).state_dict()

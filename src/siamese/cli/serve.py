@@ -135,9 +135,8 @@ def _serve(options: argparse.Namespace) -> None:
     )
     listener = listen(settings)  # before anything is loaded
     with quick_imports():
-        from siamese.model.description import describe
         from siamese.service.app import create_app
 
     app = create_app(settings)
-    print(f"network: {describe(app.state.newest.gallery().model)}", flush=True)
+    print(f"network: {app.state.newest.gallery().model.description}", flush=True)
     serve(app, settings, listener)

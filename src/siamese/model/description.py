@@ -2,30 +2,29 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from siamese.base.errors import InputError
 from siamese.base.weights_folder import Origin
 
-if TYPE_CHECKING:
-    from siamese.model.folder import Model
-
 ORIGIN = "weights.json"
 
 
-def describe(model: "Model") -> str:
-    """Say which network a model is, how large its images are, and what training started from."""
-    return _line(model.params.architecture, model.network.image_size, model.origin)
+def describe(architecture: str, image_size: int, origin: Origin | None) -> str:
+    """Say which network it is, how large its images are, and what its training started from."""
+    line = f"{architecture}, {image_size} x {image_size} pixels"
+    if origin is None:
+        return line
+    return f"{line}, trained from {origin.source} (license: {origin.license or 'not known'})"
 
 
 def describe_folder(folder: Path) -> str:
-    """Say the same of a model folder, whose files are all there.
+    """Say that of a model folder, whose files are all there.
 
     Raises:
         InputError: what training started from cannot be read.
     """
     network = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-    return _line(network["network"]["architecture"], network["image_size"], read_origin(folder))
+    return describe(network["network"]["architecture"], network["image_size"], read_origin(folder))
 
 
 def read_origin(folder: Path) -> Origin | None:
@@ -44,10 +43,3 @@ def read_origin(folder: Path) -> Origin | None:
             f"{file}: cannot be read ({error}); expected source, sha256 and license of the weights"
             " that training started from: train again, or write them there"
         ) from None
-
-
-def _line(architecture: str, size: int, origin: Origin | None) -> str:
-    line = f"{architecture}, {size} x {size} pixels"
-    if origin is None:
-        return line
-    return f"{line}, trained from {origin.source} (license: {origin.license or 'not known'})"

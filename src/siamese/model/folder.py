@@ -23,7 +23,7 @@ from siamese.base.errors import InputError, no_such_file
 from siamese.base.files import write_json
 from siamese.base.weights_folder import Origin
 from siamese.model.calibration import Calibration
-from siamese.model.description import ORIGIN, read_origin
+from siamese.model.description import ORIGIN, describe, read_origin
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import NetworkParams, SiameseNetwork
 
@@ -49,6 +49,11 @@ class Model:
     calibration: Calibration
     fit: Fit = "pad"
     origin: Origin | None = None
+
+    @property
+    def description(self) -> str:
+        """Which network it is, how large its images are, and what its training started from."""
+        return describe(self.params.architecture, self.network.image_size, self.origin)
 
     def embed(self, images: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """Embed images of the size the network was trained on.
