@@ -222,6 +222,13 @@ def test_weights_that_take_one_size_alone_say_so(tmp_path: Path) -> None:
         build("mixer_s32_224", 64, weights)
 
 
+def test_an_empty_file_is_refused_and_nothing_is_downloaded(tmp_path: Path) -> None:
+    weights = Weights(tmp_path / "weights.safetensors", ORIGIN)
+    save_file({}, weights.file)
+    with pytest.raises(InputError, match=r"not the weights .*No pretrained weights exist"):
+        build("test_vit", 32, weights)
+
+
 def test_damaged_weights_are_named(tmp_path: Path) -> None:
     weights = Weights(tmp_path / "weights.safetensors", ORIGIN)
     weights.file.write_bytes(b"no weights")

@@ -122,7 +122,9 @@ def _started_from(
     n_classes = len(found.get(f"{first}.weight", ()))
 
     def loaded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        overlay = {"state_dict": tensors, "num_classes": n_classes, "label_offset": 0}
+        # Of an empty file timm would download its own weights, if it knew where they are.
+        nowhere = {"url": None, "hf_hub_id": None}
+        overlay = {"state_dict": tensors, "num_classes": n_classes, "label_offset": 0, **nowhere}
         try:
             network = _create(
                 architecture,
