@@ -54,7 +54,7 @@ def timm_weights(architecture: str) -> TimmWeights:
         close = ", ".join(f"`{PREFIX}{one}`" for one in difflib.get_close_matches(name, known, 3))
         raise InputError(
             f"{architecture}: timm knows no network of this name"
-            f"{f'; did you mean one of {close}?' if close else ''} `timm.list_models()` lists all"
+            f"{f', but {close}' if close else ''}; `timm.list_models()` lists all"
         )
     return TimmWeights(
         source=f"{HUGGING_FACE}{config.hf_hub_id}" if config.hf_hub_id else "",
