@@ -51,6 +51,7 @@ def test_a_name_on_hugging_face_is_fetched_once(hub: HuggingFace, downloads: Pat
     wanted = params(f"hf:timm/tiny@{commit}")
     for _ in range(2):
         weights = get_weights(wanted, downloads)
+        assert weights is not None
         assert weights == Weights(
             downloads / f"weights-{wanted.sha256[:16]}.safetensors",
             Origin(f"hf:timm/tiny@{commit}", wanted.sha256, "mit"),
