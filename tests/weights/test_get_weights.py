@@ -57,7 +57,7 @@ def test_a_name_on_hugging_face_is_fetched_once(hub: HuggingFace, downloads: Pat
             Origin(f"hf:timm/tiny@{commit}", wanted.sha256, "mit"),
         )
         assert weights.file.read_bytes() == GOOD
-    assert kept(downloads) == [weights.file]
+        assert kept(downloads) == [weights.file]
     assert len([path for path, _ in hub.requests if path.startswith("/cdn")]) == 1
 
 
