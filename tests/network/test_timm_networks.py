@@ -179,6 +179,7 @@ def test_position_embeddings_are_resampled_as_timm_does_it(tmp_path: Path) -> No
     [
         ("efficientnet_b0", "hf:timm/efficientnet_b0.ra4_e3600_r224_in1k", 0.5),
         ("efficientnet_b0", "hf:timm/efficientnet_b0.ra_in1k", 0.485),
+        ("efficientnet_b0", f"hf:timm/efficientnet_b0.ra4_e3600_r224_in1k@{'0' * 40}", 0.5),
         ("efficientnet_b0", "weights.safetensors", 0.485),
         ("efficientnet_b0.ra4_e3600_r224_in1k", "weights.safetensors", 0.5),
     ],

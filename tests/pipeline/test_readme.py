@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from siamese.base.dataset import load_dataset
@@ -38,7 +39,7 @@ BLOCKS = [
 
 @pytest.fixture(scope="module")
 def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the documentation assumes: `data/`, a gallery, `model.onnx`, and two photos."""
+    """What the documentation assumes: `data/`, a gallery, `model.onnx`, two photos, a pickle."""
     folder = tmp_path_factory.mktemp("readme")
     for name in ("model", "embeddings", "prepared"):
         shutil.copytree(finished.path / "data" / name, folder / "data" / name)
@@ -49,6 +50,7 @@ def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path
     photos = dataset.images[dataset.rows("test")[[0, 99]]]
     for name, photo in zip(("photo.png", "other.png"), photos, strict=True):
         Image.fromarray(np.asarray(photo)).resize((60, 60)).save(folder / name)
+    torch.save({"conv1.weight": torch.zeros(8, 3, 7, 7)}, folder / "resnet50.pth")
     return folder
 
 

@@ -96,10 +96,11 @@ def statistics_of(architecture: str, weights: Weights) -> tuple[list[float], lis
     They are those of the architecture's tag (without one, of timm's first choice), unless timm
     knows the weights' source under another.
     """
-    config = _config(architecture)
+    config = timm_config(architecture)
+    unpinned = weights.origin.source.partition("@")[0]
     for name in _tagged(architecture):
-        if weights.origin.source == f"hf:{_config(PREFIX + name).hf_hub_id}":
-            config = _config(PREFIX + name)
+        if unpinned == f"hf:{timm_config(PREFIX + name).hf_hub_id}":
+            config = timm_config(PREFIX + name)
     return list(config.mean), list(config.std)
 
 
@@ -115,7 +116,7 @@ def _started_from(
 
     with reading(file, "weights"):
         found = load_file(file)
-    config = _config(architecture)
+    config = timm_config(architecture)
     # With a classifier as large as the file's, timm is strict: it leaves nothing out, nor random.
     classifier = config.classifier or "no classifier"
     first = classifier if isinstance(classifier, str) else classifier[0]
@@ -156,7 +157,7 @@ def _started_from(
 
 def _misfit(file: Path, architecture: str, image_size: int, reason: str) -> InputError:
     """Return the error of weights that are not those of a network."""
-    config = _config(architecture)
+    config = timm_config(architecture)
     size = config.input_size[-1]
     advice = ""
     if config.fixed_input_size and size != image_size:
@@ -181,7 +182,7 @@ def _try(architecture: str, image_size: int) -> tuple[nn.Module, Any] | None:
 
     Both are on PyTorch's device without memory: shapes alone are computed, in little time.
     """
-    config = _config(architecture)
+    config = timm_config(architecture)
     try:
         with torch.device("meta"), torch.inference_mode():
             backbone = _create(architecture, image_size, num_classes=0).eval()
@@ -197,7 +198,7 @@ def _try(architecture: str, image_size: int) -> tuple[nn.Module, Any] | None:
 
 def _sizes(architecture: str, image_size: int) -> str:
     """Say which sizes a network of timm takes, of those near one that it does not take."""
-    native = _config(architecture).input_size[-1]
+    native = timm_config(architecture).input_size[-1]
     seen = _try(architecture, native)
     info = getattr(seen[0], "feature_info", None) if seen else None
     if info:
@@ -212,12 +213,12 @@ def _create(architecture: str, image_size: int, **settings: Any) -> nn.Module:
     """Create a network of timm for images of a size, its weights random unless they are given."""
     import timm
 
-    if _config(architecture).fixed_input_size:  # then, and only then, it is made for one size
+    if timm_config(architecture).fixed_input_size:  # then, and only then, it is made for one size
         settings["img_size"] = image_size
     return timm.create_model(architecture.removeprefix(PREFIX), in_chans=3, **settings)
 
 
-def _config(architecture: str) -> Any:
+def timm_config(architecture: str) -> Any:
     """Return what timm knows of the weights of a network: its `PretrainedCfg`.
 
     Raises:
