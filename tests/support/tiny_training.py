@@ -10,7 +10,7 @@ import torch
 
 from siamese.base.dataset import Classes, Dataset
 from siamese.network.siamese_network import NetworkParams, SiameseNetwork, build_network
-from siamese.training.early_stopping import EpochRecord, Trained, train_network
+from siamese.training.early_stopping import EpochRecord, Pace, Trained, train_network
 from siamese.training.objective import OBJECTIVES
 from siamese.training.parallel import Ranks
 from siamese.training.resume import ResumeFile
@@ -133,7 +133,7 @@ def train(
     folder: Path,
     epochs: int | TrainingData,
     network: SiameseNetwork | None = None,
-    on_epoch: Callable[[EpochRecord, float], None] = lambda record, speed: None,
+    on_epoch: Callable[[EpochRecord, Pace], None] = lambda record, pace: None,
     **changes: Any,
 ) -> tuple[SiameseNetwork, Trained]:
     """Train for some epochs, or on other data; what is unfinished is kept in `folder`."""

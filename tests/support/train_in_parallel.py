@@ -48,7 +48,7 @@ def outcome(changes: dict[str, Any], learns: bool, ranks: "Ranks") -> dict[str, 
                 layer.forward = frozen(layer)  # type: ignore[assignment, method-assign]
     trainer = new_trainer(load(2), network, params(**changes), ranks)
     gradients: list[torch.Tensor] = []
-    trainer.adamw.register_step_pre_hook(
+    trainer.optimizers["learning_rate_rest"].register_step_pre_hook(
         lambda *_: gradients.append(gradient_of(network, trainer.objective))
     )
     figures = [trainer.train_epoch(epoch) for epoch in range(2)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from siamese.training.early_stopping import EpochRecord, Trained
+from siamese.training.early_stopping import EpochRecord, Pace, Trained
 from siamese.training.report import EpochReport, collapse_warning, write_figures
 
 HEALTHY = {
@@ -42,7 +42,7 @@ def test_files_have_the_figures_that_the_objective_has(
     records = tuple(EpochRecord(epoch, figures) for epoch in (1, 2))
     report = EpochReport(tmp_path / "log.csv", 1.0)
     for record in (records[0], records[1], records[1]):  # the last twice, as a resumed run may
-        report(record, 1000.0)
+        report(record, Pace(1000.0, 100.0))
     write_figures(Trained(records, 2, False), {"device": "cpu"}, tmp_path, tmp_path / "curve.png")
     written = pd.read_csv(tmp_path / "training.csv")
     assert list(written.columns) == ["epoch", *figures]

@@ -14,7 +14,7 @@ from siamese.measures.verification import pair_distances
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import SiameseNetwork
 from siamese.training import training_data
-from siamese.training.early_stopping import EpochRecord, Trained, train_network
+from siamese.training.early_stopping import EpochRecord, Pace, Trained, train_network
 from siamese.training.objective import Contrastive
 from siamese.training.resume import ResumeFile
 from siamese.training.training_data import Images
@@ -150,7 +150,7 @@ def test_an_interrupted_run_ends_with_the_same_bits_as_one_that_was_not(tmp_path
     class Killed(Exception):
         pass
 
-    def kill_at_three(record: EpochRecord, speed: float) -> None:
+    def kill_at_three(record: EpochRecord, pace: Pace) -> None:
         if record.epoch == 3:
             raise Killed
 
@@ -173,7 +173,7 @@ def test_stops_when_patience_runs_out_and_restores_the_best_weights(tmp_path: Pa
     states = []
     network = new_network()
 
-    def keep(record: EpochRecord, speed: float) -> None:
+    def keep(record: EpochRecord, pace: Pace) -> None:
         states.append({name: value.clone() for name, value in network.state_dict().items()})
 
     # Nothing improves by 2, so the first epoch stays the best.
@@ -258,7 +258,7 @@ def test_trains_embeds_and_resumes_on_cuda(
     def run(folder: Path, stop_after: int | None = None) -> tuple[SiameseNetwork, Trained]:
         network = new_network(architecture=architecture, size=16).to(cuda)
 
-        def stop(record: EpochRecord, speed: float) -> None:
+        def stop(record: EpochRecord, pace: Pace) -> None:
             if record.epoch == stop_after:
                 raise KeyboardInterrupt
 

@@ -1,0 +1,127 @@
+"""Training the head alone: `train.freeze: backbone`.
+
+The backbone never changes, so what it makes of an image is computed once. An epoch then costs next
+to nothing: its steps look up features, and a linear layer embeds them.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from siamese.base.blocks import blocks
+from siamese.base.errors import InputError
+from siamese.base.progress import progress_bar
+from siamese.network.embedding import images_at_once
+from siamese.network.siamese_network import SiameseNetwork
+from siamese.network.timm_networks import is_timm
+from siamese.training.parallel import Ranks
+from siamese.training.training_data import Images, TrainingData
+
+Split = Literal["train", "validation"]
+
+
+def check_freeze(freeze: str, architecture: str) -> None:
+    """Refuse to freeze the backbone of a network that is not cut into backbone and head."""
+    if freeze == "backbone" and not is_timm(architecture):
+        raise InputError(
+            "params.yaml: `train.freeze` is 'backbone', but `network.architecture` is"
+            f" {architecture!r}, which has none; choose a network of timm, such as timm/resnet50,"
+            " or 'none'"
+        )
+
+
+class HeadOnly(nn.Module):
+    """Embeds features with the head of a network, the only part of it that is trained."""
+
+    def __init__(self, network: SiameseNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Embed features, float32 `[B, F]`: float32 `[B, embedding_dim]`."""
+        return self.network.embed_features(features)
+
+
+class FrozenFeatures:
+    """The features of all images that training reads, and of their mirror images where wanted.
+
+    Args:
+        network: of timm.
+        data: on its device.
+        flip: `train.augment.flip`, the only one of its changes that features are computed for.
+        precision: what convolutions and matrix products compute in.
+        ranks: they share the work; each gets all features.
+
+    Attributes:
+        of: float32 `[n, views, F]` on the device, for each split; the second view is the mirror
+            image.
+    """
+
+    def __init__(
+        self,
+        network: SiameseNetwork,
+        data: TrainingData,
+        flip: bool,
+        precision: torch.dtype,
+        ranks: Ranks,
+    ) -> None:
+        self.network, self.ranks, self.precision = network, ranks, precision
+        self.device = data.labels.device
+        self.n_views = 2 if flip or network.mirror else 1
+        self.n_drawn = 2 if flip else 1
+        self.of: dict[Split, Tensor] = {
+            "train": self._compute(data.images, "train"),
+            "validation": self._compute(data.validation_images, "validation"),
+        }
+
+    def draw(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw a view of each of the images of an epoch.
+
+        Args:
+            index: int64, any shape, positions of training images.
+            generator: on the CPU.
+
+        Returns:
+            int64 of the same shape: places for `look_up`.
+        """
+        views = torch.randint(self.n_drawn, index.shape, generator=generator)
+        return index * self.n_views + views
+
+    def look_up(self, places: Tensor) -> Tensor:
+        """Return features of training images, float32 `[B, F]`."""
+        return self.of["train"].flatten(0, 1)[places]
+
+    @torch.no_grad()
+    def embed(self, split: Split, rows: Tensor | slice) -> np.ndarray:
+        """Embed images by position, as the network in evaluation does: float32 `[k, D]`."""
+        own, *mirrored = self.of[split][rows].unbind(1)
+        with torch.autocast(
+            self.device.type, self.precision, enabled=self.precision != torch.float32
+        ):
+            embeddings = self.network.embed_features(own)
+            if self.network.mirror:
+                embeddings = self.network.mean_of(
+                    embeddings, self.network.embed_features(mirrored[0])
+                )
+        return embeddings.cpu().numpy()
+
+    @torch.no_grad()
+    def _compute(self, images: Images, split: Split) -> Tensor:
+        self.network.eval()
+        part = images.some(self.ranks.share_of(len(images)))
+        label = f"features of {split} images" if self.ranks.is_first else None
+        computed = []
+        for rows in progress_bar(
+            label, "batch", [*blocks(len(part), images_at_once(images.size))], leave=False
+        ):
+            planes = part[rows].permute(0, 3, 1, 2)  # (B, 3, H, W)
+            views = [planes, planes.flip(3)][: self.n_views]
+            with torch.autocast(
+                self.device.type, self.precision, enabled=self.precision != torch.float32
+            ):
+                features = torch.stack([self.network.features(view) for view in views], dim=1)
+            computed.append(features.cpu().numpy())  # (B, views, F)
+        rows_of_all = self.ranks.gather_rows(np.concatenate(computed))
+        return torch.from_numpy(rows_of_all).to(self.device)
