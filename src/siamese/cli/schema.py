@@ -16,7 +16,7 @@ from siamese.evaluation.params import EvaluateParams
 from siamese.floor.floor import FloorParams
 from siamese.network.compute import ComputeParams
 from siamese.network.embedding import EmbedParams
-from siamese.network.siamese_network import NetworkParams, check_image_size
+from siamese.network.siamese_network import NetworkParams, check_image_size, check_source
 from siamese.pairs.params import PairsParams
 from siamese.preparation.splits import PrepareParams, check_novel
 from siamese.sources.registry import check_names
@@ -60,6 +60,7 @@ def check_params(file: Path = PARAMS_FILE) -> Params:
     params = read_sections(Params, file)
     check_names(params.data.name, params.data.archives)
     check_novel(params.data.novel_classes, params.prepare.split_by)
+    check_source(params.network.architecture, params.weights.source)
     check_image_size(params.network.architecture, params.data.image_size)
     check_margin(params.train, params.network.normalize)
     check_freeze(params.train.freeze, params.network.architecture)

@@ -59,7 +59,9 @@ class Trainer:
         self.data, self.network, self.params = data, network, params
         self.ranks = ranks or Ranks()
         self.device = data.labels.device
-        self.precision = autocast_dtype(params.precision, self.device)
+        # What is frozen is never on the way back, which is what is slow for some in bf16.
+        on_way_back = network if params.freeze != "backbone" else None
+        self.precision = autocast_dtype(params.precision, self.device, on_way_back)
         self.objective = objective.to(self.device)
         # What training changes of the network: what is saved, and what is put back in the end.
         self.trained: nn.Module = network
