@@ -2,9 +2,10 @@
 
     torchrun ... train_in_parallel.py RUNS FILE    # rank 0 writes what came out of each
 
-RUNS are pairs in JSON: changes of the parameters, `architecture` too, and a mode. The mode is `learns`, or `stands`:
-then the learning rate is next to zero, so that rounding in one step does not change the next one's
-gradient, and the statistics of batch norm are fixed, for on a CPU each process would take its own.
+RUNS are pairs in JSON: changes of the parameters (`architecture` too), and a mode. The mode is
+`learns`, or `stands`: then the learning rate is next to zero, so that rounding in one step does not
+change the next one's gradient, and the statistics of batch norm are fixed, for on a CPU each process
+would take its own.
 """
 
 import json

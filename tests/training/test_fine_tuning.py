@@ -1,15 +1,19 @@
 """Fine-tuning a network of timm, against plain loops with PyTorch's own optimisers."""
 
+import re
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
 from siamese.base.errors import InputError
+from siamese.model.folder import load_model
 from siamese.network.siamese_network import SiameseNetwork
 from siamese.training.early_stopping import EpochRecord, Pace
 from siamese.training.frozen_backbone import check_freeze
@@ -17,6 +21,7 @@ from siamese.training.objective import PairedBatch
 from siamese.training.trainer import Trainer
 from siamese.training.training_data import TrainingData
 from tests.support.tiny_training import NO_CHANGES, load, new_network, new_trainer, params, train
+from tests.support.workspace import Workspace
 
 TUNED: dict[str, Any] = {
     "optimizer": "adamw",
@@ -183,3 +188,26 @@ def test_an_interrupted_fine_tuning_ends_with_the_same_bits(
     size = (tmp_path / "whole/run.pt").stat().st_size
     weights = sum(tensor.nbytes for tensor in whole.state_dict().values())
     assert (size < weights) == (changes["freeze"] == "backbone"), "frozen weights are not saved"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze", ["statistics", "backbone"])
+def test_the_stage_fine_tunes(workspace: Workspace, freeze: str) -> None:
+    tuned = {**TUNED, "weight_decay": 0.01, "freeze": freeze, "images_at_once": 20}
+    workspace.change_params({"network": {"architecture": "timm/test_efficientnet"}, "train": tuned})
+    printed = workspace.run(sys.executable, "stages/train.py")
+    assert re.search(r"epoch   1 .*images/s, at most \d+ s left\)", printed)
+    model = load_model(workspace.path / "data/model")
+    assert model.params.architecture == "timm/test_efficientnet"
+    assert model.calibration.accuracy_threshold > 0
+    recorded = pd.read_csv(workspace.path / "metrics/training.csv")
+    assert recorded["validation_knn"].iloc[-1] > 0.2
+    assert not list((workspace.path / "data/resume").glob("*"))
+
+
+@pytest.mark.slow
+def test_the_stage_refuses_to_freeze_what_is_not_there(workspace: Workspace) -> None:
+    workspace.change_params({"train": {"freeze": "backbone"}})
+    printed = workspace.run(sys.executable, "stages/train.py", fails=True)
+    assert "choose a network of timm" in printed
+    assert "Traceback" not in printed
