@@ -81,8 +81,12 @@ class Trainer:
         self.take_step: Callable[[Batches, int], Figures] = lambda batches, number: self.step(
             batches[number]
         )
-        # Other ranks and the scaler need the host in a step, and so do images that lie there.
-        if data.images.pixels.is_cuda and self.ranks.size == 1 and self.scaler is None:
+        # Other ranks, the scaler and changes of photographs need the host in a step, and so do
+        # images that lie there.
+        needs_host = (
+            self.ranks.size > 1 or self.scaler is not None or params.augment.changes_photographs
+        )
+        if data.images.pixels.is_cuda and not needs_host:
             self.take_step = CapturedStep(self.step)
 
     def train_epoch(
@@ -199,8 +203,8 @@ class Trainer:
             index=index.to(self.device),
             places=index[:, self.part].to(self.data.images.rows.device),
             same=torch.tensor(self.data.same[epoch], device=self.device),
-            changes=changes.each(
-                lambda values: values.unflatten(0, index.shape)[:, self.part].to(self.device)
+            changes=changes.each(lambda values: values.unflatten(0, index.shape)[:, self.part]).to(
+                self.device
             ),
             rates=self.rates[epoch].to(self.device, rates_dtype(self.device)),
         )
