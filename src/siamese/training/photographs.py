@@ -4,6 +4,8 @@ They draw their numbers from PyTorch's generator of the CPU, wherever the images
 for every image, so an image is changed alike whatever was changed before it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -32,13 +34,29 @@ def change_photographs(images: Tensor, seeds: Tensor, params: AugmentParams) -> 
     """
     change = _transform(images.shape[1], images.shape[2], params)
     changed = torch.empty_like(images)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _one_thread():
         for number, seed in enumerate(seeds.tolist()):
             # Of the CPU alone: `torch.manual_seed` would seed the GPUs too.
             torch.default_generator.manual_seed(seed)
             image = images[number].permute(2, 0, 1)  # (3, H, W)
             changed[number] = change(image).permute(1, 2, 0)
     return changed
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on the CPU with a single thread.
+
+    One image is too little to share: where other processes want the cores too, threads that wait
+    for each other at every small operation take ten times as long. And so its bits do not depend
+    on their number.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _transform(height: int, width: int, params: AugmentParams) -> Any:
