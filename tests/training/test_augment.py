@@ -231,10 +231,9 @@ def test_no_global_generator_is_read_or_moved(changes: dict[str, Any]) -> None:
 
 
 def generator_states() -> list[str]:
-    states = [torch.get_rng_state().tolist(), random.getstate()]
-    if torch.cuda.is_available():
-        states.append([state.tolist() for state in torch.cuda.get_rng_state_all()])
-    return [str(state) for state in [*states, np.random.get_state()[1].tolist()]]  # type: ignore[index, union-attr] # noqa: NPY002
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    of_torch = [state.tolist() for state in [torch.get_rng_state(), *on_gpus]]
+    return [str(of_torch), str(random.getstate()), str(np.random.get_state())]  # noqa: NPY002
 
 
 def test_the_number_of_threads_changes_no_photograph() -> None:
@@ -253,7 +252,7 @@ def test_the_number_of_threads_changes_no_photograph() -> None:
 def test_a_resumed_run_sees_the_photographs_that_it_would_have_seen(tmp_path: Path) -> None:
     data = load(3)
     data = replace(data, batches=data.batches[:, :1], same=data.same[:, :1])
-    changes = {"augment": NO_CHANGES | ALL}
+    changes: dict[str, Any] = {"augment": NO_CHANGES | ALL}
     whole, expected = train(tmp_path / "whole", data, **changes)
 
     class Killed(Exception):
