@@ -40,7 +40,8 @@ def outcome(changes: dict[str, Any], learns: bool, ranks: "Ranks") -> dict[str, 
     from tests.support.tiny_training import NO_CHANGES, load, new_network, new_trainer, params
 
     network = new_network()
-    changes |= {"augment": {**NO_CHANGES, "flip": True, "crop": 1, "cutout": 2}}
+    augment = {**NO_CHANGES, "flip": True, "crop": 1, "cutout": 2, "resized_crop": 0.5}
+    changes |= {"augment": augment}
     if not learns:
         changes |= {"learning_rate": 1e-12, "learning_rate_rest": 1e-12}
         for layer in network.modules():

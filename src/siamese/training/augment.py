@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from siamese.training.augment_params import AugmentParams
-from siamese.training.photographs import change_photographs
+from siamese.training.photographs import GREY, change_photographs
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def augment(images: Tensor, changes: Changes, params: AugmentParams) -> Tensor:
         cut_rows = _inside(changes.hole[:, :1], height, params.cutout)  # (B, H)
         cut_columns = _inside(changes.hole[:, 1:], width, params.cutout)  # (B, W)
         hole = cut_rows[:, :, None] & cut_columns[:, None, :]  # (B, H, W)
-        batch = batch.masked_fill(hole[..., None], 128)
+        batch = batch.masked_fill(hole[..., None], GREY)
     return batch.permute(0, 3, 1, 2)  # (B, 3, H, W)
 
 
