@@ -287,7 +287,7 @@ def test_a_gpu_changes_photographs_by_the_same_numbers(
     assert before == generator_states()
     # Rounded otherwise, a value may cross a threshold; other numbers change nearly all pixels.
     far = (found.int() - augment(images, by_both, chosen).int()).abs() > 2
-    assert far.float().mean() < 0.02
+    assert far.float().mean() < 0.05
 
 
 def test_a_step_that_changes_photographs_is_not_recorded(cuda: torch.device) -> None:
