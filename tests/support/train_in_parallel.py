@@ -4,8 +4,8 @@
 
 RUNS are pairs in JSON: changes of the parameters (`architecture` too), and a mode. The mode is
 `learns`, or `stands`: then the learning rate is next to zero, so that rounding in one step does not
-change the next one's gradient, and the statistics of batch norm are fixed, for on a CPU each process
-would take its own.
+change the next one's gradient, and the statistics of batch norm are fixed, for on a CPU each
+process would take its own.
 """
 
 import json
@@ -41,7 +41,8 @@ def outcome(changes: dict[str, Any], learns: bool, ranks: "Ranks") -> dict[str, 
     from tests.support.tiny_training import NO_CHANGES, load, new_network, new_trainer, params
 
     network = new_network(architecture=changes.pop("architecture", "resnet9"))
-    changes |= {"augment": {**NO_CHANGES, "flip": True, "crop": 1, "cutout": 2}}
+    augment = {**NO_CHANGES, "flip": True, "crop": 1, "cutout": 2, "resized_crop": 0.5}
+    changes |= {"augment": augment}
     if not learns:
         changes |= {"learning_rate": 1e-12, "learning_rate_rest": 1e-12}
         for layer in network.modules():

@@ -44,7 +44,7 @@ def test_embeddings_and_gradients_are_those_of_the_whole_batch(architecture: str
     outcomes = []
     for at_once in ("all", 5, 12):
         network.zero_grad()
-        embeddings = InParts(network, at_once)(IMAGES)  # type: ignore[arg-type]
+        embeddings = InParts(network, at_once)(IMAGES)
         loss_of(embeddings).backward()
         outcomes.append((embeddings.detach(), gradient(network)))
     expected, slope = outcomes[0]
@@ -81,7 +81,7 @@ def test_nothing_of_a_part_is_kept_while_the_others_are_computed() -> None:
             return tensor
 
         with saved_tensors_hooks(count, lambda tensor: tensor):
-            InParts(network, at_once)(IMAGES)  # type: ignore[arg-type]
+            InParts(network, at_once)(IMAGES)
         kept.append(n_bytes)
     assert kept[0] > 50 * IMAGES.nbytes
     assert kept[1] < IMAGES.nbytes + 1000, "the images, to compute them again"

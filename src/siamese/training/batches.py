@@ -51,7 +51,8 @@ class Batches:
             mine.copy_(its)
 
     def _tensors(self) -> list[Tensor]:
-        return [self.index, self.places, self.same, self.rates, *vars(self.changes).values()]
+        changes = [values for values in vars(self.changes).values() if values is not None]
+        return [self.index, self.places, self.same, self.rates, *changes]
 
 
 def rates_dtype(device: torch.device) -> torch.dtype:

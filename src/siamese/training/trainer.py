@@ -216,8 +216,8 @@ class Trainer:
             index=index.to(self.device),
             places=places[:, self.part].to(lie_on),
             same=torch.tensor(self.data.same[epoch], device=self.device),
-            changes=changes.each(
-                lambda values: values.unflatten(0, index.shape)[:, self.part].to(self.device)
+            changes=changes.each(lambda values: values.unflatten(0, index.shape)[:, self.part]).to(
+                self.device
             ),
             rates=self.rates[epoch].to(self.device, rates_dtype(self.device)),
         )
@@ -293,10 +293,10 @@ class Trainer:
     def _needs_no_host(self) -> bool:
         """Tell whether a step can be recorded.
 
-        Other ranks, the scaler and computing in parts need the host in a step, and so do images
-        that lie there.
+        Other ranks, the scaler, changes of photographs and computing in parts need the host in a
+        step, and so do images that lie there.
         """
-        if self.ranks.size > 1 or self.scaler:
+        if self.ranks.size > 1 or self.scaler or self.params.augment.changes_photographs:
             return False
         if self.frozen:
             return self.device.type == "cuda"
