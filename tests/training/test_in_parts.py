@@ -116,7 +116,8 @@ def test_scaled_gradients_take_the_same_step_in_parts() -> None:
     """As with fp16, which alone needs the scaler, and which the CPU does not have."""
     figures = []
     for scaler in (None, torch.amp.GradScaler("cpu")):
-        trainer = new_trainer(load(1), changed=params(proxy_weight=1.0, images_at_once=7))
+        changed = params(proxy_weight=1.0, images_at_once=7, optimizer="adamw")
+        trainer = new_trainer(load(1), changed=changed)
         trainer.scaler = scaler
         figures.append(trainer.train_epoch(0))
     assert figures[0] == pytest.approx(figures[1], rel=1e-3)

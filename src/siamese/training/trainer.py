@@ -70,9 +70,7 @@ class Trainer:
         if params.freeze == "backbone":
             network.requires_grad_(False)
             self.trained = network.head.requires_grad_()
-            self.frozen = FrozenFeatures(
-                network, data, params.augment.flip, self.precision, self.ranks
-            )
+            self.frozen = FrozenFeatures(network, data, params, self.precision, self.ranks)
             embedder = HeadOnly(network)
         self.wrapped = self.ranks.wrap(embedder)
         self.parameters = [*self.trained.parameters(), *objective.parameters()]
