@@ -15,8 +15,9 @@ from siamese.measures.verification import pair_distances
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import SiameseNetwork
 from siamese.training import training_data
+from siamese.training.batches import Batches
 from siamese.training.early_stopping import EpochRecord, Pace, Trained, train_network
-from siamese.training.objective import Contrastive
+from siamese.training.objective import Contrastive, Figures
 from siamese.training.resume import ResumeFile
 from siamese.training.training_data import Images
 from tests.support.tiny_training import (
@@ -252,6 +253,17 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match=expected):
         train(tmp_path, 3, new_network(normalize=False), learning_rate=1e30, margin=1e30)
+
+
+def test_a_gpu_without_memory_is_told_what_to_lower(tmp_path: Path) -> None:
+    def fail(batches: Batches, number: int) -> Figures:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has")
+
+    trainer = new_trainer(load(1))
+    trainer.take_step = fail
+    expected = r"images_at_once` all: lower `train\.images_at_once` first.*\(CUDA out of memory\)"
+    with pytest.raises(InputError, match=expected):
+        train_network(trainer, ResumeFile(tmp_path, "run"))
 
 
 def test_an_unreachable_margin_is_refused_before_training(tmp_path: Path) -> None:
