@@ -185,7 +185,7 @@ def test_a_backbone_is_frozen_in_networks_that_have_one() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"freeze": "none", "images_at_once": 7},
+        {"freeze": "none", "images_at_once": 20},
         {"freeze": "statistics"},
         {"freeze": "backbone"},
         {"freeze": "backbone", "optimizer": "muon"},
