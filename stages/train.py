@@ -13,6 +13,7 @@ from siamese.model.folder import Model, save_model
 from siamese.network.compute import ComputeParams, check_devices, start
 from siamese.network.siamese_network import NetworkParams, build_network
 from siamese.training.early_stopping import train_network
+from siamese.training.frozen_backbone import check_freeze
 from siamese.training.objective import OBJECTIVES, check_margin
 from siamese.training.parallel import joined, run_together, started_by_torchrun, this_rank
 from siamese.training.report import EpochReport, write_figures
@@ -41,6 +42,7 @@ def main() -> None:
     """Train in this process, or start the processes that train together."""
     params = read_sections(Params)
     check_margin(params.train, params.network.normalize)
+    check_freeze(params.train.freeze, params.network.architecture)
     processes = params.train.processes
     if processes > 1 and not started_by_torchrun():
         check_devices(params.compute, processes)

@@ -10,7 +10,7 @@ import torch
 
 from siamese.base.dataset import Classes, Dataset
 from siamese.network.siamese_network import NetworkParams, SiameseNetwork, build_network
-from siamese.training.early_stopping import EpochRecord, Trained, train_network
+from siamese.training.early_stopping import EpochRecord, Pace, Trained, train_network
 from siamese.training.objective import OBJECTIVES
 from siamese.training.parallel import Ranks
 from siamese.training.resume import ResumeFile
@@ -63,8 +63,11 @@ def params(**changes: Any) -> TrainParams:
     return TrainParams(**(values | changes))
 
 
-def tiny_dataset() -> Dataset:
-    """Classes that differ in colour, with some noise; a third of each class in every split."""
+def tiny_dataset(times: int = 1) -> Dataset:
+    """Classes that differ in colour, with some noise; a third of each class in every split.
+
+    Images are `times` as large as `SIZE`, every pixel of which is then a square.
+    """
     rng = np.random.default_rng(0)
     n = N_CLASSES * PER_CLASS
     fine = np.arange(n) % N_CLASSES
@@ -72,6 +75,7 @@ def tiny_dataset() -> Dataset:
     images[np.arange(n), ..., fine] += 100
     split = np.array(["train", "validation", "test"])[(np.arange(n) // N_CLASSES) % 3]
     samples = pd.DataFrame({"sample": np.arange(n), "split": split, "fine": fine, "coarse": pd.NA})
+    images = images.repeat(times, axis=1).repeat(times, axis=2)
     return Dataset(images, samples, Classes(("red", "green", "blue")))
 
 
@@ -98,9 +102,9 @@ def data_of(dataset: Dataset, epochs: int, device: torch.device = CPU) -> Traini
     return TrainingData.of(dataset, pairs_of(dataset, "train", epochs), validation, device)
 
 
-def load(epochs: int) -> TrainingData:
+def load(epochs: int, times: int = 1) -> TrainingData:
     """What training reads of the tiny data set."""
-    return data_of(tiny_dataset(), epochs)
+    return data_of(tiny_dataset(times), epochs)
 
 
 def new_network(**changes: Any) -> SiameseNetwork:
@@ -133,7 +137,7 @@ def train(
     folder: Path,
     epochs: int | TrainingData,
     network: SiameseNetwork | None = None,
-    on_epoch: Callable[[EpochRecord, float], None] = lambda record, speed: None,
+    on_epoch: Callable[[EpochRecord, Pace], None] = lambda record, pace: None,
     **changes: Any,
 ) -> tuple[SiameseNetwork, Trained]:
     """Train for some epochs, or on other data; what is unfinished is kept in `folder`."""

@@ -2,9 +2,10 @@
 
     torchrun ... train_in_parallel.py RUNS FILE    # rank 0 writes what came out of each
 
-RUNS are pairs in JSON: changes of the parameters, and a mode. The mode is `learns`, or `stands`:
-then the learning rate is next to zero, so that rounding in one step does not change the next one's
-gradient, and the statistics of batch norm are fixed, for on a CPU each process would take its own.
+RUNS are pairs in JSON: changes of the parameters (`architecture` too), and a mode. The mode is
+`learns`, or `stands`: then the learning rate is next to zero, so that rounding in one step does not
+change the next one's gradient, and the statistics of batch norm are fixed, for on a CPU each
+process would take its own.
 """
 
 import json
@@ -39,8 +40,9 @@ def outcome(changes: dict[str, Any], learns: bool, ranks: "Ranks") -> dict[str, 
     """Train once; return the weights, gradients and figures."""
     from tests.support.tiny_training import NO_CHANGES, load, new_network, new_trainer, params
 
-    network = new_network()
-    changes |= {"augment": {**NO_CHANGES, "flip": True, "crop": 1, "cutout": 2}}
+    network = new_network(architecture=changes.pop("architecture", "resnet9"))
+    augment = {**NO_CHANGES, "flip": True, "crop": 1, "cutout": 2, "resized_crop": 0.5}
+    changes |= {"augment": augment}
     if not learns:
         changes |= {"learning_rate": 1e-12, "learning_rate_rest": 1e-12}
         for layer in network.modules():
@@ -48,7 +50,7 @@ def outcome(changes: dict[str, Any], learns: bool, ranks: "Ranks") -> dict[str, 
                 layer.forward = frozen(layer)  # type: ignore[assignment, method-assign]
     trainer = new_trainer(load(2), network, params(**changes), ranks)
     gradients: list[torch.Tensor] = []
-    trainer.adamw.register_step_pre_hook(
+    next(iter(trainer.optimizers.values())).register_step_pre_hook(
         lambda *_: gradients.append(gradient_of(network, trainer.objective))
     )
     figures = [trainer.train_epoch(epoch) for epoch in range(2)]

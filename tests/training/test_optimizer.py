@@ -19,7 +19,8 @@ def network() -> tuple[nn.Sequential, torch.Tensor]:
 
 def test_every_parameter_is_in_one_of_the_two() -> None:
     layers, first = network()
-    muon, adamw = make_optimizers(layers, 0.0)
+    optimizers = make_optimizers("muon", layers, nn.Module(), 0.0)
+    muon, adamw = optimizers["learning_rate"], optimizers["learning_rate_rest"]
     in_muon = {weight.data_ptr() for weight in muon.param_groups[0]["params"]}
     in_adamw = {weight.data_ptr() for weight in adamw.param_groups[0]["params"]}
     assert first.data_ptr() in in_muon
@@ -29,7 +30,7 @@ def test_every_parameter_is_in_one_of_the_two() -> None:
 
 def test_the_first_step_goes_along_the_nearest_orthogonal_matrix() -> None:
     layers, weight = network()
-    muon, _ = make_optimizers(layers, 0.0)
+    muon = ConvolutionMuon([weight], 0.0)
     before = weight.detach().clone()
     (layers(torch.randn(2, 3, 9, 9)) ** 2).sum().backward()
     gradient = weight.grad

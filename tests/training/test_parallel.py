@@ -18,7 +18,13 @@ SCRIPT = ROOT / "tests/support/train_in_parallel.py"
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
-STANDING = ({"mining": "none"}, {"mining": "batch"}, {"mining": "batch", "proxy_weight": 2.0})
+STANDING: tuple[dict[str, Any], ...] = (
+    {"mining": "none"},
+    {"mining": "batch"},
+    {"mining": "batch", "proxy_weight": 2.0},
+    {"optimizer": "adamw", "images_at_once": 5},
+    {"architecture": "timm/test_efficientnet", "freeze": "backbone", "proxy_weight": 1.0},
+)
 RUNS = [*((changes, "stands") for changes in STANDING), ({"proxy_weight": 2.0}, "learns")]
 
 Outcomes = list[dict[str, Any]]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from siamese.training.early_stopping import EpochRecord, Trained
-from siamese.training.report import EpochReport, collapse_warning, write_figures
+from siamese.training.early_stopping import EpochRecord, Pace, Trained
+from siamese.training.report import EpochReport, collapse_warning, in_words, write_figures
 
 HEALTHY = {
     "learning_rate": 0.1,
@@ -35,6 +35,14 @@ def test_a_collapsed_embedding_is_warned_of_in_words() -> None:
     assert collapse_warning(EpochRecord(3, FEWEST), 1.0) is None
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.5, "1 min"), (3569, "59 min"), (3571, "1 h 0 min")],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
 @pytest.mark.parametrize("figures", [HEALTHY, FEWEST])
 def test_files_have_the_figures_that_the_objective_has(
     tmp_path: Path, figures: dict[str, float], capsys: pytest.CaptureFixture[str]
@@ -42,7 +50,7 @@ def test_files_have_the_figures_that_the_objective_has(
     records = tuple(EpochRecord(epoch, figures) for epoch in (1, 2))
     report = EpochReport(tmp_path / "log.csv", 1.0)
     for record in (records[0], records[1], records[1]):  # the last twice, as a resumed run may
-        report(record, 1000.0)
+        report(record, Pace(1000.0, 100.0))
     write_figures(Trained(records, 2, False), {"device": "cpu"}, tmp_path, tmp_path / "curve.png")
     written = pd.read_csv(tmp_path / "training.csv")
     assert list(written.columns) == ["epoch", *figures]
@@ -55,4 +63,5 @@ def test_files_have_the_figures_that_the_objective_has(
     assert (tmp_path / "curve.png").stat().st_size > 1000
     printed = capsys.readouterr().out
     assert "epoch   1  loss 0.2500" in printed
+    assert "(1,000 images/s, at most 2 min left)" in printed
     assert ("like 0.600" in printed) == ("like_distance" in figures)

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from siamese.base.errors import InputError
 from siamese.measures.verification import pair_distances
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import SiameseNetwork
 from siamese.training import training_data
-from siamese.training.early_stopping import EpochRecord, Trained, train_network
-from siamese.training.objective import Contrastive
+from siamese.training.batches import Batches
+from siamese.training.early_stopping import EpochRecord, Pace, Trained, train_network
+from siamese.training.objective import Contrastive, Figures
 from siamese.training.resume import ResumeFile
 from siamese.training.training_data import Images
 from tests.support.tiny_training import (
@@ -150,7 +152,7 @@ def test_an_interrupted_run_ends_with_the_same_bits_as_one_that_was_not(tmp_path
     class Killed(Exception):
         pass
 
-    def kill_at_three(record: EpochRecord, speed: float) -> None:
+    def kill_at_three(record: EpochRecord, pace: Pace) -> None:
         if record.epoch == 3:
             raise Killed
 
@@ -173,7 +175,7 @@ def test_stops_when_patience_runs_out_and_restores_the_best_weights(tmp_path: Pa
     states = []
     network = new_network()
 
-    def keep(record: EpochRecord, speed: float) -> None:
+    def keep(record: EpochRecord, pace: Pace) -> None:
         states.append({name: value.clone() for name, value in network.state_dict().items()})
 
     # Nothing improves by 2, so the first epoch stays the best.
@@ -183,6 +185,27 @@ def test_stops_when_patience_runs_out_and_restores_the_best_weights(tmp_path: Pa
     assert trained.best_epoch == 1
     assert all(torch.equal(states[0][name], value) for name, value in network.state_dict().items())
     assert not torch.equal(states[0]["encoder.0.weight"], states[3]["encoder.0.weight"])
+
+
+def test_what_is_dropped_at_random_is_dropped_again_in_a_resumed_run(tmp_path: Path) -> None:
+    """Some networks have dropout: the numbers that it draws are no part of the saved state."""
+
+    def with_dropout() -> SiameseNetwork:
+        network = new_network()
+        network.encoder.append(nn.Dropout(0.4))  # type: ignore[operator]
+        return network
+
+    def kill(record: EpochRecord, pace: Pace) -> None:
+        raise KeyboardInterrupt
+
+    whole, expected = train(tmp_path / "whole", 3, with_dropout())
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "broken", 3, with_dropout(), kill)
+    torch.rand(7)
+    resumed, found = train(tmp_path / "broken", 3, with_dropout())
+    assert found == expected
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("monitor", ["knn", "loss"])
@@ -225,8 +248,22 @@ def test_positions_lead_back_to_the_samples_of_the_manifest() -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"the loss became .* in epoch \d.*`train\.learning_rate`"):
+    expected = (
+        r"the loss became .* in epoch \d.*`train\.learning_rate`, 1e\+30 or .*_rest`, 0\.01: try"
+    )
+    with pytest.raises(InputError, match=expected):
         train(tmp_path, 3, new_network(normalize=False), learning_rate=1e30, margin=1e30)
+
+
+def test_a_gpu_without_memory_is_told_what_to_lower(tmp_path: Path) -> None:
+    def fail(batches: Batches, number: int) -> Figures:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has")
+
+    trainer = new_trainer(load(1))
+    trainer.take_step = fail
+    expected = r"images_at_once` all: lower `train\.images_at_once` first.*\(CUDA out of memory\)"
+    with pytest.raises(InputError, match=expected):
+        train_network(trainer, ResumeFile(tmp_path, "run"))
 
 
 def test_an_unreachable_margin_is_refused_before_training(tmp_path: Path) -> None:
@@ -250,15 +287,14 @@ def test_bf16_learns_too(tmp_path: Path) -> None:
 def test_trains_embeds_and_resumes_on_cuda(
     tmp_path: Path, cuda: torch.device, precision: str, architecture: str
 ) -> None:
-    dataset = tiny_dataset()
-    images = np.repeat(np.repeat(dataset.images, 2, axis=1), 2, axis=2)  # conv4 needs 16 pixels
-    data = data_of(replace(dataset, images=images), 20, cuda)
+    dataset = tiny_dataset(times=2)  # conv4 needs 16 pixels
+    data = data_of(dataset, 20, cuda)
     changed = params(precision=precision, margin=0.8)
 
     def run(folder: Path, stop_after: int | None = None) -> tuple[SiameseNetwork, Trained]:
         network = new_network(architecture=architecture, size=16).to(cuda)
 
-        def stop(record: EpochRecord, speed: float) -> None:
+        def stop(record: EpochRecord, pace: Pace) -> None:
             if record.epoch == stop_after:
                 raise KeyboardInterrupt
 
@@ -272,7 +308,7 @@ def test_trains_embeds_and_resumes_on_cuda(
         run(tmp_path / "broken", stop_after=3)
     _, resumed = run(tmp_path / "broken")
     assert len(resumed.history) == 20
-    embeddings = embed_images(network, images, batch_size=10)
+    embeddings = embed_images(network, dataset.images, batch_size=10)
     assert np.isfinite(embeddings).all()
 
 

@@ -20,6 +20,7 @@ from siamese.network.siamese_network import NetworkParams, check_image_size, che
 from siamese.pairs.params import PairsParams
 from siamese.preparation.splits import PrepareParams, check_novel
 from siamese.sources.registry import check_names
+from siamese.training.frozen_backbone import check_freeze
 from siamese.training.objective import check_margin
 from siamese.training.train_params import TrainParams
 from siamese.weights.weights_params import WeightsParams
@@ -62,4 +63,5 @@ def check_params(file: Path = PARAMS_FILE) -> Params:
     check_source(params.network.architecture, params.weights.source)
     check_image_size(params.network.architecture, params.data.image_size)
     check_margin(params.train, params.network.normalize)
+    check_freeze(params.train.freeze, params.network.architecture)
     return params

@@ -98,9 +98,7 @@ class SiameseNetwork(nn.Module):
         """
         embeddings = self._embed(images)
         if self.mirror and not self.training:
-            embeddings = (embeddings + self._embed(images.flip(3))) / 2
-            if self.normalize:
-                embeddings = functional.normalize(embeddings, dim=1)
+            embeddings = self.mean_of(embeddings, self._embed(images.flip(3)))
         return embeddings
 
     def features(self, images: Tensor) -> Tensor:
@@ -124,6 +122,23 @@ class SiameseNetwork(nn.Module):
             float32 `[B, embedding_dim]`; of length 1 if the network normalises.
         """
         return self._finished(self._headed().head(features))
+
+    def mean_of(self, own: Tensor, mirrored: Tensor) -> Tensor:
+        """Return the mean of the embeddings of images and of their mirror images.
+
+        Args:
+            own: float32 `[B, embedding_dim]`.
+            mirrored: float32 of the same shape.
+
+        Returns:
+            float32 of the same shape; of length 1 if the network normalises.
+        """
+        return self._finished((own + mirrored) / 2)
+
+    @property
+    def head(self) -> nn.Linear:
+        """The linear layer after the features of a network of timm."""
+        return self._headed().head
 
     def drop_head(self) -> None:
         """Let a network of timm embed by its features alone, for good; no other network can."""

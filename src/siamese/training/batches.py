@@ -19,7 +19,7 @@ class Batches:
         places: int64 `[n, 2P / ranks]`, those that this rank embeds, where the images lie.
         same: bool `[n, P]`, of the pairs as drawn.
         changes: what augmentation does to these images, `[n, 2P / ranks]`.
-        rates: `[n, 2]`, the learning rates of Muon and AdamW.
+        rates: `[n, optimisers]`, their learning rates.
     """
 
     index: Tensor
@@ -51,7 +51,8 @@ class Batches:
             mine.copy_(its)
 
     def _tensors(self) -> list[Tensor]:
-        return [self.index, self.places, self.same, self.rates, *vars(self.changes).values()]
+        changes = [values for values in vars(self.changes).values() if values is not None]
+        return [self.index, self.places, self.same, self.rates, *changes]
 
 
 def rates_dtype(device: torch.device) -> torch.dtype:

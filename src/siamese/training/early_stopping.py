@@ -10,13 +10,12 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from siamese.base.errors import InputError, Interrupted
-from siamese.network.siamese_network import SiameseNetwork
 from siamese.training.interrupt import listening
 from siamese.training.resume import ResumeFile
 from siamese.training.train_params import TrainParams
@@ -42,6 +41,18 @@ class EpochRecord:
         return {"epoch": self.epoch, **self.figures}
 
 
+class Pace(NamedTuple):
+    """How fast training went in an epoch, and how long it may take from there.
+
+    Attributes:
+        images_per_second: trained on, validation left out.
+        seconds_left: to the last epoch of the manifest; patience may run out earlier.
+    """
+
+    images_per_second: float
+    seconds_left: float
+
+
 @dataclass(frozen=True)
 class Trained:
     """The outcome of training; the network has got back the weights of its best epoch."""
@@ -54,7 +65,7 @@ class Trained:
 def train_network(
     trainer: Trainer,
     resume: ResumeFile,
-    on_epoch: Callable[[EpochRecord, float], None] = lambda record, images_per_second: None,
+    on_epoch: Callable[[EpochRecord, Pace], None] = lambda record, pace: None,
 ) -> Trained:
     """Train until the manifest ends or `patience` runs out; keep the weights of the best epoch.
 
@@ -65,14 +76,14 @@ def train_network(
     Args:
         trainer: at its beginning; its network is trained in place.
         resume: where the state after each epoch is kept, and read again.
-        on_epoch: called after each epoch with its record and the images trained on per second. Of
-            several ranks the first alone calls it, and saves.
+        on_epoch: called after each epoch with its record and how fast it went. Of several ranks
+            the first alone calls it, and saves.
 
     Raises:
         InputError: the loss is no longer finite, or the GPU's memory does not suffice.
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
-    data, network, params, ranks = trainer.data, trainer.network, trainer.params, trainer.ranks
+    data, params, ranks = trainer.data, trainer.params, trainer.ranks
     progress = _Progress()
     if state := ranks.share(resume.load(torch.device("cpu")) if ranks.is_first else None):
         trainer.load_state_dict(state["trainer"])
@@ -92,7 +103,7 @@ def train_network(
             state = None
             try:
                 figures = trainer.train_epoch(epoch, lambda: listener.heard)
-                seconds = time.perf_counter() - started
+                trained_in = time.perf_counter() - started
                 if figures is None:
                     save()
                     raise Interrupted(
@@ -101,16 +112,18 @@ def train_network(
                         f" {data.batches.shape[1]}; the same command continues from there",
                     )
                 validation = trainer.validate()
+                validated_in = time.perf_counter() - started - trained_in
             except torch.OutOfMemoryError as error:
-                raise InputError(_out_of_memory(data, error)) from None
+                raise InputError(_out_of_memory(data, params.images_at_once, error)) from None
             record = ranks.share(EpochRecord(epoch + 1, {**figures, **validation}))
-            progress.add(record, network, params)
+            progress.add(record, trainer.trained, params)
             save()
             if ranks.is_first:
-                n_images = data.batches[epoch, done:].size
-                on_epoch(record, n_images / seconds)
+                speed = data.batches[epoch, done:].size / trained_in
+                one_more = data.batches[epoch].size / speed + validated_in
+                on_epoch(record, Pace(speed, (epochs - record.epoch) * one_more))
 
-    network.load_state_dict(progress.best_weights)
+    trainer.trained.load_state_dict(progress.best_weights)
     return Trained(
         history=tuple(EpochRecord(**record) for record in progress.history),
         best_epoch=progress.best_epoch,
@@ -118,11 +131,12 @@ def train_network(
     )
 
 
-def _out_of_memory(data: TrainingData, error: torch.OutOfMemoryError) -> str:
+def _out_of_memory(data: TrainingData, at_once: int | str, error: torch.OutOfMemoryError) -> str:
     first_sentence = str(error).partition(". ")[0]
     return (
-        f"out of GPU memory with `pairs.batch_size` {data.same.shape[2]}: lower that first,"
-        f" or `network.width` ({first_sentence})"
+        f"out of GPU memory with `pairs.batch_size` {data.same.shape[2]}, twice as many images, and"
+        f" `train.images_at_once` {at_once}: lower `train.images_at_once` first, which leaves the"
+        f" batches as they are; then `network.width` or `pairs.batch_size` ({first_sentence})"
     )
 
 
@@ -136,7 +150,7 @@ class _Progress:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     epochs_since_best: int = 0
 
-    def add(self, record: EpochRecord, network: SiameseNetwork, params: TrainParams) -> None:
+    def add(self, record: EpochRecord, trained: nn.Module, params: TrainParams) -> None:
         self.history.append(asdict(record))
         knn, loss = (record.figures[f"validation_{name}"] for name in ("knn", "loss"))
         score = knn if params.monitor == "knn" else -loss
@@ -144,7 +158,7 @@ class _Progress:
         if not self.best_weights or score > self.best_score + params.min_delta:
             self.best_epoch, self.best_score = record.epoch, score
             self.best_weights = {
-                name: tensor.detach().clone() for name, tensor in network.state_dict().items()
+                name: tensor.detach().clone() for name, tensor in trained.state_dict().items()
             }
             self.epochs_since_best = 0
         else:

@@ -1,18 +1,25 @@
-"""The optimisers and their learning rates: Muon for the convolutions, AdamW for everything else.
+"""The optimisers and their learning rates: Muon and AdamW, or AdamW twice.
+
+With `train.optimizer: muon` Muon trains the convolutions, and AdamW everything else. With `adamw`,
+as is usual where pretrained weights are fine-tuned, one AdamW trains the network and another, at a
+rate of its own, what begins at random: the head of a network of timm, and the objective's weights.
 
 Muon (K. Jordan, *Muon: An optimizer for hidden layers in neural networks*, 2024) replaces the
 momentum of a weight matrix by the nearest matrix with orthonormal rows, so that a step moves all
 directions of it equally far.
 
-Both take the learning rate as a tensor with every step, and decide nothing on the host: a step can
+All take the learning rate as a tensor with every step, and decide nothing on the host: a step can
 be recorded once and replayed with another rate.
 """
 
 import math
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from siamese.network.timm_networks import HeadedBackbone
 
 MOMENTUM = 0.95
 # Of Newton and Schulz's iteration, as in Jordan's and PyTorch's Muon.
@@ -64,10 +71,18 @@ class AdamW(torch.optim.AdamW):
     Args:
         weights: floats of any shape.
         weight_decay: decoupled.
+        of_all: whether vectors decay too: biases and the weights of normalisation.
     """
 
-    def __init__(self, weights: Sequence[Tensor], weight_decay: float) -> None:
-        super().__init__(weights, weight_decay=weight_decay, fused=True)
+    def __init__(self, weights: Sequence[Tensor], weight_decay: float, of_all: bool = True) -> None:
+        decaying = [weight for weight in weights if of_all or weight.ndim > 1]
+        others = [weight for weight in weights if not of_all and weight.ndim <= 1]
+        groups = [
+            {"params": part, "weight_decay": decay}
+            for part, decay in ((decaying, weight_decay), (others, 0.0))
+            if part
+        ]
+        super().__init__(groups, fused=True)
         # PyTorch's gradient scaler then hands over gradients that are unscaled already.
         self._step_supports_amp_scaling = False
         for weight in weights:
@@ -85,7 +100,10 @@ class AdamW(torch.optim.AdamW):
             rate: the learning rate, a scalar on the weights' device: float64 on a CPU, float32 on
                 CUDA, as the fused kernels ask for.
         """
-        (group,) = self.param_groups
+        for group in self.param_groups:
+            self._step_group(group, rate)
+
+    def _step_group(self, group: dict[str, Any], rate: Tensor) -> None:
         weights = [weight for weight in group["params"] if weight.grad is not None]
         states = [self.state[weight] for weight in weights]
         steps = [state["step"] for state in states]
@@ -108,16 +126,44 @@ class AdamW(torch.optim.AdamW):
         )
 
 
-def make_optimizers(network: nn.Module, weight_decay: float) -> tuple[ConvolutionMuon, AdamW]:
-    """Share a network's parameters between the two.
+# Those of `train.optimizer`.
+Optimizer = ConvolutionMuon | AdamW
+
+
+def make_optimizers(
+    kind: Literal["muon", "adamw"], network: nn.Module, objective: nn.Module, weight_decay: float
+) -> dict[str, Optimizer]:
+    """Share all weights that are trained, those that require a gradient, between two optimisers.
 
     Args:
-        network: and all that is trained with it; convolutions channels last in memory.
+        kind: `train.optimizer`.
+        network: its convolutions are channels last in memory.
+        objective: its weights are trained with the network's.
         weight_decay: of both.
+
+    Returns:
+        The optimisers by the parameters of `train` that are their learning rates; without one that
+        has nothing to train.
     """
-    weights = [weight for weight in network.parameters() if weight.ndim == 4]
-    rest = [weight for weight in network.parameters() if weight.ndim != 4]
-    return ConvolutionMuon(weights, weight_decay), AdamW(rest, weight_decay)
+    weights = (*network.parameters(), *objective.parameters())
+    trained = [weight for weight in weights if weight.requires_grad]
+    if kind == "muon":
+        first = [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    else:
+        heads = [layer.head for layer in network.modules() if isinstance(layer, HeadedBackbone)]
+        new = {id(weight) for head in heads for weight in head.parameters()}
+        first = [weight for weight in network.parameters() if id(weight) not in new]
+    chosen = {*map(id, first)}
+    main = [weight for weight in trained if id(weight) in chosen]
+    rest = [weight for weight in trained if id(weight) not in chosen]
+    optimizers: dict[str, Optimizer] = {}
+    if main and kind == "muon":
+        optimizers["learning_rate"] = ConvolutionMuon(main, weight_decay)
+    elif main:
+        optimizers["learning_rate"] = AdamW(main, weight_decay, of_all=False)
+    if rest:
+        optimizers["learning_rate_rest"] = AdamW(rest, weight_decay, of_all=kind == "muon")
+    return optimizers
 
 
 def one_cycle(highest: float, steps: int, warmup: float) -> list[float]:

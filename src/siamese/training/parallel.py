@@ -21,6 +21,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from siamese.base.errors import InputError, Interrupted
+from siamese.network.timm_networks import HeadedBackbone
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ class Ranks:
         each = count // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
 
+    def share_of(self, count: int) -> slice:
+        """Return this rank's part of any number of rows, as evenly as can be."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
     def wrap(self, network: nn.Module) -> nn.Module:
         """Return the network such that its gradients are averaged over the ranks.
 
@@ -67,7 +72,7 @@ class Ranks:
         if self.size == 1:
             return network
         if next(network.parameters()).is_cuda:
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            network = with_shared_statistics(network)
             return DistributedDataParallel(network, device_ids=[torch.cuda.current_device()])
         return DistributedDataParallel(network, broadcast_buffers=False)
 
@@ -128,6 +133,16 @@ class Ranks:
         sizes = [buffer.numel() for buffer in statistics]
         for buffer, mean in zip(statistics, (flat / self.size).split(sizes), strict=True):
             buffer.copy_(mean)
+
+
+def with_shared_statistics(network: nn.Module) -> nn.Module:
+    """Return the network with batch norms that take their statistics over the ranks."""
+    if any(isinstance(layer, HeadedBackbone) for layer in network.modules()):
+        # In timm such a layer may hold an activation too, which PyTorch's function would drop.
+        from timm.layers import convert_sync_batchnorm
+
+        return convert_sync_batchnorm(network)
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
 def started_by_torchrun() -> bool:

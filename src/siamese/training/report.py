@@ -6,7 +6,7 @@ import pandas as pd
 
 from siamese.base.files import new_file, write_json
 from siamese.training.curve import draw_curve
-from siamese.training.early_stopping import EpochRecord, Trained
+from siamese.training.early_stopping import EpochRecord, Pace, Trained
 
 # Columns of a record, and the words they are printed with.
 PRINTED = {
@@ -28,20 +28,29 @@ class EpochReport:
     def __init__(self, log: Path, scale: float) -> None:
         self.log, self.scale = log, scale
 
-    def __call__(self, record: EpochRecord, images_per_second: float) -> None:
+    def __call__(self, record: EpochRecord, pace: Pace) -> None:
         """Report one epoch."""
         figures = record.figures
         words = [text.format(figures[name]) for name, text in PRINTED.items() if name in figures]
-        speed = f"({images_per_second:,.0f} images/s)"
-        print(f"epoch {record.epoch:3d}", *words, speed, sep="  ", flush=True)
+        speed = f"{pace.images_per_second:,.0f} images/s"
+        left = f", at most {in_words(pace.seconds_left)} left" if pace.seconds_left else ""
+        print(f"epoch {record.epoch:3d}", *words, f"({speed}{left})", sep="  ", flush=True)
         if warning := collapse_warning(record, self.scale):
             print(warning, flush=True)
-        rows = pd.DataFrame([{**record.row(), "images_per_second": images_per_second}])
+        rows = pd.DataFrame([{**record.row(), "images_per_second": pace.images_per_second}])
         if record.epoch > 1 and self.log.exists():
             # Another run may have written it, if this one is resumed: its later epochs go.
             earlier = pd.read_csv(self.log)
             rows = pd.concat([earlier[earlier["epoch"] < record.epoch], rows])
         _write_csv(rows, self.log)
+
+
+def in_words(seconds: float) -> str:
+    """Say how long something takes: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def collapse_warning(record: EpochRecord, scale: float) -> str | None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from siamese.network.compute import Precision
-from siamese.training.augment import AugmentParams
+from siamese.training.augment_params import AugmentParams
 from siamese.training.objective import ObjectiveParams
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from siamese.base.errors import InputError
 from siamese.base.progress import progress_bar
@@ -20,11 +21,13 @@ from siamese.network.siamese_network import SiameseNetwork
 from siamese.training.augment import Changes, augment
 from siamese.training.batches import Batches, rates_dtype
 from siamese.training.captured_step import CapturedStep
+from siamese.training.frozen_backbone import FrozenFeatures, HeadOnly, Split
+from siamese.training.in_parts import InParts
 from siamese.training.objective import Figures, Objective, PairedBatch
 from siamese.training.optimizer import make_optimizers, one_cycle
 from siamese.training.parallel import Ranks
 from siamese.training.train_params import TrainParams
-from siamese.training.training_data import Images, TrainingData
+from siamese.training.training_data import TrainingData
 
 # Reading a figure makes a GPU wait for the host: there the loss is looked at this often.
 BATCHES_BETWEEN_CHECKS = {"cpu": 1, "cuda": 50}
@@ -35,7 +38,7 @@ class Trainer:
 
     Args:
         data: on the device to train on.
-        network: untrained, on that device.
+        network: untrained, or with pretrained weights, on that device.
         objective: what is minimised; its weights, if it has any, are trained too.
         params: see `params.yaml`.
         ranks: the processes that train together; each has all of `data`.
@@ -56,19 +59,26 @@ class Trainer:
         self.data, self.network, self.params = data, network, params
         self.ranks = ranks or Ranks()
         self.device = data.labels.device
-        self.precision = autocast_dtype(params.precision, self.device)
-        self.wrapped = self.ranks.wrap(network)
+        # What is frozen is never on the way back, which is what is slow for some in bf16.
+        on_way_back = network if params.freeze != "backbone" else None
+        self.precision = autocast_dtype(params.precision, self.device, on_way_back)
         self.objective = objective.to(self.device)
-        trained = nn.ModuleList([network, objective])
-        self.parameters = [*trained.parameters()]
-        self.muon, self.adamw = make_optimizers(trained, params.weight_decay)
+        # What training changes of the network: what is saved, and what is put back in the end.
+        self.trained: nn.Module = network
+        self.frozen: FrozenFeatures | None = None
+        embedder: nn.Module = InParts(network, params.images_at_once)
+        if params.freeze == "backbone":
+            network.requires_grad_(False)
+            self.trained = network.head.requires_grad_()
+            self.frozen = FrozenFeatures(network, data, params, self.precision, self.ranks)
+            embedder = HeadOnly(network)
+        self.wrapped = self.ranks.wrap(embedder)
+        self.parameters = [*self.trained.parameters(), *objective.parameters()]
+        self.optimizers = make_optimizers(params.optimizer, network, objective, params.weight_decay)
         steps = data.same.shape[0] * data.same.shape[1]
         check_warmup(params.warmup, steps)
-        rates = [
-            one_cycle(highest, steps, params.warmup)
-            for highest in (params.learning_rate, params.learning_rate_rest)
-        ]
-        self.rates = torch.tensor(rates, dtype=torch.float64).T.reshape(*data.same.shape[:2], 2)
+        rates = [one_cycle(getattr(params, name), steps, params.warmup) for name in self.optimizers]
+        self.rates = torch.tensor(rates, dtype=torch.float64).T.reshape(*data.same.shape[:2], -1)
         # Gradients of half-precision numbers would vanish; bf16 and fp32 need no scaling.
         self.scaler = (
             torch.amp.GradScaler(self.device.type) if self.precision == torch.float16 else None
@@ -81,8 +91,7 @@ class Trainer:
         self.take_step: Callable[[Batches, int], Figures] = lambda batches, number: self.step(
             batches[number]
         )
-        # Other ranks and the scaler need the host in a step, and so do images that lie there.
-        if data.images.pixels.is_cuda and self.ranks.size == 1 and self.scaler is None:
+        if self._needs_no_host():
             self.take_step = CapturedStep(self.step)
 
     def train_epoch(
@@ -102,7 +111,7 @@ class Trainer:
         Raises:
             InputError: the loss is no longer finite.
         """
-        self.network.train()
+        self._begin_training()
         batches = self.draw(epoch)
         done, n_images = len(self.figures), batches.index.shape[1]
         with progress_bar(
@@ -117,6 +126,9 @@ class Trainer:
             for batch in range(done, len(batches)):
                 if batch % between == 0 and self.ranks.any(bool(is_interrupted()), self.device):
                     return None
+                # Seeded by the batch, so that what networks drop at random is dropped again.
+                number = self.params.seed * 100_003 + epoch * len(batches) + batch
+                torch.manual_seed(number * self.ranks.size + self.ranks.rank)
                 figures = self.take_step(batches, batch)
                 self.names = tuple(figures)
                 self.figures.append(torch.stack([*figures.values()]))
@@ -137,7 +149,7 @@ class Trainer:
         is all other validation samples, and the nearest alone decides: a class has one sample fewer
         to vote for its own than for others, and would be outvoted where it has few.
         """
-        queries = self._embed(self.data.validation_images)
+        queries = self._embed("validation", slice(None))
         with torch.no_grad():
             loss = self.objective.validation_loss(
                 torch.from_numpy(queries).to(self.device),
@@ -145,7 +157,7 @@ class Trainer:
                 self.data.same.shape[2],
             )
         if self.data.validation_labels.max() < self.data.n_classes:
-            gallery = self._embed(self.data.images.some(self.gallery))
+            gallery = self._embed("train", self.gallery)
             gallery_labels = self.data.labels[self.gallery].cpu().numpy()
             k = min(self.params.monitor_k, len(gallery))
             rows, _ = nearest(gallery, queries, k, device=self.device)
@@ -185,8 +197,8 @@ class Trainer:
         self.figures = [figures.to(self.device) for figures in state["figures"]]
 
     def _stateful(self) -> dict[str, Any]:
-        names = ("network", "objective", "muon", "adamw", "scaler")
-        return {name: part for name in names if (part := getattr(self, name)) is not None}
+        parts = {"network": self.trained, "objective": self.objective, **self.optimizers}
+        return parts | ({"scaler": self.scaler} if self.scaler else {})
 
     def draw(self, epoch: int) -> Batches:
         """Put what the steps of an epoch read on the device, so that none waits for the host."""
@@ -195,12 +207,15 @@ class Trainer:
         # Seeded by the epoch, so that a resumed run draws what it would have drawn.
         generator = torch.Generator().manual_seed(self.params.seed * 100_003 + epoch)
         changes = Changes.draw(index.numel(), self.params.augment, generator)
+        places, lie_on = index, self.data.images.rows.device
+        if self.frozen:
+            places, lie_on = self.frozen.draw(index, generator), self.device
         return Batches(
             index=index.to(self.device),
-            places=index[:, self.part].to(self.data.images.rows.device),
+            places=places[:, self.part].to(lie_on),
             same=torch.tensor(self.data.same[epoch], device=self.device),
-            changes=changes.each(
-                lambda values: values.unflatten(0, index.shape)[:, self.part].to(self.device)
+            changes=changes.each(lambda values: values.unflatten(0, index.shape)[:, self.part]).to(
+                self.device
             ),
             rates=self.rates[epoch].to(self.device, rates_dtype(self.device)),
         )
@@ -208,8 +223,8 @@ class Trainer:
     def step(self, batch: Batches) -> Figures:
         """Take one optimiser step on one batch, without waiting for the device.
 
-        Images, augmentation, network, objective, gradients, both optimisers. It decides by shapes
-        and parameters alone, so that it can be recorded once and replayed.
+        Images, augmentation, network, objective, gradients, optimisers. It decides by shapes and
+        parameters alone, so that it can be recorded once and replayed.
 
         Args:
             batch: one, on the device.
@@ -217,25 +232,40 @@ class Trainer:
         Returns:
             The loss before the step, and the objective's figures, on the device.
         """
-        images = augment(self.data.images[batch.places], batch.changes, self.params.augment)
+        inputs = self._inputs(batch)
         with torch.autocast(
             self.device.type, self.precision, enabled=self.precision != torch.float32
         ):
-            (embeddings,) = self.wrapped(images)  # (2P / ranks, D)
+            embeddings = self.wrapped(inputs)  # (2P / ranks, D)
         known = PairedBatch(self.data.labels[batch.index], batch.index, batch.same)
         loss, figures = self.objective(self.ranks.gather(embeddings), known)
         for parameter in self.parameters:
             parameter.grad = None
         self._find_gradients(loss)
-        for optimizer, rate in zip((self.muon, self.adamw), batch.rates, strict=True):
+        for optimizer, rate in zip(self.optimizers.values(), batch.rates, strict=True):
             if self.scaler:
                 self.scaler.step(optimizer, rate)
             else:
                 optimizer.step(rate)
         if self.scaler:
             self.scaler.update()
-        self.ranks.average_statistics(self.network)
+        if self.params.freeze == "none":
+            self.ranks.average_statistics(self.network)
         return {"loss": loss.detach(), **figures}
+
+    def _begin_training(self) -> None:
+        """Bring the network into training mode, frozen statistics left out."""
+        self.network.train()
+        if self.params.freeze != "none":
+            for layer in self.network.modules():
+                if isinstance(layer, _BatchNorm):
+                    layer.eval()
+
+    def _inputs(self, batch: Batches) -> Tensor:
+        """Return what this rank's part of a batch is embedded from: images, or frozen features."""
+        if self.frozen:
+            return self.frozen.look_up(batch.places)
+        return augment(self.data.images[batch.places], batch.changes, self.params.augment)
 
     def _find_gradients(self, loss: Tensor) -> None:
         """Give the parameters the gradients of the whole batch's loss."""
@@ -246,22 +276,39 @@ class Trainer:
                 if parameter.grad is not None:
                     parameter.grad /= self.ranks.size
 
-    def _embed(self, images: Images) -> np.ndarray:
-        """Embed n images, shared by the ranks: float32 `[n, D]`."""
-        cuts = np.linspace(0, len(images), self.ranks.size + 1).astype(int)
-        part = images.some(slice(cuts[self.ranks.rank], cuts[self.ranks.rank + 1]))
-        batch_size = 2 * self.data.same.shape[2]
+    def _embed(self, split: Split, rows: Tensor | slice) -> np.ndarray:
+        """Embed n images of a split, shared by the ranks: float32 `[n, D]`."""
+        if self.frozen:
+            return self.frozen.embed(split, rows)
+        data = self.data
+        images = (data.images if split == "train" else data.validation_images).some(rows)
+        part = images.some(self.ranks.share_of(len(images)))
+        at_once, batch_size = self.params.images_at_once, 2 * data.same.shape[2]
+        if at_once != "all":
+            batch_size = min(batch_size, at_once)
         return self.ranks.gather_rows(embed_images(self.network, part, batch_size, self.precision))
+
+    def _needs_no_host(self) -> bool:
+        """Tell whether a step can be recorded.
+
+        Other ranks, the scaler, changes of photographs and computing in parts need the host in a
+        step, and so do images that lie there.
+        """
+        if self.ranks.size > 1 or self.scaler or self.params.augment.changes_photographs:
+            return False
+        if self.frozen:
+            return self.device.type == "cuda"
+        return self.data.images.pixels.is_cuda and self.params.images_at_once == "all"
 
     def _check_finite(self, epoch: int) -> None:
         losses = torch.stack(self.figures)[:, 0].cpu()
         broken = (~losses.isfinite()).nonzero()
         if len(broken):
             batch = int(broken[0])
+            rates = [f"`train.{name}`, {getattr(self.params, name)}" for name in self.optimizers]
             raise InputError(
                 f"the loss became {float(losses[batch])} in epoch {epoch + 1}, batch {batch + 1};"
-                " the likely reason is `train.learning_rate`,"
-                f" {self.params.learning_rate}: try a tenth of it",
+                f" the likely reason is {' or '.join(rates)}: try a tenth of it",
                 met_by_all=True,
             )
 

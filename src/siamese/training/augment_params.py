@@ -1,0 +1,29 @@
+"""The `train.augment` part of `params.yaml`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from siamese.base.params import Section
+
+
+class AugmentParams(Section):
+    """The `train.augment` part of `params.yaml`, where each value is explained."""
+
+    flip: bool
+    crop: int = Field(ge=0, le=64)
+    cutout: int = Field(ge=0, le=256)
+    resized_crop: float = Field(gt=0, le=1)
+    jitter: float = Field(ge=0, le=1)
+    policy: Literal["none", "trivial", "rand"]
+    erase: float = Field(ge=0, le=1)
+
+    @property
+    def changes_more_than_sides(self) -> bool:
+        """Whether there is a change beside the mirror image."""
+        return self.crop > 0 or self.cutout > 0 or self.changes_photographs
+
+    @property
+    def changes_photographs(self) -> bool:
+        """Whether there is a change that the host decides about, image by image."""
+        return self.resized_crop < 1 or self.jitter > 0 or self.policy != "none" or self.erase > 0

@@ -1,0 +1,155 @@
+"""Training the head alone: `train.freeze: backbone`.
+
+The backbone never changes, so what it makes of an image is computed once. An epoch then costs next
+to nothing: its steps look up features, and a linear layer embeds them.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from siamese.base.blocks import blocks
+from siamese.base.errors import InputError
+from siamese.base.progress import progress_bar
+from siamese.network.embedding import images_at_once
+from siamese.network.siamese_network import SiameseNetwork
+from siamese.network.timm_networks import is_timm
+from siamese.training.augment import Changes, augment
+from siamese.training.parallel import Ranks
+from siamese.training.train_params import TrainParams
+from siamese.training.training_data import Images, TrainingData
+
+Split = Literal["train", "validation"]
+# Views of a training image beside itself and its mirror image, changed as `train.augment` says.
+# On 2,640 photographs neither four nor eight gained more than another seed does, for three and six
+# times the work.
+CHANGED_VIEWS = 0
+
+
+def check_freeze(freeze: str, architecture: str) -> None:
+    """Refuse to freeze the backbone of a network that is not cut into backbone and head."""
+    if freeze == "backbone" and not is_timm(architecture):
+        raise InputError(
+            "params.yaml: `train.freeze` is 'backbone', but `network.architecture` is"
+            f" {architecture!r}, which has none; choose a network of timm, such as timm/resnet50,"
+            " or 'none'"
+        )
+
+
+class HeadOnly(nn.Module):
+    """Embeds features with the head of a network, the only part of it that is trained."""
+
+    def __init__(self, network: SiameseNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Embed features, float32 `[B, F]`: float32 `[B, embedding_dim]`."""
+        return self.network.embed_features(features)
+
+
+class FrozenFeatures:
+    """The features of all images that training reads, of each from some views.
+
+    A view is the image itself, its mirror image or, in training, a changed one. Those are drawn
+    once: an image has the same few in all epochs.
+
+    Args:
+        network: of timm.
+        data: on its device.
+        params: see `params.yaml`.
+        precision: what convolutions and matrix products compute in.
+        ranks: they share the work; each gets all features.
+
+    Attributes:
+        of: float32 `[n, views, F]` on the device, for each split. The first view is the image
+            itself, the second its mirror image, where either training or validation needs it.
+    """
+
+    def __init__(
+        self,
+        network: SiameseNetwork,
+        data: TrainingData,
+        params: TrainParams,
+        precision: torch.dtype,
+        ranks: Ranks,
+    ) -> None:
+        self.network, self.ranks, self.precision = network, ranks, precision
+        self.device = data.labels.device
+        self.params = params.augment
+        self.n_plain = 2 if self.params.flip or network.mirror else 1
+        changes: list[Changes] = []
+        if self.params.changes_more_than_sides:
+            generator = torch.Generator().manual_seed(params.seed)
+            changes = [
+                Changes.draw(len(data.images), self.params, generator) for _ in range(CHANGED_VIEWS)
+            ]
+        self.n_views = self.n_plain + len(changes)
+        plain = range(2 if self.params.flip else 1)
+        self.drawn = torch.tensor([*plain, *range(self.n_plain, self.n_views)])
+        self.of: dict[Split, Tensor] = {
+            "train": self._compute(data.images, changes, "training images"),
+            "validation": self._compute(data.validation_images, [], "validation images"),
+        }
+
+    def draw(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw a view of each of the images of an epoch.
+
+        Args:
+            index: int64, any shape, positions of training images.
+            generator: on the CPU.
+
+        Returns:
+            int64 of the same shape: places for `look_up`.
+        """
+        views = torch.randint(len(self.drawn), index.shape, generator=generator)
+        return index * self.n_views + self.drawn[views]
+
+    def look_up(self, places: Tensor) -> Tensor:
+        """Return features of training images, float32 `[B, F]`."""
+        return self.of["train"].flatten(0, 1)[places]
+
+    @torch.no_grad()
+    def embed(self, split: Split, rows: Tensor | slice) -> np.ndarray:
+        """Embed images by position, as the network in evaluation does: float32 `[k, D]`."""
+        features = self.of[split]
+        with torch.autocast(
+            self.device.type, self.precision, enabled=self.precision != torch.float32
+        ):
+            embeddings = self.network.embed_features(features[rows, 0])
+            if self.network.mirror:
+                mirrored = self.network.embed_features(features[rows, 1])
+                embeddings = self.network.mean_of(embeddings, mirrored)
+        return embeddings.cpu().numpy()
+
+    @torch.no_grad()
+    def _compute(self, images: Images, changes: Sequence[Changes], kind: str) -> Tensor:
+        self.network.eval()
+        share = self.ranks.share_of(len(images))
+        part = images.some(share)
+        label = f"features of {kind}" if self.ranks.is_first else None
+        computed = []
+        for rows in progress_bar(
+            label, "batch", [*blocks(len(part), images_at_once(images.size))], leave=False
+        ):
+            pixels = part[rows]
+            planes = pixels.permute(0, 3, 1, 2)  # (B, 3, H, W)
+            views = [planes, planes.flip(3)][: self.n_plain]
+            for drawn in changes:
+                of_these = drawn.each(partial(_some, share, rows)).to(self.device)
+                views.append(augment(pixels, of_these, self.params))
+            with torch.autocast(
+                self.device.type, self.precision, enabled=self.precision != torch.float32
+            ):
+                features = torch.stack([self.network.features(view) for view in views], dim=1)
+            computed.append(features.cpu().numpy())  # (B, views, F)
+        rows_of_all = self.ranks.gather_rows(np.concatenate(computed))
+        return torch.from_numpy(rows_of_all).to(self.device)
+
+
+def _some(share: slice, rows: slice, values: Tensor) -> Tensor:
+    return values[share][rows]
