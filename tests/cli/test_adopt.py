@@ -273,15 +273,15 @@ def test_what_was_adopted_before_leaves_no_trace(data_sets: Path, order: list[st
 
 def test_an_edit_of_what_adopting_does_not_set_stays(data_sets: Path) -> None:
     file = data_sets / "params.yaml"
-    edited = {"duplicates.threshold": 0.3, "pairs.epochs": 7, "train.margin": 0.5}
+    edited = {"duplicates.threshold": 0.3, "evaluate.resamples": 700, "compute.threads": 7}
     adopt(Path("few"), wanted=edited, workspace=data_sets)
     raised = check_params(file).prepare
     assert (raised.test, raised.validation) > (0.2, 0.1)
     changes = adopt(Path("photos"), workspace=data_sets).changes
     assert changes["prepare.test"] == (raised.test, 0.2), "raised for few images, and said so"
     params = check_params(file)
-    found = params.duplicates.threshold, params.pairs.epochs, params.train.margin
-    assert found == (0.3, 7, 0.5)
+    found = params.duplicates.threshold, params.evaluate.resamples, params.compute.threads
+    assert found == (0.3, 700, 7)
 
 
 @pytest.mark.parametrize(
