@@ -9,6 +9,7 @@ from siamese.base.files import new_folder
 from siamese.base.params import Section, read_sections
 from siamese.base.weights_folder import save_weights
 from siamese.weights.get_weights import get_weights
+from siamese.weights.sources import is_path
 from siamese.weights.weights_params import WeightsParams
 
 WEIGHTS, DOWNLOADS = Path("data/weights"), Path("data/downloads")
@@ -23,7 +24,10 @@ class Params(Section):
 def main() -> None:
     """Write the weights, or that there are none."""
     params = read_sections(Params)
-    weights = get_weights(params.weights, DOWNLOADS, os.environ.get("SIAMESE_WEIGHTS"))
+    copy = os.environ.get("SIAMESE_WEIGHTS")
+    if copy and is_path(copy):
+        copy = str(workspace.STARTED_IN / Path(copy).expanduser())
+    weights = get_weights(params.weights, DOWNLOADS, copy)
     with new_folder(WEIGHTS) as folder:
         save_weights(weights, folder)
     print(f"weights: {weights.origin.source if weights else 'none, training starts from random'}")

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+STARTED_IN = Path.cwd()
 TIMINGS = ROOT / "logs" / "timings.csv"  # ignored by Git and DVC: outputs hold no clock readings
 NEEDED = (
     *("matplotlib", "numpy", "pandas", "PIL", "pyarrow", "pydantic", "requests", "safetensors"),

@@ -40,7 +40,8 @@ class Workspace:
             "PATH": os.pathsep.join([bin_folder, os.environ["PATH"]]),
             "COLUMNS": "120",
         }
-        environment.pop("SIAMESE_ARCHIVE", None)
+        for name in ("SIAMESE_ARCHIVE", "SIAMESE_WEIGHTS"):
+            environment.pop(name, None)
         done = subprocess.run(
             command,
             cwd=self.path,

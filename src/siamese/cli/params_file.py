@@ -93,6 +93,19 @@ def set_values(document: Any, values: Mapping[str, Any]) -> None:
             content[key] = _quoted(value)
 
 
+def changed_lines(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Return a line for each changed parameter: its dotted name, the old and the new value."""
+    return [
+        f"  {name:<26}{_visible(old)} -> {_visible(new)}" for name, (old, new) in changes.items()
+    ]
+
+
+def _visible(value: Any) -> Any:
+    """Return a value as it is printed: text without a letter or digit in quotes."""
+    is_bare = not isinstance(value, str) or any(map(str.isalnum, value))
+    return value if is_bare else repr(value)
+
+
 def _section(document: Any, name: str) -> dict[str, Any]:
     """Return the mapping that holds a parameter, given by dotted name."""
     content = document

@@ -202,6 +202,7 @@ def _show(options: argparse.Namespace) -> None:
 
 def _adopt(options: argparse.Namespace) -> None:
     from siamese.cli.adoption import adopt
+    from siamese.cli.params_file import changed_lines
     from siamese.cli.proposals import NO_AUGMENT
 
     given = {name: value for name, value in vars(options).items() if value is not None}
@@ -215,8 +216,8 @@ def _adopt(options: argparse.Namespace) -> None:
     )
     for line in adopted.found:
         print(line)
-    for name, (old, new) in adopted.changes.items():
-        print(f"  {name:<26}{_visible(old)} -> {_visible(new)}")
+    for line in changed_lines(adopted.changes):
+        print(line)
     for note in adopted.notes:
         print(note)
     copy = os.environ.get("SIAMESE_WEIGHTS") if adopted.is_pretrained else None
@@ -234,9 +235,3 @@ def _names(text: str) -> list[str]:
 
 def _separator(text: str) -> str:
     return {"tab": "\t", r"\t": "\t"}.get(text, text)
-
-
-def _visible(value: Any) -> Any:
-    """Return a value as it is printed: text without a letter or digit in quotes."""
-    is_bare = not isinstance(value, str) or any(map(str.isalnum, value))
-    return value if is_bare else repr(value)

@@ -13,7 +13,8 @@ from siamese.repository.git import run_git
 # What the pipeline writes; DVC removes these folders before it runs a stage.
 OUTPUTS = (
     *("data/raw", "data/prepared", "data/duplicates", "data/pairs", "data/model"),
-    *("data/embeddings", "data/pictures", "data/gallery", "data/downloads", "metrics"),
+    *("data/embeddings", "data/pictures", "data/gallery", "data/downloads", "data/weights"),
+    "metrics",
 )
 
 

@@ -114,8 +114,8 @@ def _transfer(url: str, partial: Path, size: int | None) -> None:
         except (requests.RequestException, HTTPError, OSError) as error:
             # A URL that never answered is not asked again: offline should fail at once.
             if not connected or tries_left == 0:
-                raise _UnusableError(_reason(error)) from error
-            tqdm.write(f"{url}: {_reason(error)}; continuing where it stopped")
+                raise _UnusableError(reason(error)) from error
+            tqdm.write(f"{url}: {reason(error)}; continuing where it stopped")
         time.sleep(PAUSE_SECONDS)
 
 
@@ -197,7 +197,8 @@ def _fault(file: Path, size: int | None, sha256: str | None) -> str | None:
     return None
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Say in a few words why a file or an answer did not arrive."""
     match error:
         case FileNotFoundError() | requests.HTTPError(response=requests.Response(status_code=404)):
             return "there is no such file"
