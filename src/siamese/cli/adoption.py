@@ -66,6 +66,7 @@ def adopt(
     *,
     kind: Kind | None = None,
     weights: str | None = None,
+    copy: Path | None = None,
 ) -> Adopted:
     """Set `params.yaml` to a folder of images, or a table of them.
 
@@ -78,6 +79,7 @@ def adopt(
         workspace: the folder that holds `params.yaml`.
         kind: what the images are, instead of what they look like.
         weights: `none`, `pretrained`, or where they are, instead of what suits that.
+        copy: a copy of the weights on this machine; see `siamese.cli.weights.choose_weights`.
 
     Raises:
         InputError: the images cannot be listed or split, or lie where the pipeline cannot use
@@ -116,7 +118,7 @@ def adopt(
         set_values(document, values)
         notes += _notes(check_params(save()), wanted, len(cut))
         if proposal.is_pretrained:  # at last: they may have to be asked for over the network
-            values |= _weights(proposal)
+            values |= _weights(proposal, copy)
             set_values(document, values)
             check_params(save())
     changes = {name: (before[name], new) for name, new in values.items() if before[name] != new}
@@ -154,17 +156,16 @@ def _fitted(samples: pd.DataFrame, values: Changes, proposal: Proposal) -> Chang
     return found | {"train.monitor_gallery": gallery}
 
 
-def _weights(proposal: Proposal) -> Changes:
+def _weights(proposal: Proposal, copy: Path | None) -> Changes:
     """Return the section `weights` by dotted name."""
     network = proposal.values["network.architecture"]
     source = None if proposal.weights == PRETRAINED else proposal.weights
     try:
-        return choose_weights(network, source=source)
+        return choose_weights(network, copy, source)
     except InputError as error:
         raise InputError(
-            f"{error}\nNothing was changed. To be set was {network}, from pretrained weights, for"
-            f" {proposal.kind}. With a copy of the weights: `SIAMESE_WEIGHTS=FILE siamese adopt"
-            " ...`, and `SIAMESE_WEIGHTS=FILE dvc repro`; without any: `--weights none`"
+            f"{error}\nNothing was changed. {network} was to start from these weights, which suits"
+            f" {proposal.kind}; `--weights none` trains a network from random ones"
         ) from None
 
 
@@ -181,8 +182,8 @@ def _notes(params: Params, wanted: Changes, n_images: int) -> list[str]:
     if (n_bytes := n_images * size * size * 3) > LARGE_ON_DISK:
         notes.append(
             f"note: data/prepared will take {n_bytes / 10**9:.1f} GB ({n_images:,} images of"
-            f" {size} x {size} pixels, data.image_size), and DVC's cache as much again, unless the"
-            " file system can link; training reads it memory-mapped"
+            f" {size} x {size} pixels, data.image_size), and DVC's cache as much again, unless its"
+            " cache.type has links; training reads it memory-mapped"
         )
     if "network.mirror" not in wanted and (params.train.augment.flip or params.network.mirror):
         notes.append(

@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -138,6 +137,12 @@ def _add_training(adopt: argparse.ArgumentParser) -> None:
         metavar="WHICH",
         help="none, pretrained (timm's), or where others are: hf:OWNER/NAME, a URL or a file",
     )
+    training.add_argument(
+        "--copy",
+        type=Path,
+        metavar="FILE",
+        help="a copy of the weights, for a machine without a network",
+    )
     freeze = training.add_mutually_exclusive_group()
     freeze.add_argument(
         "--fast",
@@ -212,7 +217,12 @@ def _adopt(options: argparse.Namespace) -> None:
     if options.augment is False:
         wanted = NO_AUGMENT | wanted
     adopted = adopt(
-        options.path, options.images, wanted, kind=options.kind, weights=options.weights
+        options.path,
+        options.images,
+        wanted,
+        kind=options.kind,
+        weights=options.weights,
+        copy=options.copy,
     )
     for line in adopted.found:
         print(line)
@@ -220,8 +230,8 @@ def _adopt(options: argparse.Namespace) -> None:
         print(line)
     for note in adopted.notes:
         print(note)
-    copy = os.environ.get("SIAMESE_WEIGHTS") if adopted.is_pretrained else None
-    given = f"SIAMESE_WEIGHTS={shlex.quote(copy)} " if copy else ""
+    copy = options.copy if adopted.is_pretrained else None
+    given = f"SIAMESE_WEIGHTS={shlex.quote(str(copy))} " if copy else ""
     print(f"Next: {given}dvc repro, and siamese show")
 
 

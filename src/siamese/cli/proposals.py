@@ -96,7 +96,7 @@ def propose(
         values["data.image_size"] = SIZE
     if weights != NONE:
         values |= HEAD_ALONE if freeze == "backbone" else FINE_TUNING
-    if is_timm(network) and taken_for == "photographs":
+    if is_timm(network) and taken_for == "photographs" and freeze != "backbone":
         values |= AUGMENT
     if taken_for == "writing":
         values |= WRITING
@@ -116,31 +116,35 @@ def reasons(
         n_train: how many images there are to train on.
     """
     count, of = look.share
-    others = " or ".join(f"`--kind {other}`" for other in KINDS if other != proposal.kind)
+    others = "|".join(other for other in KINDS if other != proposal.kind)
     if kind:
-        what = f"taken for {kind}, as was said"
+        what = f"taken for {kind}, as asked for"
     elif look.kind:
         what = (
-            f"taken for {look.kind}, since {count} of the {of} images that were opened are"
-            f" {SEEN[look.kind]}; else {others}"
+            f"taken for {look.kind}: {count} of the {of} images that were opened are"
+            f" {SEEN[look.kind]} (if they are not: `--kind {others}`)"
         )
     else:
         what = (
-            f"what they are is unclear, since {count} of the {of} images that were opened are grey,"
-            f" of many tones; treated as small ones are; else {others}"
+            f"taken for nothing in particular: {count} of the {of} images that were opened are"
+            f" grey, of many tones (if you know better: `--kind {others}`)"
         )
     network, size = values["network.architecture"], values["data.image_size"]
+    mirror = "" if values["network.mirror"] else ", and no mirror images"
+    at = f"at {size} x {size} pixels{mirror}"
+    if values["train.freeze"] == "backbone":
+        return [
+            what,
+            f"so {network} stays as it was pretrained, and a linear layer is trained on its"
+            f" features, which are computed once, {at}",
+        ]
+    how = "is trained from random weights"
+    if proposal.is_pretrained:
+        how = "is fitted to them, from pretrained weights (`--fast`: its last layer alone)"
     n_images = 2 * values["pairs.batch_size"] * values["pairs.batches_per_epoch"]
     n_images *= values["pairs.epochs"]
-    if values["train.freeze"] == "backbone":
-        how = f"{network} stays as it was pretrained, and a linear layer is trained on its features"
-    elif proposal.is_pretrained:
-        how = f"{network}, pretrained, is fitted to them (`--fast`: its last layer alone)"
-    else:
-        how = f"{network} is trained from random weights"
-    mirror = "" if values["network.mirror"] else ", and no mirror images"
     return [
         what,
-        f"so {how}, at {size} x {size} pixels{mirror}: at most {n_images:,} images are computed,"
-        f" each about {max(1, round(n_images / n_train)):,} times",
+        f"so {network} {how}, {at}: training computes {n_images:,} images at most, each about"
+        f" {max(1, round(n_images / n_train)):,} times",
     ]
