@@ -231,8 +231,8 @@ def _adopt(options: argparse.Namespace) -> None:
     for note in adopted.notes:
         print(note)
     copy = options.copy if adopted.is_pretrained else None
-    given = f"SIAMESE_WEIGHTS={shlex.quote(str(copy))} " if copy else ""
-    print(f"Next: {given}dvc repro, and siamese show")
+    with_copy = f"SIAMESE_WEIGHTS={shlex.quote(str(copy))} " if copy else ""
+    print(f"Next: {with_copy}dvc repro, and siamese show")
 
 
 def _names(text: str) -> list[str]:
