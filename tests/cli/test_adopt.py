@@ -651,6 +651,23 @@ def test_what_is_proposed_is_accepted(
     assert pairs.batches_per_epoch * pairs.classes_per_batch >= 2 * n_classes
 
 
+def test_how_much_disk_is_taken_is_said_if_it_is_much(workspace: Path) -> None:
+    for number in range(600):
+        (workspace / f"photos/{number}.jpg").touch()
+    rows = [f"{number}.jpg,{number % 5}" for number in range(600)]
+    (workspace / "table.csv").write_text("\n".join(["file,label", *rows]))
+
+    def notes(size: int) -> list[str]:
+        adopted = adopt(
+            Path("table.csv"), Path("photos"), {"data.image_size": size}, workspace, kind="small"
+        )
+        return [note for note in adopted.notes if "data/prepared" in note]
+
+    assert notes(700) == []
+    [note] = notes(768)
+    assert "data/prepared will take 1.1 GB (600 images of 768 x 768 pixels" in note
+
+
 @pytest.mark.parametrize(
     ("n_train", "times"), [(100, 61), (2_400, 24), (5_000, 12), (15_000, 4), (100_000, 4)]
 )

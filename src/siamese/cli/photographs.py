@@ -26,12 +26,14 @@ FINE_TUNING: dict[str, Any] = {
     "train.freeze": "statistics",
     "train.warmup": 0.1,
 }
-# And for the head alone. Its epochs cost next to nothing: the features are there.
+# And for the head alone. Its epochs cost next to nothing: the features are there, of each image and
+# its mirror image. Other changes are not made.
 HEAD_ALONE: dict[str, Any] = FINE_TUNING | {
     "pairs.batch_size": 128,
     "pairs.classes_per_batch": 32,
     "pairs.epochs": 20,
     "train.freeze": "backbone",
+    "train.augment.crop": 0,
 }
 
 # Changes of photographs that leave them what they are.
