@@ -529,6 +529,7 @@ def test_photographs_are_given_a_pretrained_network(
     for name, value in (OF_TIMM | FINE_TUNING | AUGMENT).items():
         if name not in counts:  # which depend on the data
             assert value_of(content, name) == value, name
+    assert content["train"]["monitor_gallery"] == 14, "all there are to train on"
     assert adopted.is_pretrained
     [what, so] = adopted.found[3:]
     assert "taken for photographs: 24 of the 24 images that were opened are colourful" in what
