@@ -34,9 +34,11 @@ def main() -> None:
     device = start(params.compute)
     dataset = load_dataset(PREPARED)
     statistics = channel_statistics(dataset.images_of(dataset.rows("train")))
-    network = build_network(
-        params.network, dataset.images.shape[1], *statistics, read_weights(WEIGHTS)
-    ).to(device)
+    weights = read_weights(WEIGHTS)
+    network = build_network(params.network, dataset.images.shape[1], *statistics, weights)
+    if weights:
+        network.drop_head()  # it is random, and would only spoil what the weights know
+    network = network.to(device)
     embed = partial(embed_images, network, progress="untrained network")
     floors = measure_floors(dataset, embed, params.floor.k, TEST_PAIRS, device)
     write_json(METRICS / "floor.json", floors)

@@ -598,7 +598,7 @@ def test_augmentation_is_an_option(
         ("--network resnet9 --weights pretrained", "are for networks of timm"),
         ("--network resnet9 --fast", "starts from random weights, of which nothing is worth"),
         ("--weights none --fast", "resnet9 starts from random weights"),
-        ("--network timm/tf_eficientnet_lite0", "did you mean one of `timm/tf_efficientnet_lite0`"),
+        ("--network timm/tf_eficientnet_lite0", "did you mean `timm/tf_efficientnet_lite0`"),
         ("--copy nowhere.safetensors", "nowhere.safetensors.*\nNothing was changed"),
         ("--weights params.yaml", "params.yaml.*\nNothing was changed.*`--weights none` trains"),
         ("--resized-crop 0", r"`train\.augment\.resized_crop` is 0"),

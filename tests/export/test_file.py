@@ -127,7 +127,7 @@ def test_the_command_gives_the_same_bytes_in_any_process(
     )
     assert done.stderr == ""
     [line] = done.stdout.splitlines()
-    assert line.startswith("there/model.onnx: 0.")
+    assert line.startswith("there/model.onnx: resnet9, 16 x 16 pixels; 0.")
     assert line.endswith("on 64 random images and 0 of the data set")
     assert (tmp_path / "there/model.onnx").read_bytes() == written[0].read_bytes()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from siamese.base.dataset import load_dataset
@@ -43,7 +44,7 @@ BLOCKS = [
 
 @pytest.fixture(scope="module")
 def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the documentation assumes: `data/`, a gallery, `model.onnx`, benchmarks, two photos."""
+    """What the documentation assumes: `data/`, a gallery, `model.onnx`, files of other formats."""
     folder = tmp_path_factory.mktemp("readme")
     make_benchmarks(folder)
     for name in ("model", "embeddings", "prepared"):
@@ -55,6 +56,7 @@ def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path
     photos = dataset.images[dataset.rows("test")[[0, 99]]]
     for name, photo in zip(("photo.png", "other.png"), photos, strict=True):
         Image.fromarray(np.asarray(photo)).resize((60, 60)).save(folder / name)
+    torch.save({"conv1.weight": torch.zeros(8, 3, 7, 7)}, folder / "resnet50.pth")
     return folder
 
 

@@ -41,7 +41,7 @@ def test_the_gallery_is_described_as_the_command_describes_it(
     shown = gallery.table.lookup(np.array(examples), ["label"]).to_pylist()
     label_of = {row["number"]: row["label"] for row in shown}
     assert [label_of[number] for number in examples] == [one["label"] for one in classes]
-    assert network == {**model.params.model_dump(), "image_size": 16, "fit": "pad"}
+    assert network == {**model.params.model_dump(), "image_size": 16, "fit": "pad", "origin": None}
 
 
 def test_rows_come_in_parts_and_all_of_them_once(asked: TestClient, read_only: Settings) -> None:

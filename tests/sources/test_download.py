@@ -224,7 +224,7 @@ GOOD: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())["data"
         ("fit", "stretch"),
         ("novel_classes", -1),
         ("image_size", 7),
-        ("image_size", 257),
+        ("image_size", 769),
         ("image_size", 32.5),
         ("archives", []),
         ("archives.cifar100", "https://example.org/x"),

@@ -1,11 +1,11 @@
-"""Hugging Face's two addresses, on a real HTTP server on this machine, for tests without a network."""
+"""Hugging Face's two addresses, on a real HTTP server on this machine."""
 
 import hashlib
 import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -97,10 +97,8 @@ def _send_part(
         span = f"bytes {start}-{len(content) - 1}/{len(content)}"
         handler.send_header("Content-Range", span)
     handler.end_headers()
-    try:
+    with suppress(OSError):  # the client may have gone
         handler.wfile.write(body[:limit])
-    except OSError:
-        pass  # the client has gone
     handler.close_connection = True
 
 

@@ -32,7 +32,8 @@ def _export(options: argparse.Namespace) -> None:
     done = export(options.model, options.file, options.prepared)
     size = done.image_size
     print(
-        f"{options.file}: {done.bytes / 1e6:.1f} MB; in: uint8 [batch, {size}, {size}, 3], out:"
-        f" float32 [batch, {done.embedding_dim}]; within {done.difference:.1e} of PyTorch on"
-        f" {done.noise} random images and {done.images} of the data set"
+        f"{options.file}: {done.network}; {done.bytes / 1e6:.1f} MB; in: uint8"
+        f" [batch, {size}, {size}, 3], out: float32 [batch, {done.embedding_dim}]; within"
+        f" {done.difference:.1e} of PyTorch on {done.noise} random images and {done.images} of the"
+        " data set"
     )

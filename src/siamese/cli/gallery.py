@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from siamese.base.errors import InputError
 from siamese.cli.answering import print_json, print_line, quick_imports, read_images
 from siamese.cli.arguments import add
 from siamese.gallery.defaults import EMBEDDINGS, NOVELTY_SHARE, PREPARED, VOTERS
@@ -35,7 +36,7 @@ def add_commands(commands: Any) -> None:
     build.set_defaults(command=_build)
 
     info = actions.add_parser("info", help="what the gallery holds")
-    add(info, "--gallery", "--json")
+    add(info, "--gallery", "--model", "--json")
     info.set_defaults(command=_info)
 
     listing = actions.add_parser("list", help="the classes and how many images they have")
@@ -107,12 +108,26 @@ def _info(options: argparse.Namespace) -> None:
         "rows": f"{info.pipeline + info.enrolled:,} ({info.pipeline:,} from the pipeline,"
         f" {info.enrolled:,} enrolled) of {info.labels:,} classes",
         "vectors": f"{info.dimensions} dimensions, made by model {info.model[:12]}…",
+        "network": _network(options.model, info.model),
         "unlike anything": novelty,
         "search": search,
         "size": "on an object store" if info.bytes is None else f"{info.bytes / 1e6:.1f} MB",
     }
     for name, text in lines.items():
         print(f"{name:<16}{text}")
+
+
+def _network(folder: Path, made_by: str) -> str:
+    """Describe the network of a model folder, if it is the one whose hash is given."""
+    from siamese.gallery.model_hash import model_folder_hash
+    from siamese.model.description import describe_folder
+
+    try:
+        if model_folder_hash(folder) == made_by:
+            return describe_folder(folder)
+    except InputError:  # there is none: what the gallery holds can be told without it
+        pass
+    return f"not known: {folder} is not that model"
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -65,7 +65,7 @@ def _answer(repository: Repository) -> dict[str, Any]:
         ) from None
     try:
         answer = response.json()
-    except requests.JSONDecodeError:
+    except ValueError:
         answer = None
     if not isinstance(answer, dict):
         raise _odd(repository, "no JSON object")

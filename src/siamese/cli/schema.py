@@ -10,15 +10,13 @@ from typing import Any
 from siamese.base.data_params import DataParams
 from siamese.base.errors import InputError
 from siamese.base.params import PARAMS_FILE, Section, nearest_name, read_document, read_sections
-from siamese.base.weights_folder import NONE
 from siamese.cli.params_file import check_keys
 from siamese.duplicates.near_duplicates import DuplicatesParams
 from siamese.evaluation.params import EvaluateParams
 from siamese.floor.floor import FloorParams
 from siamese.network.compute import ComputeParams
 from siamese.network.embedding import EmbedParams
-from siamese.network.siamese_network import NetworkParams, check_image_size
-from siamese.network.timm_networks import is_timm
+from siamese.network.siamese_network import NetworkParams, check_image_size, check_source
 from siamese.pairs.params import PairsParams
 from siamese.preparation.splits import PrepareParams, check_novel
 from siamese.sources.registry import check_names
@@ -61,12 +59,7 @@ def check_params(file: Path = PARAMS_FILE) -> Params:
     params = read_sections(Params, file)
     check_names(params.data.name, params.data.archives)
     check_novel(params.data.novel_classes, params.prepare.split_by)
+    check_source(params.network.architecture, params.weights.source)
     check_image_size(params.network.architecture, params.data.image_size)
-    if params.weights.source != NONE and not is_timm(params.network.architecture):
-        raise InputError(
-            f"{file}: `weights.source` is {params.weights.source!r}, but `network.architecture`"
-            f" {params.network.architecture} is no network of timm, and has no pretrained weights;"
-            " `siamese weights --none` starts from random ones"
-        )
     check_margin(params.train, params.network.normalize)
     return params

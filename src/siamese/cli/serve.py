@@ -135,5 +135,9 @@ def _serve(options: argparse.Namespace) -> None:
     )
     listener = listen(settings)  # before anything is loaded
     with quick_imports():
+        from siamese.model.description import describe
         from siamese.service.app import create_app
-    serve(create_app(settings), settings, listener)
+
+    app = create_app(settings)
+    print(f"network: {describe(app.state.newest.gallery().model)}", flush=True)
+    serve(app, settings, listener)

@@ -1,11 +1,9 @@
 """What the library timm knows of its own weights of a network."""
 
-import difflib
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from siamese.base.errors import InputError
-from siamese.network.timm_networks import PREFIX, is_timm
+from siamese.network.timm_networks import PREFIX, is_timm, timm_config
 from siamese.weights.sources import HUGGING_FACE
 
 
@@ -38,24 +36,7 @@ def timm_weights(architecture: str) -> TimmWeights:
             f"{architecture}: pretrained weights are for networks of timm alone, such as"
             f" {PREFIX}resnet50"
         )
-    if find_spec("timm") is None:
-        raise InputError(
-            f"{architecture}: the library timm is not installed: pip install 'siamese[timm]'"
-        )
-    import timm
-
-    name = architecture.removeprefix(PREFIX)
-    try:
-        config = timm.get_pretrained_cfg(name)
-    except RuntimeError:  # a tag that this network does not have
-        config = None
-    if config is None:
-        known = timm.list_models() + timm.list_models(pretrained=True)
-        close = ", ".join(f"`{PREFIX}{one}`" for one in difflib.get_close_matches(name, known, 3))
-        raise InputError(
-            f"{architecture}: timm knows no network of this name"
-            f"{f'; did you mean one of {close}?' if close else ''} `timm.list_models()` lists all"
-        )
+    config = timm_config(architecture)
     return TimmWeights(
         source=f"{HUGGING_FACE}{config.hf_hub_id}" if config.hf_hub_id else "",
         license="" if config.license in (None, "unknown") else config.license,

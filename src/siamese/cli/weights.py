@@ -72,7 +72,7 @@ def choose_weights(
     except ValueError as error:
         raise InputError(f"{source}: {error}") from None
     license = own.license if source == own.source else ""
-    if on_hub is None and is_path(source):
+    if on_hub is None and is_path(source):  # whatever SIAMESE_WEIGHTS names: this one is at hand
         source = _within_project(source)
         size, sha256 = _measured(str(copy or source))
     elif at_hand := copy or os.environ.get("SIAMESE_WEIGHTS"):
@@ -102,7 +102,7 @@ def _weights(options: argparse.Namespace) -> None:
     if options.none and options.copy:
         raise InputError("--copy goes with pretrained weights, not with --none")
     with rewriting(PARAMS_FILE) as (document, save):
-        name = options.architecture or value_of(document, "network.architecture")
+        name = str(options.architecture or value_of(document, "network.architecture"))
         if options.none:
             values = {"network.architecture": name, "weights.source": NONE, "weights.bytes": 0}
             values |= {"weights.sha256": "", "weights.license": ""}

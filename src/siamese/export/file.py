@@ -12,6 +12,7 @@ from siamese.export.check import check, images_to_check, noise
 from siamese.export.graph import to_onnx
 from siamese.export.runtime import open_session
 from siamese.gallery.model_hash import model_folder_hash
+from siamese.model.description import describe
 from siamese.model.folder import load_model
 
 
@@ -20,6 +21,7 @@ class Exported:
     """What was written, and how it was checked.
 
     Attributes:
+        network: which it is; see `siamese.model.description.describe`.
         bytes: the size of the file.
         image_size: height and width of its input.
         embedding_dim: values of an embedding.
@@ -28,6 +30,7 @@ class Exported:
         images: of the data set, likewise.
     """
 
+    network: str
     bytes: int
     image_size: int
     embedding_dim: int
@@ -60,6 +63,7 @@ def export(folder: Path, target: Path, prepared: Path) -> Exported:
         images = np.concatenate([made_up, stored])
         difference = check(model.network, open_session(partial), images, str(target))
     return Exported(
+        network=describe(model),
         bytes=target.stat().st_size,
         image_size=size,
         embedding_dim=model.network.embedding_dim,

@@ -13,6 +13,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,7 @@ def to_onnx(model: Model, fingerprint: str) -> "ModelProto":
 def metadata(model: Model, fingerprint: str) -> dict[str, str]:
     """Return what a program needs to know of the model beside the graph."""
     verification = model.calibration.to_json()
+    weights = {"siamese.weights": json.dumps(asdict(model.origin))} if model.origin else {}
     return {
         "siamese.format": str(FORMAT),
         "siamese.model": fingerprint,
@@ -96,6 +98,7 @@ def metadata(model: Model, fingerprint: str) -> dict[str, str]:
         "siamese.thresholds": json.dumps(verification["thresholds"]),
         "siamese.curve": json.dumps(verification["curve"]),
         "siamese.classes": json.dumps(list(model.classes.fine), ensure_ascii=False),
+        **weights,
     }
 
 

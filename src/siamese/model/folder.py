@@ -2,11 +2,12 @@
 
 `model.safetensors` holds the weights and the channel statistics, `network.json` what rebuilds the
 network around them, `classes.json` the names of the labels it was trained on, `verification.json`
-the distance thresholds calibrated on validation.
+the distance thresholds calibrated on validation. `weights.json`, where training started from
+pretrained weights, says which, and under which licence.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from siamese.base.data_params import Fit
 from siamese.base.dataset import Classes
 from siamese.base.errors import InputError, no_such_file
 from siamese.base.files import write_json
+from siamese.base.weights_folder import Origin
 from siamese.model.calibration import Calibration
+from siamese.model.description import ORIGIN, read_origin
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import NetworkParams, SiameseNetwork
 
@@ -37,6 +40,7 @@ class Model:
         classes: names of the labels it was trained on, in label order.
         calibration: distance thresholds for "the same class", from the validation split.
         fit: what was done with images that are not square; see `siamese.images.fit.fit_image`.
+        origin: where the weights are from that training started with; None if they were random.
     """
 
     network: SiameseNetwork
@@ -44,6 +48,7 @@ class Model:
     classes: Classes
     calibration: Calibration
     fit: Fit = "pad"
+    origin: Origin | None = None
 
     def embed(self, images: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """Embed images of the size the network was trained on.
@@ -81,6 +86,8 @@ def save_model(model: Model, folder: Path) -> None:
     write_json(folder / "network.json", description)
     write_json(folder / "classes.json", model.classes.to_json())
     write_json(folder / "verification.json", model.calibration.to_json())
+    if model.origin:
+        write_json(folder / ORIGIN, asdict(model.origin))
 
 
 def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
@@ -106,10 +113,11 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
         classes = Classes.from_json(_read(folder / "classes.json"))
         calibration = Calibration.from_json(_read(folder / "verification.json"))
         fit = description.get("fit", "pad")  # older models had no choice
+        origin = read_origin(folder)
     except (KeyError, TypeError, RuntimeError, SafetensorError, ValidationError) as error:
         raise InputError(f"{folder}: this model folder is damaged: {error}") from None
     network = network.to(device).to(memory_format=torch.channels_last).eval()
-    return Model(network, params, classes, calibration, fit)
+    return Model(network, params, classes, calibration, fit, origin)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import joblib
 import torch
 from pydantic import Field
+from torch import nn
 
 from siamese.base.errors import InputError
 from siamese.base.params import Section
@@ -125,11 +126,18 @@ def describe(device: torch.device, threads: int) -> str:
     return f"Running on CPU, {threads} threads{advice}, PyTorch {torch.__version__}"
 
 
-def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+def autocast_dtype(
+    precision: Precision, device: torch.device, network: nn.Module | None = None
+) -> torch.dtype:
     """Return the type that convolutions and matrix products compute in.
 
     `auto` takes bf16 where the hardware is fast in it, then fp16 on CUDA, then fp32. A T4, for
     one, has no fast bf16.
+
+    Args:
+        precision: the parameter `train.precision`.
+        device: where it is computed.
+        network: that is trained; PyTorch trains some in fp32 faster, on a CPU.
 
     Raises:
         InputError: fp16 is asked for on a CPU, where PyTorch has no loss scaling for it.
@@ -149,7 +157,15 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)
         return torch.bfloat16 if major >= 8 else torch.float16
+    if network is not None and _has_depthwise(network):
+        return torch.float32
     return torch.bfloat16 if _cpu_has_fast_bf16() else torch.float32
+
+
+def _has_depthwise(network: nn.Module) -> bool:
+    """Tell whether there are convolutions of single channels, slow in bf16 on the way back."""
+    convolutions = (one for one in network.modules() if isinstance(one, nn.Conv2d))
+    return any(1 < one.groups == one.in_channels for one in convolutions)
 
 
 def _cpu_has_fast_bf16() -> bool:

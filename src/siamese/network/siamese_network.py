@@ -9,9 +9,15 @@ from torch.nn import functional
 
 from siamese.base.errors import InputError
 from siamese.base.params import Section, nearest_name
-from siamese.base.weights_folder import Weights
+from siamese.base.weights_folder import NONE, Weights
 from siamese.network.architectures import ARCHITECTURES
-from siamese.network.timm_networks import is_timm, statistics_of, timm_network
+from siamese.network.timm_networks import (
+    HeadedBackbone,
+    count_features,
+    is_timm,
+    statistics_of,
+    timm_network,
+)
 
 
 class NetworkParams(Section):
@@ -46,7 +52,8 @@ class SiameseNetwork(nn.Module):
         weights: that the backbone of a timm network starts from.
 
     Raises:
-        InputError: the images are too small for the architecture.
+        InputError: the architecture cannot take images of that size, or such weights, or is one of
+            timm's and cannot be had.
     """
 
     channel_mean: Tensor
@@ -60,7 +67,6 @@ class SiameseNetwork(nn.Module):
         channel_std: Sequence[float] = (0.25, 0.25, 0.25),
         weights: Weights | None = None,
     ) -> None:
-        check_image_size(params.architecture, image_size)
         super().__init__()
         self.normalize = params.normalize
         self.mirror = params.mirror
@@ -70,9 +76,11 @@ class SiameseNetwork(nn.Module):
         self.register_buffer("channel_std", torch.tensor(channel_std).view(1, 3, 1, 1))
         self.encoder: nn.Module
         if is_timm(params.architecture):
-            file = weights.file if weights else None
-            self.encoder = timm_network(params.architecture, params.embedding_dim, image_size, file)
+            self.encoder = timm_network(
+                params.architecture, params.embedding_dim, image_size, weights
+            )
         else:
+            check_image_size(params.architecture, image_size)
             build = ARCHITECTURES[params.architecture].build
             self.encoder = build(params.width, params.embedding_dim, image_size)
 
@@ -95,9 +103,46 @@ class SiameseNetwork(nn.Module):
                 embeddings = functional.normalize(embeddings, dim=1)
         return embeddings
 
+    def features(self, images: Tensor) -> Tensor:
+        """Compute what the head of a network of timm gets; other networks have no such features.
+
+        Args:
+            images: uint8 `[B, 3, H, W]`; no mirror image is looked at.
+
+        Returns:
+            float32 `[B, n_features]`.
+        """
+        return self._headed().backbone(self._standardised(images)).float()
+
+    def embed_features(self, features: Tensor) -> Tensor:
+        """Embed what `features` returned, by the head alone.
+
+        Args:
+            features: float32 `[B, n_features]`.
+
+        Returns:
+            float32 `[B, embedding_dim]`; of length 1 if the network normalises.
+        """
+        return self._finished(self._headed().head(features))
+
+    def drop_head(self) -> None:
+        """Let a network of timm embed by its features alone, for good; no other network can."""
+        encoder = self._headed()
+        self.embedding_dim = encoder.head.in_features
+        self.encoder = encoder.backbone
+
+    def _headed(self) -> HeadedBackbone:
+        assert isinstance(self.encoder, HeadedBackbone), "not a network of timm"
+        return self.encoder
+
     def _embed(self, images: Tensor) -> Tensor:
+        return self._finished(self.encoder(self._standardised(images)))
+
+    def _standardised(self, images: Tensor) -> Tensor:
         standardised = (images.float() / 255 - self.channel_mean) / self.channel_std
-        embeddings = self.encoder(standardised.contiguous(memory_format=torch.channels_last))
+        return standardised.contiguous(memory_format=torch.channels_last)
+
+    def _finished(self, embeddings: Tensor) -> Tensor:
         embeddings = embeddings.float()  # lengths and distances are never taken in half precision
         return functional.normalize(embeddings, dim=1) if self.normalize else embeddings
 
@@ -121,9 +166,13 @@ def build_network(
     """Make the untrained network: the same `params.seed` gives the same initial weights.
 
     With pretrained weights its images are standardised as those of the pretraining were.
+
+    Raises:
+        InputError: see `SiameseNetwork`; or only a network of timm could start from the weights.
     """
     if weights:
-        channel_mean, channel_std = statistics_of(params.architecture)
+        check_source(params.architecture, weights.origin.source)
+        channel_mean, channel_std = statistics_of(params.architecture, weights)
     # Built on the CPU: the random states of GPUs are neither saved, which would wake them, nor set.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(params.seed)
@@ -131,9 +180,28 @@ def build_network(
     return network.to(memory_format=torch.channels_last)
 
 
+def check_source(architecture: str, source: str) -> None:
+    """Refuse pretrained weights for a network that is not one of timm's.
+
+    Raises:
+        InputError: it is not, and `weights.source` is not `none`.
+    """
+    if source != NONE and not is_timm(architecture):
+        raise InputError(
+            f"params.yaml: `weights.source` is {source}, but `network.architecture` {architecture}"
+            " starts from random weights alone; set `weights.source` to none, or"
+            " `network.architecture` to the network of timm that the weights are of, timm/NAME"
+        )
+
+
 def check_image_size(architecture: str, image_size: int) -> None:
-    """Refuse images that an architecture would halve down to nothing."""
+    """Refuse images of a size that an architecture cannot take.
+
+    Raises:
+        InputError: it cannot, or it is one of timm's and cannot be had.
+    """
     if is_timm(architecture):
+        count_features(architecture, image_size)
         return
     halvings = ARCHITECTURES[architecture].halvings
     if image_size < 2**halvings:

@@ -33,6 +33,7 @@ def info(gallery: TheGallery, settings: TheSettings) -> dict[str, Any]:
             **model.params.model_dump(),
             "image_size": model.network.image_size,
             "fit": model.fit,
+            "origin": model.origin and asdict(model.origin),  # of the weights it started from
         },
         "writable": settings.token is not None,
     }

@@ -1,5 +1,6 @@
 """Getting pretrained weights, whichever place they come from."""
 
+import shlex
 from pathlib import Path
 
 from siamese.base import files
@@ -52,7 +53,8 @@ def _at_hand(file: Path, named: str, params: WeightsParams) -> Path:
         raise InputError(
             f"{file}: {size:,} bytes with SHA-256 {sha256}, but params.yaml names a file of"
             f" {params.bytes:,} bytes with SHA-256 {params.sha256} (`weights`). Give a copy of that"
-            f" very file; or start from this one: `siamese weights --source {file}`."
+            f" very file; or start from this one: `siamese weights --source"
+            f" {shlex.quote(str(file))}`."
         )
     return file
 

@@ -44,9 +44,10 @@ def _described(start: bytes, error: Exception) -> str:
         return "a web page, not weights, as after a failed download; fetch the file again"
     if _PICKLE.match(start):
         return (
-            "a pickle, as torch.save writes it, which may run any code when it is read: only"
-            " safetensors are; convert it where you trust it, as docs/pretrained.md shows"
+            "a pickle, as torch.save writes it; reading one may run any code, so it is not read."
+            " If you trust it, convert it to safetensors, as docs/pretrained.md shows"
         )
     if start[8:9] == b"{":  # where the header of safetensors begins, after its length
-        return f"safetensors that are cut off or damaged ({error}); fetch the file again"
+        reason = str(error).rpartition(": ")[2]
+        return f"safetensors that are cut off or damaged ({reason}); fetch the file again"
     return "not a file of safetensors; weights in other formats must be converted first"

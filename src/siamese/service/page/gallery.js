@@ -101,12 +101,17 @@ function addressOf(label) {
   return `#gallery/${encodeURIComponent(label)}`;
 }
 
+function startedFrom({ source, license }) {
+  return `${source} (license: ${license || "not known"})`;
+}
+
 function facts(gallery) {
   const { network } = gallery;
   const rows = [
     ["Images", `${count(gallery.pipeline)} of the pipeline, ${count(gallery.enrolled)} enrolled`],
     ["Classes", count(gallery.labels)],
     ["Network", network.architecture],
+    ...(network.origin ? [["Trained from", startedFrom(network.origin)]] : []),
     ["Input", `${network.image_size} × ${network.image_size} pixels, ${fitted(network.fit)}`],
     ["Embedding", `${network.embedding_dim} numbers${network.normalize ? ", of length 1" : ""}`],
     ["Model", el("code", { title: gallery.model }, gallery.model.slice(0, 12))],
