@@ -120,7 +120,7 @@ def adopt(
         if proposal.is_pretrained:  # at last: they may have to be asked for over the network
             values |= _weights(proposal, copy)
             set_values(document, values)
-            check_params(save())
+            save()
     changes = {name: (before[name], new) for name, new in values.items() if before[name] != new}
     counts = cut["split"].value_counts()
     found = [

@@ -70,8 +70,8 @@ def fitting(
 
     Args:
         samples: with `split`, `fine` and, with novel classes, `enrolled`.
-        most: the sizes of a batch and of the monitor's gallery that are wanted where there is
-            enough for them, by dotted name.
+        most: the size of a batch, in pairs and in classes, where there is enough for it, by dotted
+            name.
         per_epoch: from how many training images there are, how many an epoch computes; without,
             each of them once.
 
