@@ -1,8 +1,11 @@
 """How fast a folder of images is prepared, with one thread and with all cores, and watched by DVC.
 
 `make bench-prepare` makes up a folder of JPEG files in `.bench/`, prepares it, and asks DVC in a
-repository of its own what has changed in it, which is nothing. Each figure is the median of the
-rounds, one thread and all cores in turns. Writes `bench/prepare.json`.
+repository of its own what has changed in it, which is nothing. It also reads batches of random
+images, as training does, from what was prepared and from the JPEG files themselves. Each figure is
+the median of the rounds, one thread and all cores in turns. Writes `bench/prepare.json`.
+
+For photographs: `python bench/prepare.py --side 640 --size 224 --output .bench/photographs.json`.
 """
 
 import argparse
@@ -31,6 +34,7 @@ from siamese.preparation.prepare import prepare
 
 FOLDER, OUTPUT = Path(".bench/photos"), Path("bench/prepare.json")
 CLASSES = 100
+BATCH, BATCHES = 64, 20  # images in each, and batches that are read in a round
 
 
 def main() -> None:
@@ -47,6 +51,7 @@ def main() -> None:
     files = sorted(folder.rglob("*.jpg"))
     seconds: dict[str, list[float]] = {"one thread": [], "all cores": [], "prepare": []}
     near_duplicates = []
+    from_files, from_prepared = [], []
     for _ in range(options.rounds):
         for name, workers in (("one thread", 1), ("all cores", None)):
             started = time.perf_counter()
@@ -63,6 +68,10 @@ def main() -> None:
             started = time.perf_counter()
             find_near_duplicates(load_dataset(Path(target)), params.duplicates.threshold)
             near_duplicates.append(time.perf_counter() - started)
+            prepared = load_dataset(Path(target)).images
+            from_files.append(images_per_second(files, options.size))
+            from_prepared.append(images_per_second(prepared, options.size))
+            n_bytes = prepared.nbytes
     found = {
         "machine": machine(),
         "images": options.images,
@@ -73,10 +82,28 @@ def main() -> None:
         "read_all_cores_s": round(median(seconds["all cores"]), 1),
         "prepare_s": round(median(seconds["prepare"]), 1),
         "near_duplicates_s": round(median(near_duplicates), 1),
+        "files_mb": round(sum(file.stat().st_size for file in files) / 10**6),
+        "prepared_mb": round(n_bytes / 10**6),
+        "batches_from_files_images_per_s": round(median(from_files)),
+        "batches_from_prepared_images_per_s": round(median(from_prepared)),
         **watch(folder, options.rounds),
     }
     options.output.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
+
+
+def images_per_second(images: list[Path] | np.ndarray, size: int) -> float:
+    """Return how fast batches of random images are read: files decoded, or prepared ones copied."""
+    rng = np.random.default_rng(0)
+    started = time.perf_counter()
+    for _ in range(BATCHES):
+        chosen = rng.permutation(len(images))[:BATCH]
+        if isinstance(images, np.ndarray):
+            images[chosen]
+        else:
+            for image in iter_images([images[row] for row in chosen], size):
+                assert isinstance(image, np.ndarray)
+    return BATCH * BATCHES / (time.perf_counter() - started)
 
 
 def make_folder(folder: Path, count: int, side: int) -> Path:

@@ -1,5 +1,6 @@
 """`siamese adopt`: what it sets can be drawn, comments stay, and nothing is changed in error."""
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable
@@ -13,17 +14,30 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from siamese.base.dataset import Classes, Dataset
 from siamese.base.errors import InputError
 from siamese.cli.adoption import Adopted, Changes, adopt
 from siamese.cli.defaults import DEFAULTS
-from siamese.cli.fitting import cut_with_pairs, fitting
+from siamese.cli.fitting import CUT, cut_with_pairs, fitting
+from siamese.cli.looks import KINDS, Kind
 from siamese.cli.main import main
+from siamese.cli.params_file import value_of
+from siamese.cli.photographs import (
+    AUGMENT,
+    FINE_TUNING,
+    HEAD_ALONE,
+    NETWORK,
+    OF_TIMM,
+    images_per_epoch,
+)
+from siamese.cli.proposals import NO_AUGMENT, WRITING
 from siamese.cli.schema import check_params
 from siamese.pairs.drawing import draw_fixed, draw_training
 from siamese.pairs.params import PairsParams
 from siamese.preparation.splits import check_splits
+from tests.support.kinds import make_folders, photograph, writing
 from tests.support.pictures import draw, png
 from tests.support.prepare_params import params
 from tests.support.workspace import ROOT
@@ -188,6 +202,13 @@ def test_the_defaults_are_what_params_yaml_says() -> None:
         assert value == found, name
 
 
+def test_whatever_is_proposed_has_a_default() -> None:
+    for proposed in (OF_TIMM, FINE_TUNING, HEAD_ALONE, AUGMENT, WRITING, NO_AUGMENT):
+        assert set(proposed) <= set(DEFAULTS)
+        for name, value in proposed.items():
+            assert isinstance(value, type(DEFAULTS[name])), name
+
+
 def test_the_reference_data_set_reduces_no_default() -> None:
     counts = {"train": 450, "validation": 50, "test": 100}
     samples = pd.DataFrame(
@@ -211,12 +232,30 @@ ADOPTED: dict[str, tuple[str, str | None, Changes]] = {
     "leaf": ("many", None, {"data.label_level": "leaf", "data.min_images": 9}),
     "groups": ("groups.csv", "photos", {}),
     "written": ("written.lst", "photos", {"data.table.header": False, "data.table.coarse": "3"}),
+    "fitted": ("jpegs", None, {}),
+    "fast": ("jpegs", None, {"train.freeze": "backbone"}),
+    "ink": ("ink", None, {}),
     "suffix": ("suffix.csv", "photos", {"data.table.suffix": ".png", "data.table.label": "#1"}),
 }
 
 
 @pytest.fixture
-def data_sets(workspace: Path) -> Path:
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what is taken for the weights: only the stage looks into them."""
+    file = tmp_path / "weights.safetensors"
+    save_file({"weight": np.zeros(3, np.float32)}, file)
+    monkeypatch.setenv("SIAMESE_WEIGHTS", str(file))
+    return file
+
+
+@pytest.fixture
+def jpegs(workspace: Path) -> Path:
+    return make_folders(workspace / "jpegs", photograph, (8, 7, 9))
+
+
+@pytest.fixture
+def data_sets(workspace: Path, weights: Path, jpegs: Path) -> Path:
+    make_folders(workspace / "ink", writing, (8, 8))
     for label in ("0", "1", "2", "3", "4", "no"):
         for number in range(10):
             draw(workspace / "many" / label / f"{number}.png", number)
@@ -240,13 +279,15 @@ def adopt_named(name: str, workspace: Path) -> Adopted:
     return adopt(Path(path), Path(images) if images else None, wanted, workspace)
 
 
-EVERY_PAIR = [name for pair in product(ADOPTED, ADOPTED) for name in pair]
+IN_PAIRS = [name for name in ADOPTED if name not in ("fast", "ink")]
+EVERY_PAIR = [name for pair in product(IN_PAIRS, IN_PAIRS) for name in pair]
 
 
 @pytest.mark.parametrize(
     "order",
     [
         ["novel", "written", "novel"],
+        ["few", "fitted", "ink", "few", "fast"],
         pytest.param(EVERY_PAIR, marks=pytest.mark.slow),
     ],
 )
@@ -273,15 +314,15 @@ def test_what_was_adopted_before_leaves_no_trace(data_sets: Path, order: list[st
 
 def test_an_edit_of_what_adopting_does_not_set_stays(data_sets: Path) -> None:
     file = data_sets / "params.yaml"
-    edited = {"duplicates.threshold": 0.3, "pairs.epochs": 7, "train.margin": 0.5}
+    edited = {"duplicates.threshold": 0.3, "evaluate.resamples": 700, "compute.threads": 7}
     adopt(Path("few"), wanted=edited, workspace=data_sets)
     raised = check_params(file).prepare
     assert (raised.test, raised.validation) > (0.2, 0.1)
     changes = adopt(Path("photos"), workspace=data_sets).changes
     assert changes["prepare.test"] == (raised.test, 0.2), "raised for few images, and said so"
     params = check_params(file)
-    found = params.duplicates.threshold, params.pairs.epochs, params.train.margin
-    assert found == (0.3, 7, 0.5)
+    found = params.duplicates.threshold, params.evaluate.resamples, params.compute.threads
+    assert found == (0.3, 700, 7)
 
 
 @pytest.mark.parametrize(
@@ -474,16 +515,186 @@ def test_a_set_of_faces_most_of_whom_have_one_picture(
         assert "left out by data.min_images (2): 42 classes with 42 images in all" in out
 
 
+def test_photographs_are_given_a_pretrained_network(
+    workspace: Path, weights: Path, jpegs: Path
+) -> None:
+    adopted = adopt(Path("jpegs"), workspace=workspace)
+    content = yaml.safe_load((workspace / "params.yaml").read_text())
+    assert content["network"]["architecture"] == NETWORK
+    assert content["weights"]["bytes"] == weights.stat().st_size
+    assert content["weights"]["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert content["weights"]["source"].startswith("hf:timm/")
+    counts = {"pairs.batch_size", "pairs.classes_per_batch"}
+    for name, value in (OF_TIMM | FINE_TUNING | AUGMENT).items():
+        if name not in counts:  # which depend on the data
+            assert value_of(content, name) == value, name
+    assert content["train"]["monitor_gallery"] == 14, "all there are to train on"
+    assert adopted.is_pretrained
+    [what, so] = adopted.found[3:]
+    assert "taken for photographs: 24 of the 24 images that were opened are colourful" in what
+    assert f"so {NETWORK} is fitted to them" in so
+    assert "at 160 x 160 pixels" in so
+    check_params(workspace / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("options", "network", "size", "freeze"),
+    [
+        ("--fast", NETWORK, 160, "backbone"),
+        ("--freeze none --image-size 128", NETWORK, 128, "none"),
+        ("--network timm/resnet50.a1_in1k", "timm/resnet50.a1_in1k", 160, "statistics"),
+        ("--weights none", "resnet9", 64, "none"),
+        ("--weights none --network timm/resnet18", "timm/resnet18", 160, "none"),
+        ("--network conv4 --image-size 32", "conv4", 32, "none"),
+        ("--kind drawings", "resnet9", 64, "none"),
+        ("--kind small", "resnet9", 32, "none"),
+        ("--kind drawings --fast", NETWORK, 160, "backbone"),
+        ("--kind writing --weights pretrained", NETWORK, 160, "statistics"),
+    ],
+)
+def test_each_proposal_is_an_option(
+    workspace: Path,
+    weights: Path,
+    jpegs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: str,
+    network: str,
+    size: int,
+    freeze: str,
+) -> None:
+    monkeypatch.chdir(workspace)
+    assert main(["adopt", "jpegs", *options.split()]) == 0
+    found = check_params()
+    is_pretrained = network.startswith("timm/") and "--weights none" not in options
+    assert found.network.architecture == network
+    assert found.data.image_size == size
+    assert found.train.freeze == freeze
+    assert (found.weights.source != "none") == is_pretrained
+    assert (found.train.optimizer == "adamw") == is_pretrained
+    assert found.network.mirror == ("writing" not in options)
+    is_photographs = network.startswith("timm/") and "--kind" not in options
+    assert (found.train.augment.resized_crop < 1) == (is_photographs and freeze != "backbone")
+
+
+def test_augmentation_is_an_option(
+    workspace: Path, weights: Path, jpegs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+    assert main(["adopt", "jpegs", "--no-augment", "--jitter", "0.3"]) == 0
+    augment = check_params().train.augment.model_dump()
+    names = {name.removeprefix("train.augment."): value for name, value in NO_AUGMENT.items()}
+    assert augment == names | {"jitter": 0.3}
+    assert check_params().network.mirror
+    assert main(["adopt", "jpegs", "--augment", "--policy", "trivial", "--erase", "0.2"]) == 0
+    found = check_params().train.augment
+    assert (found.policy, found.erase) == ("trivial", 0.2)
+    assert found.resized_crop == AUGMENT["train.augment.resized_crop"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--network resnet9 --weights pretrained", "are for networks of timm"),
+        ("--network resnet9 --fast", "starts from random weights, of which nothing is worth"),
+        ("--weights none --fast", "resnet9 starts from random weights"),
+        ("--network timm/tf_eficientnet_lite0", "did you mean `timm/tf_efficientnet_lite0`"),
+        ("--copy nowhere.safetensors", "nowhere.safetensors.*\nNothing was changed"),
+        ("--weights params.yaml", "params.yaml.*\nNothing was changed.*`--weights none` trains"),
+        ("--resized-crop 0", r"`train\.augment\.resized_crop` is 0"),
+    ],
+)
+def test_a_network_that_cannot_be_had_changes_nothing(
+    workspace: Path,
+    weights: Path,
+    jpegs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(workspace)
+    before = Path("params.yaml").read_bytes()
+    assert main(["adopt", "jpegs", *options.split()]) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_a_copy_of_the_weights_is_needed_again(
+    workspace: Path,
+    weights: Path,
+    jpegs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(workspace)
+    monkeypatch.delenv("SIAMESE_WEIGHTS")
+    assert main(["adopt", "jpegs", "--copy", "weights.safetensors"]) == 0
+    out = capsys.readouterr().out
+    assert "Next: SIAMESE_WEIGHTS=weights.safetensors dvc repro" in out
+    assert "  train.augment.resized_crop 1.0 -> " in out
+    assert "(`--fast`: its last layer alone)" in out
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_classes"), [*product(KINDS, [5]), ("photographs", 2), ("photographs", 300)]
+)
+def test_what_is_proposed_is_accepted(
+    workspace: Path, weights: Path, kind: Kind, n_classes: int
+) -> None:
+    for number in range(6 * n_classes):
+        (workspace / f"photos/{number}.jpg").touch()
+    rows = [f"{number}.jpg,{number % n_classes}" for number in range(6 * n_classes)]
+    (workspace / "table.csv").write_text("\n".join(["file,label", *rows]))
+    adopt(Path("table.csv"), Path("photos"), workspace=workspace, kind=kind)
+    pairs = check_params(workspace / "params.yaml").pairs
+    assert pairs.classes_per_batch == min(n_classes, 16 if kind == "photographs" else 32)
+    assert pairs.batches_per_epoch * pairs.classes_per_batch >= 2 * n_classes
+
+
+def test_how_much_disk_is_taken_is_said_if_it_is_much(workspace: Path) -> None:
+    for number in range(600):
+        (workspace / f"photos/{number}.jpg").touch()
+    rows = [f"{number}.jpg,{number % 5}" for number in range(600)]
+    (workspace / "table.csv").write_text("\n".join(["file,label", *rows]))
+
+    def notes(size: int) -> list[str]:
+        adopted = adopt(
+            Path("table.csv"), Path("photos"), {"data.image_size": size}, workspace, kind="small"
+        )
+        return [note for note in adopted.notes if "data/prepared" in note]
+
+    assert notes(700) == []
+    [note] = notes(768)
+    assert "data/prepared will take 1.1 GB (600 images of 768 x 768 pixels" in note
+
+
+@pytest.mark.parametrize(
+    ("n_train", "times"), [(100, 61), (2_400, 24), (5_000, 12), (15_000, 4), (100_000, 4)]
+)
+def test_how_often_fine_tuning_meets_each_image(n_train: int, times: int) -> None:
+    """Small sets often, but not without end; large ones less often."""
+    samples = pd.DataFrame(
+        [{"split": "train", "fine": row % 10} for row in range(n_train)]
+        + [{"split": split, "fine": row % 10} for split in CUT for row in range(100)]
+    )
+    found = fitting(samples, FINE_TUNING, images_per_epoch)
+    n_images = 2 * found["pairs.batch_size"] * found["pairs.batches_per_epoch"]
+    assert round(n_images * FINE_TUNING["pairs.epochs"] / n_train) == times
+
+
 @settings(max_examples=40)
 @given(
     counts=st.lists(st.integers(2, 60), min_size=2, max_size=40),
     novel=st.sampled_from([0, 0, 2, 3]),
     split_by=st.sampled_from(["sample", "sample", "class"]),
     seed=st.integers(0, 3),
+    is_tuned=st.booleans(),
 )
-def test_what_is_set_can_be_drawn(counts: list[int], novel: int, split_by: str, seed: int) -> None:
+def test_what_is_set_can_be_drawn(
+    counts: list[int], novel: int, split_by: str, seed: int, is_tuned: bool
+) -> None:
     """Of any classes that can be split at all, every pair that is asked for can be drawn."""
-    draw_what_is_set(counts, novel, split_by, seed)
+    draw_what_is_set(counts, novel, split_by, seed, is_tuned)
 
 
 @settings(max_examples=25)
@@ -553,7 +764,9 @@ def test_mirror_images(
     assert not found.network.mirror
 
 
-def draw_what_is_set(counts: list[int], novel: int, split_by: str, seed: int) -> bool:
+def draw_what_is_set(
+    counts: list[int], novel: int, split_by: str, seed: int, is_tuned: bool = False
+) -> bool:
     """Draw all pairs; return False if it was said before that there are too few images."""
     fine = np.repeat(np.arange(len(counts)), counts)
     samples = pd.DataFrame(
@@ -570,7 +783,8 @@ def draw_what_is_set(counts: list[int], novel: int, split_by: str, seed: int) ->
         _, cut = cut_with_pairs(samples, classes, novel, prepare)
         cut = cut.reset_index(drop=True)
         check_splits(cut, classes, split_by)
-        found = fitting(cut)
+        most, per_epoch = (FINE_TUNING, images_per_epoch) if is_tuned else (DEFAULTS, None)
+        found = fitting(cut, most, per_epoch)
     except InputError:
         return False
     cut["sample"] = np.arange(len(cut))

@@ -107,7 +107,7 @@ def workspaces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Wor
     for count in (FEW, MANY):
         workspace = new_workspace(tmp_path_factory.mktemp("memory") / "repository")
         folder_of_images(workspace.path / "photos", count)
-        adopt(Path("photos"), workspace=workspace.path)
+        adopt(Path("photos"), workspace=workspace.path, kind="small")
         workspace.change_params(SMALL)
         made.append(workspace)
     return made[0], made[1]

@@ -13,8 +13,13 @@ import torch
 from PIL import Image
 
 from siamese.base.dataset import load_dataset
+from siamese.cli.main import main
+from siamese.cli.schema import check_params
 from siamese.export.file import export
 from siamese.gallery.build import build
+from siamese.preparation.folder import list_images
+from siamese.preparation.splits import cut_splits
+from tests.support.benchmarks import PER_CLASS, TESTED, make_benchmarks
 from tests.support.workspace import ROOT, Workspace, new_workspace
 
 README, OWN_IMAGES = ROOT / "README.md", ROOT / "docs/own-images.md"
@@ -39,8 +44,9 @@ BLOCKS = [
 
 @pytest.fixture(scope="module")
 def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the documentation assumes: `data/`, a gallery, `model.onnx`, two photos, a pickle."""
+    """What the documentation assumes: `data/`, a gallery, `model.onnx`, files of other formats."""
     folder = tmp_path_factory.mktemp("readme")
+    make_benchmarks(folder)
     for name in ("model", "embeddings", "prepared"):
         shutil.copytree(finished.path / "data" / name, folder / "data" / name)
     data = folder / "data"
@@ -94,6 +100,31 @@ def test_a_block_runs_as_it_is(block: str, place: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_tables_of_the_benchmarks_can_be_adopted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is tested is of classes that training has not, all images are in the tables."""
+    make_benchmarks(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    section = section_of(ROOT / "docs/photographs.md", "The retrieval benchmarks")
+    for block in blocks_of(section, "python")[:4]:
+        exec(block, {})
+    [commands] = blocks_of(section, "bash")
+    adopted = {}
+    for command in commands.splitlines():
+        shutil.copyfile(ROOT / "params.yaml", "params.yaml")
+        assert main(command.split()[1:]) == 0
+        params = check_params()
+        listing = list_images(params.data, Path())
+        assert not any("without a" in note for note in listing.notes)
+        cut = cut_splits(listing.samples, listing.classes, 0, params.prepare)
+        counts = {"train": 3 * PER_CLASS, "validation": 2 * PER_CLASS, "test": 4 * PER_CLASS}
+        assert cut["split"].value_counts().to_dict() == counts
+        tested = cut.loc[cut["split"] == "test", "fine"]
+        adopted[params.data.path] = {listing.classes.fine[label] for label in tested}
+    assert adopted == TESTED
 
 
 def test_the_table_of_odd_inputs_names_tests_that_exist() -> None:

@@ -145,6 +145,23 @@ def test_too_few_images_that_can_be_read_name_those_that_cannot(tmp_path: Path) 
     assert "no such file or directory" in str(caught.value)
 
 
+def test_images_that_the_disk_has_no_room_for_are_refused_before_any_is_read(
+    tmp_path: Path,
+) -> None:
+    def read(size: int, fit: str) -> Any:
+        raise AssertionError("read")
+
+    raw = make()
+    images = LabelledImages(raw.samples, raw.classes, read)
+    size = 10**7  # 300 TB each
+    with pytest.raises(InputError) as caught:
+        prepare(images, tmp_path, TENTH, image_size=size)
+    message = str(caught.value)
+    assert f"would take {75 * 3 * size**2:,} bytes (75 images of 10000000 x 10000000" in message
+    assert "lower `data.image_size`" in message
+    assert list(tmp_path.iterdir()) == []
+
+
 def folder_of(root: Path, classes: str, per_class: int) -> LabelledImages:
     """Pictures of noise, `per_class` of each class, in class folders."""
     rng = np.random.default_rng(0)

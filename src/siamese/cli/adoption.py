@@ -4,23 +4,24 @@ The pairs that can be drawn depend on how many images each class has: see `siame
 """
 
 import os
-import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+import pandas as pd
 
 from siamese.base.data_params import FOLDER, NO_PATH, DataParams, TableParams
 from siamese.base.errors import InputError
 from siamese.base.params import PARAMS_FILE, Section, read_sections
 from siamese.cli.defaults import DEFAULTS
 from siamese.cli.fitting import CUT, cut_with_pairs, fitting
+from siamese.cli.looks import Kind, look_at
 from siamese.cli.params_file import rewriting, set_values, value_of
-from siamese.cli.schema import check_params
+from siamese.cli.photographs import images_per_epoch
+from siamese.cli.proposals import PRETRAINED, Proposal, propose, reasons
+from siamese.cli.schema import Params, check_params
 from siamese.cli.table_format import found_format
+from siamese.cli.weights import choose_weights
 from siamese.network.embedding import images_at_once
 from siamese.preparation.folder import Listing, list_images
 from siamese.preparation.places import check_places
@@ -28,7 +29,7 @@ from siamese.preparation.splits import PrepareParams, check_splits
 from siamese.preparation.table import OPTIONAL, REQUIRED, TABLES, is_parquet
 
 FEW_PAIRS = 100  # fewer are worth a note
-OPENED = 50  # images that are opened to see their size
+LARGE_ON_DISK = 10**9  # bytes of prepared images that are worth a note
 
 Changes = dict[str, Any]
 
@@ -38,14 +39,16 @@ class Adopted:
     """What was found, and what was set.
 
     Attributes:
-        found: sentences on the data.
+        found: sentences on the data, and on what it was taken for.
         changes: old and new value of each changed parameter, by dotted name.
         notes: sentences on what is worth knowing.
+        is_pretrained: whether training starts from weights.
     """
 
     found: list[str]
     changes: dict[str, tuple[Any, Any]]
     notes: list[str]
+    is_pretrained: bool
 
 
 class DataSections(Section):
@@ -60,6 +63,10 @@ def adopt(
     images: Path | None = None,
     wanted: Changes | None = None,
     workspace: Path = Path(),
+    *,
+    kind: Kind | None = None,
+    weights: str | None = None,
+    copy: Path | None = None,
 ) -> Adopted:
     """Set `params.yaml` to a folder of images, or a table of them.
 
@@ -70,10 +77,13 @@ def adopt(
         images: with a table, the folder that its file names start from.
         wanted: further parameters to set, by dotted name.
         workspace: the folder that holds `params.yaml`.
+        kind: what the images are, instead of what they look like.
+        weights: `none`, `pretrained`, or where they are, instead of what suits that.
+        copy: a copy of the weights on this machine; see `siamese.cli.weights.choose_weights`.
 
     Raises:
         InputError: the images cannot be listed or split, or lie where the pipeline cannot use
-            them. The file is then unchanged.
+            them; or pretrained weights cannot be found. The file is then unchanged.
     """
     wanted = wanted or {}
     _refuse_misplaced(workspace / path, images, wanted)
@@ -90,6 +100,9 @@ def adopt(
         before = {name: value_of(document, name) for name in values}
         set_values(document, values)
         listing = list_images(read_sections(DataSections, save()).data, workspace)
+        look = look_at(listing)
+        proposal = propose(look, kind, weights, wanted)
+        values |= proposal.values | wanted
         has_splits = bool(listing.samples["split"].notna().all())
         if "group" in listing.samples and not has_splits:
             values |= {"prepare.split_by": "group"} | wanted
@@ -100,9 +113,14 @@ def adopt(
         )
         notes += [*listing.notes, *check_splits(cut, listing.classes, prepare.split_by)]
         values |= {f"prepare.{split}": getattr(prepare, split) for split in CUT}
-        values |= fitting(cut) | {"embed.batch_size": images_at_once(params.data.image_size)}
+        values |= _fitted(cut, values, proposal)
+        values["embed.batch_size"] = images_at_once(params.data.image_size)
         set_values(document, values)
-        notes += _notes(check_params(save()), wanted)
+        notes += _notes(check_params(save()), wanted, len(cut))
+        if proposal.is_pretrained:  # at last: they may have to be asked for over the network
+            values |= _weights(proposal, copy)
+            set_values(document, values)
+            save()
     changes = {name: (before[name], new) for name, new in values.items() if before[name] != new}
     counts = cut["split"].value_counts()
     found = [
@@ -112,21 +130,46 @@ def adopt(
     ]
     if (workspace / path).is_file():
         found.insert(0, _table_described(path, listing, params.data.table))
-    size = f"{params.data.image_size} x {params.data.image_size} pixels (data.image_size)"
-    if sides := _sides(listing):
-        width, height = np.median(sides, axis=0).astype(int)
+    if look.longer:
         found.append(
-            f"{width} x {height} pixels (median of {len(sides)} images), to be resized to {size}"
+            f"{look.width} x {look.height} pixels (median of {look.share[1]} images), to be"
+            f" resized to {params.data.image_size} x {params.data.image_size} (data.image_size)"
         )
+        found += reasons(look, kind, proposal, values, int(counts["train"]))
     else:
         notes.append(
             "note: none of the images that were tried can be opened, for example"
             f" {listing.samples['file'].iloc[0]}"
         )
-    return Adopted(found, changes, notes)
+    return Adopted(found, changes, notes, proposal.is_pretrained)
 
 
-def _notes(params: Any, wanted: Changes) -> list[str]:
+def _fitted(samples: pd.DataFrame, values: Changes, proposal: Proposal) -> Changes:
+    """Return what depends on how many images there are, of which classes."""
+    if not proposal.is_pretrained:
+        return fitting(samples)
+    found = fitting(samples, values, images_per_epoch)
+    n_images = 2 * found["pairs.batch_size"] * found["pairs.batches_per_epoch"]
+    n_train = int((samples["split"] == "train").sum())
+    # Validation embeds them and their mirror images after each epoch: in about a fifth of its time.
+    gallery = min(DEFAULTS["train.monitor_gallery"], n_train, n_images // 3)
+    return found | {"train.monitor_gallery": gallery}
+
+
+def _weights(proposal: Proposal, copy: Path | None) -> Changes:
+    """Return the section `weights` by dotted name."""
+    network = proposal.values["network.architecture"]
+    source = None if proposal.weights == PRETRAINED else proposal.weights
+    try:
+        return choose_weights(network, copy, source)
+    except InputError as error:
+        raise InputError(
+            f"{error}\nNothing was changed. {network} was to start from these weights, which suits"
+            f" {proposal.kind}; `--weights none` trains a network from random ones"
+        ) from None
+
+
+def _notes(params: Params, wanted: Changes, n_images: int) -> list[str]:
     """Return sentences on what the parameters mean for the data, except those asked for."""
     notes = []
     for split in CUT:
@@ -135,6 +178,13 @@ def _notes(params: Any, wanted: Changes) -> list[str]:
                 f"note: there are only {n_pairs} pairs of {split} images (pairs.{split}), so what"
                 f" is measured on them says little; more images, or a larger prepare.{split}, help"
             )
+    size = params.data.image_size
+    if (n_bytes := n_images * size * size * 3) > LARGE_ON_DISK:
+        notes.append(
+            f"note: data/prepared will take {n_bytes / 10**9:.1f} GB ({n_images:,} images of"
+            f" {size} x {size} pixels, data.image_size), and DVC's cache as much again, unless its"
+            " cache.type has links; training reads it memory-mapped"
+        )
     if "network.mirror" not in wanted and (params.train.augment.flip or params.network.mirror):
         notes.append(
             "note: mirror images count as the same thing (train.augment.flip, network.mirror);"
@@ -202,15 +252,3 @@ def _table_described(path: Path, listing: Listing, written: TableParams) -> str:
         f"{path}: columns {columns}, separated by {written.separator!r}, in {written.encoding}"
         f"{'' if written.header else ', without a header'}"
     )
-
-
-def _sides(listing: Listing) -> list[tuple[int, int]]:
-    """Return width and height of some of the images, of those that can be opened."""
-    chosen = np.unique(np.linspace(0, len(listing.samples) - 1, OPENED).round().astype(int))
-    sides = []
-    for name in listing.samples["file"].iloc[chosen]:
-        with suppress(Exception), warnings.catch_warnings():  # `prepare` says what is wrong
-            warnings.simplefilter("ignore")
-            with Image.open(listing.root / name) as image:
-                sides.append(image.size)
-    return sides

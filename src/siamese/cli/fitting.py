@@ -4,7 +4,7 @@ They are the defaults, see `siamese.cli.defaults`, reduced to what the data has.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,11 +61,19 @@ def _with_a_larger_share(params: PrepareParams, splits: Sequence[str]) -> Prepar
     return None
 
 
-def fitting(samples: pd.DataFrame) -> dict[str, Any]:
+def fitting(
+    samples: pd.DataFrame,
+    most: Mapping[str, Any] = DEFAULTS,
+    per_epoch: Callable[[int], int] | None = None,
+) -> dict[str, Any]:
     """Return parameters that fit the data, by dotted name.
 
     Args:
         samples: with `split`, `fine` and, with novel classes, `enrolled`.
+        most: the size of a batch, in pairs and in classes, where there is enough for it, by dotted
+            name.
+        per_epoch: from how many training images there are, how many an epoch computes; without,
+            each of them once.
 
     Raises:
         InputError: validation or test has no two images of one class.
@@ -73,11 +81,12 @@ def fitting(samples: pd.DataFrame) -> dict[str, Any]:
     train = samples.loc[samples["split"] == "train", "fine"]
     queries = samples[(samples["split"] == "test") & ~_enrolled(samples)]
     n_classes = train.nunique()
-    classes_per_batch = min(DEFAULTS["pairs.classes_per_batch"], n_classes)
-    batch_size = max(2 * classes_per_batch, min(DEFAULTS["pairs.batch_size"], len(train) // 4 * 2))
+    classes_per_batch = min(most["pairs.classes_per_batch"], n_classes)
+    batch_size = max(2 * classes_per_batch, min(most["pairs.batch_size"], len(train) // 4 * 2))
     # So that each class comes up twice in an epoch, however many there are.
     two_rounds = 2 * math.ceil(n_classes / classes_per_batch)
-    batches = max(FEWEST_BATCHES, two_rounds, round(len(train) / (2 * batch_size)))
+    n_images = per_epoch(len(train)) if per_epoch else len(train)
+    batches = max(FEWEST_BATCHES, two_rounds, round(n_images / (2 * batch_size)))
     gallery = len(samples) - len(queries)
     k = [k for k in DEFAULTS["evaluate.k"] if k <= gallery]
     asked = queries["fine"]
@@ -85,8 +94,8 @@ def fitting(samples: pd.DataFrame) -> dict[str, Any]:
     halves = [asked]
     if is_seen.any() and not is_seen.all():  # each gets half of the test pairs
         halves = [asked[is_seen], asked[~is_seen]]
-    most = DEFAULTS["pairs.test"] // len(halves)
-    test = min(_n_pairs(half, most, "test") for half in halves)
+    most_pairs = DEFAULTS["pairs.test"] // len(halves)
+    test = min(_n_pairs(half, most_pairs, "test") for half in halves)
     validation = samples.loc[samples["split"] == "validation", "fine"]
     return {
         "pairs.batch_size": batch_size,

@@ -96,7 +96,7 @@ def set_values(document: Any, values: Mapping[str, Any]) -> None:
 def changed_lines(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """Return a line for each changed parameter: its dotted name, the old and the new value."""
     return [
-        f"  {name:<26}{_visible(old)} -> {_visible(new)}" for name, (old, new) in changes.items()
+        f"  {name:<25} {_visible(old)} -> {_visible(new)}" for name, (old, new) in changes.items()
     ]
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -83,14 +84,7 @@ def add_commands(commands: Any) -> None:
     table.add_argument(
         "--encoding", dest="data.table.encoding", metavar="NAME", help="such as utf-8 or cp1252"
     )
-    choices = adopt.add_argument_group("choices", "how to cut splits, and what to train on")
-    choices.add_argument(
-        "--image-size",
-        dest="data.image_size",
-        type=int,
-        metavar="PIXELS",
-        help="height and width",
-    )
+    choices = adopt.add_argument_group("splits", "how they are cut")
     choices.add_argument(
         "--split-by",
         dest="prepare.split_by",
@@ -118,13 +112,81 @@ def add_commands(commands: Any) -> None:
         metavar="N",
         help="classes to keep out of training",
     )
-    choices.add_argument(
+    _add_training(adopt)
+    adopt.set_defaults(command=_adopt)
+
+
+def _add_training(adopt: argparse.ArgumentParser) -> None:
+    """Add what `siamese adopt` proposes from what the images look like."""
+    training = adopt.add_argument_group(
+        "training", "what is not given is proposed from what the images look like"
+    )
+    training.add_argument(
+        "--kind",
+        choices=("photographs", "drawings", "writing", "small"),
+        help="what they are: photographs are given a pretrained network, writing no mirror images",
+    )
+    training.add_argument(
+        "--network",
+        dest="network.architecture",
+        metavar="NAME",
+        help="resnet9, resnet18, conv4, or timm/NAME for a network of timm",
+    )
+    training.add_argument(
+        "--weights",
+        metavar="WHICH",
+        help="none, pretrained (timm's), or where others are: hf:OWNER/NAME, a URL or a file",
+    )
+    training.add_argument(
+        "--copy",
+        type=Path,
+        metavar="FILE",
+        help="a copy of the weights, for a machine without a network",
+    )
+    freeze = training.add_mutually_exclusive_group()
+    freeze.add_argument(
+        "--fast",
+        dest="train.freeze",
+        action="store_const",
+        const="backbone",
+        help="train a linear layer alone, on features of the pretrained network: minutes",
+    )
+    freeze.add_argument(
+        "--freeze",
+        dest="train.freeze",
+        choices=("none", "statistics", "backbone"),
+        help="what of the pretrained network stays as it is",
+    )
+    training.add_argument(
+        "--image-size", dest="data.image_size", type=int, metavar="PIXELS", help="height and width"
+    )
+    training.add_argument(
+        "--fit", dest="data.fit", choices=("pad", "crop"), help="images that are not square"
+    )
+    training.add_argument(
         "--mirror",
         dest="network.mirror",
         action=argparse.BooleanOptionalAction,
-        help="is a mirror image the same thing? (default: yes)",
+        help="is a mirror image the same thing? (default: yes, but for writing)",
     )
-    adopt.set_defaults(command=_adopt)
+    training.add_argument(
+        "--augment",
+        action=argparse.BooleanOptionalAction,
+        help="change images at random in training, as proposed or not at all",
+    )
+    for name, kind, what in (
+        ("resized-crop", float, "smallest share of the area to cut out and enlarge; 1 for none"),
+        ("jitter", float, "how much to change brightness, contrast and colours; 0 for none"),
+        ("policy", str, "none, trivial or rand"),
+        ("erase", float, "share of the images of which a rectangle is set to grey"),
+    ):
+        training.add_argument(
+            f"--{name}",
+            dest=f"train.augment.{name.replace('-', '_')}",
+            type=kind,
+            metavar="SHARE" if kind is float else "NAME",
+            help=what,
+        )
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -146,19 +208,31 @@ def _show(options: argparse.Namespace) -> None:
 def _adopt(options: argparse.Namespace) -> None:
     from siamese.cli.adoption import adopt
     from siamese.cli.params_file import changed_lines
+    from siamese.cli.proposals import NO_AUGMENT
 
     given = {name: value for name, value in vars(options).items() if value is not None}
     wanted = {name: value for name, value in given.items() if "." in name}
     if "network.mirror" in wanted:
         wanted["train.augment.flip"] = wanted["network.mirror"]
-    adopted = adopt(options.path, options.images, wanted)
+    if options.augment is False:
+        wanted = NO_AUGMENT | wanted
+    adopted = adopt(
+        options.path,
+        options.images,
+        wanted,
+        kind=options.kind,
+        weights=options.weights,
+        copy=options.copy,
+    )
     for line in adopted.found:
         print(line)
     for line in changed_lines(adopted.changes):
         print(line)
     for note in adopted.notes:
         print(note)
-    print("Next: dvc repro, and siamese show")
+    copy = options.copy if adopted.is_pretrained else None
+    with_copy = f"SIAMESE_WEIGHTS={shlex.quote(str(copy))} " if copy else ""
+    print(f"Next: {with_copy}dvc repro, and siamese show")
 
 
 def _names(text: str) -> list[str]:

@@ -5,6 +5,7 @@ into memory can be prepared.
 """
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +83,9 @@ def prepare(
         column `duplicate_of`: the first sample with identical pixels, of any split, or null.
 
     Raises:
-        InputError: the splits cannot be cut, a file cannot be read (unless such files are to be
-            left out), or there are too few images to train and test with.
+        InputError: the splits cannot be cut, the disk has no room for the images, a file cannot be
+            read (unless such files are to be left out), or there are too few images to train and
+            test with.
     """
 
     def cut(samples: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -92,6 +94,7 @@ def prepare(
 
     samples, notes = cut(images.samples)  # before the long work
     total = len(images.samples)
+    _check_room(folder, total, image_size)
     is_read, is_dark = np.zeros((2, total), dtype=bool)
     digests: list[bytes] = []
     faults: list[tuple[str, str]] = []
@@ -131,6 +134,17 @@ def prepare(
         left_out = pd.DataFrame(faults, columns=["file", "reason"])
         left_out.to_csv(folder / LEFT_OUT, index=False)
     return Prepared(samples, faults, notes)
+
+
+def _check_room(folder: Path, n_images: int, size: int) -> None:
+    """Refuse what does not fit on the disk, before the long work."""
+    needed, free = n_images * size * size * 3, shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"data/prepared would take {needed:,} bytes ({n_images:,} images of {size} x {size}"
+            f" pixels, `data.image_size`), but the disk has {free:,} free; make room, or lower"
+            " `data.image_size`"
+        )
 
 
 def _first_copies(digests: Sequence[bytes]) -> "pd.api.extensions.ExtensionArray":

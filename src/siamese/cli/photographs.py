@@ -1,0 +1,59 @@
+"""What `siamese adopt` sets for photographs, or wherever pretrained weights are fitted to images.
+
+These values were chosen by experiments: docs/photographs.md.
+"""
+
+from typing import Any
+
+# Pretrained on ImageNet; small enough for a laptop's CPU.
+NETWORK = "timm/tf_efficientnet_lite0"
+
+# What a network of timm is given, whatever the images and its weights.
+OF_TIMM: dict[str, Any] = {
+    "data.image_size": 160,
+    "data.fit": "crop",
+}
+
+# What is better for pretrained weights than for random ones.
+FINE_TUNING: dict[str, Any] = {
+    "pairs.batch_size": 32,
+    "pairs.classes_per_batch": 16,
+    "pairs.epochs": 6,
+    "train.optimizer": "adamw",
+    "train.learning_rate": 0.0003,
+    "train.learning_rate_rest": 0.003,
+    "train.weight_decay": 0.01,
+    "train.freeze": "statistics",
+    "train.warmup": 0.1,
+}
+# And for the head alone. Its epochs cost next to nothing: the features are there, of each image and
+# its mirror image. Other changes are not made.
+HEAD_ALONE: dict[str, Any] = FINE_TUNING | {
+    "pairs.batch_size": 128,
+    "pairs.classes_per_batch": 32,
+    "pairs.epochs": 20,
+    "train.freeze": "backbone",
+    "train.augment.crop": 0,
+}
+
+# Changes of photographs that leave them what they are.
+AUGMENT: dict[str, Any] = {
+    "train.augment.flip": True,
+    "train.augment.crop": 0,
+    "train.augment.resized_crop": 0.4,
+    "train.augment.jitter": 0.2,
+}
+
+# Fine-tuning computes each training image PASSES times, but no more than MOST_IMAGES in all, unless
+# that is less than LEAST_OFTEN each.
+PASSES, MOST_IMAGES, LEAST_OFTEN = 24, 60_000, 4
+
+
+def images_per_epoch(n_train: int) -> int:
+    """Return how many images an epoch of fine-tuning computes, given how many there are.
+
+    An epoch of a few thousand is four passes: validation, after each, costs as much as a third of
+    one.
+    """
+    images = max(LEAST_OFTEN * n_train, min(PASSES * n_train, MOST_IMAGES))
+    return round(images / FINE_TUNING["pairs.epochs"])

@@ -1,0 +1,76 @@
+"""The retrieval benchmarks' folders in small, laid out as they come: few classes, tiny pictures."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.io import savemat
+
+from tests.support.pictures import draw
+
+PER_CLASS = 6
+# Numbers of classes: of training, and of the test.
+CUB, CARS, SOP = (
+    ((1, 2, 50, 99, 100), (101, 102, 199, 200)),
+    ((1, 2, 3, 97, 98), (99, 100, 195, 196)),
+    ((1, 2, 9, 11_317, 11_318), (11_319, 11_320, 22_633, 22_634)),
+)
+IN_SHOP = ((1, 2, 3, 4, 5), (6, 7, 8, 9))
+# The labels of the test, by the table that the documentation makes.
+TESTED = {
+    "cub.csv": {f"{label}.Bird_{label}" for label in CUB[1]},
+    "cars.csv": {str(label) for label in CARS[1]},
+    "sop.csv": {str(label) for label in SOP[1]},
+    "in_shop.csv": {f"id_{label:08}" for label in IN_SHOP[1]},
+}
+
+
+def make_benchmarks(folder: Path) -> None:
+    """Make all four below a folder."""
+    _cub(folder / "CUB_200_2011")
+    _cars(folder / "cars196")
+    _sop(folder / "Stanford_Online_Products")
+    _in_shop(folder / "In-shop")
+
+
+def _cub(folder: Path) -> None:
+    for label in sum(CUB, ()):
+        for number in range(PER_CLASS):
+            draw(folder / f"images/{label:03}.Bird_{label}/Bird_{label}_{number:04}.jpg", number)
+
+
+def _cars(folder: Path) -> None:
+    rows = [label for label in sum(CARS, ()) for _ in range(PER_CLASS)]
+    names = [f"car_ims/{number:06}.jpg" for number in range(1, len(rows) + 1)]
+    for name in names:
+        draw(folder / name)
+    fields = [("relative_im_path", object), ("class", object), ("test", object)]
+    annotations = np.zeros((1, len(rows)), dtype=fields)
+    # The `test` that it comes with is of another task, in which all classes are trained on.
+    annotations[0] = [(*row, 0) for row in zip(names, rows, strict=True)]
+    savemat(folder / "cars_annos.mat", {"annotations": annotations})
+
+
+def _sop(folder: Path) -> None:
+    image = 0
+    for name, classes in zip(("train", "test"), SOP, strict=True):
+        lines = ["image_id class_id super_class_id path"]
+        for label in classes:
+            for number in range(PER_CLASS):
+                image += 1
+                path = f"{'bicycle' if label % 2 else 'chair'}_final/{label}_{number}.JPG"
+                lines.append(f"{image} {label} {1 + label % 2} {path}")
+                draw(folder / path)
+        (folder / f"Ebay_{name}.txt").write_text("\n".join(lines) + "\n")
+
+
+def _in_shop(folder: Path) -> None:
+    rows = []
+    for label in sum(IN_SHOP, ()):
+        for number in range(PER_CLASS):
+            path = f"img/WOMEN/Dresses/id_{label:08}/{number:02}_1_front.jpg"
+            status = "train" if label in IN_SHOP[0] else "query" if number < 2 else "gallery"
+            rows.append(f"{path:<60}  id_{label:08}  {status}")
+            draw(folder / "Img" / path)
+    header = [str(len(rows)), "image_name item_id evaluation_status"]
+    (folder / "Eval").mkdir(parents=True, exist_ok=True)
+    (folder / "Eval/list_eval_partition.txt").write_text("\n".join([*header, *rows]) + "\n")
