@@ -113,7 +113,7 @@ CROSS_ENTROPY = (
 METRIC_LOSS = (*CROSS_ENTROPY, "network.embedding_dim", "pairs.classes_per_batch")
 # Where the networks of this project stand in params.yaml as it comes.
 FROM_NOTHING: Mapping[str, Mapping[str, Any]] = {
-    "network": {"architecture": "resnet9", "width": 32},
+    "network": {"architecture": "resnet9"},
     "train": {"optimizer": "muon", "freeze": "none", "weight_decay": 0.01},
 }
 CONTESTANTS = {

@@ -25,6 +25,7 @@ from siamese.network.siamese_network import SiameseNetwork
 from siamese.training.augment import AugmentParams
 
 LABEL_SMOOTHING = 0.1
+GREY = 128  # what a rotation uncovers, as in `siamese.training`
 
 
 class MetricLoss(nn.Module):
@@ -133,11 +134,12 @@ def transform_of(
         steps.append(v2.RandomCrop(size, padding=params.crop, padding_mode="reflect"))
     if params.flip:
         steps.append(v2.RandomHorizontalFlip())
+    if params.policy != "none":
+        policy = {"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment}[params.policy]
+        steps.append(policy(interpolation=v2.InterpolationMode.BILINEAR, fill=GREY))
     if params.jitter:
         strength = params.jitter
         steps.append(v2.ColorJitter(strength, strength, strength, strength / 6))
-    if params.policy != "none":
-        steps.append({"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment}[params.policy]())
     steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
     if params.erase:
         steps.append(v2.RandomErasing(params.erase))
