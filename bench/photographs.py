@@ -231,6 +231,7 @@ def read(results: Path) -> list[Record]:
 
 def work_off(cases: Iterator[Case], count: int, options: argparse.Namespace) -> None:
     """Run the cases that have no record yet, and record each as it ends."""
+    device = None
     for case in progress_bar("runs", "run", cases, total=count):
         key = case.key
         rate = "" if key["rate"] is None else f", rate {key['rate']:g}, seed {key['seed']}"
@@ -239,17 +240,18 @@ def work_off(cases: Iterator[Case], count: int, options: argparse.Namespace) -> 
             print(f"{title}: done before", flush=True)
             continue
         print(f"{title}:", flush=True)
-        record = key | measure(case, options.workers) | {"machine": machine()}
+        device = device or start(case.params.compute)
+        record = key | measure(case, device, options.workers) | {"machine": machine()}
         options.results.parent.mkdir(parents=True, exist_ok=True)
         with options.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, allow_nan=False) + "\n")
         print(f"{title}: {record['validation']} {record.get('test', '')}", flush=True)
 
 
-def measure(case: Case, workers: int) -> Record:
+def measure(case: Case, device: torch.device, workers: int) -> Record:
     """Train, embed, and measure on validation; on test, if that is asked for."""
     inputs, dataset, evaluate = case.inputs, case.inputs.dataset, case.params.evaluate
-    job = Job(inputs, case.params, case.loss, start(case.params.compute), workers)
+    job = Job(inputs, case.params, case.loss, device, workers)
     outcome = case.contestant.train(job)
     # Rows of a split that is not asked for stay without a number: nothing can look at them.
     rows = np.arange(len(dataset.images))

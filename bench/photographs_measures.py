@@ -28,7 +28,7 @@ def validation_top1(
     """
     rows, fine = dataset.rows("validation"), dataset.fine()
     if not np.isin(fine[rows], fine[dataset.rows("train")]).all():
-        return {1: recall_at_1(embed, dataset, rows)}
+        return {1: among_themselves(embed, dataset, rows)["recall"]}
     answers = answer(embed, dataset, gallery, rows, params)
     return {k: float(plain_vote(answers, k).mean()) for k in params.k}
 
@@ -47,7 +47,8 @@ def test_figures(
     Returns:
         `top1` and, where there are superclasses, `coarse`: queries and gallery are those of the
         stage `evaluate`. Left out where the gallery has the class of no query. Where there are
-        novel classes, `novel_recall`: recall@1 among all their test images.
+        novel classes, `novel_recall` and `novel_map`: what `among_themselves` returns for all their
+        test images.
     """
     figures = {}
     fine, gallery, queries = dataset.fine(), dataset.gallery(), dataset.queries()
@@ -58,7 +59,8 @@ def test_figures(
         if (is_right := superclass_of_vote(answers)) is not None:
             figures["coarse"] = float(is_right.mean())
     if len(novel := dataset.novel_classes()):
-        figures["novel_recall"] = recall_at_1(embed, dataset, np.flatnonzero(np.isin(fine, novel)))
+        found = among_themselves(embed, dataset, np.flatnonzero(np.isin(fine, novel)))
+        figures |= {f"novel_{name}": share for name, share in found.items()}
     return figures
 
 
@@ -77,8 +79,19 @@ def answer(
     return Answers(known, asked, found, params)
 
 
-def recall_at_1(embed: Embed, dataset: Dataset, rows: np.ndarray) -> float:
-    """Return the share of samples whose nearest other among them is of their class."""
+def among_themselves(embed: Embed, dataset: Dataset, rows: np.ndarray) -> dict[str, float]:
+    """Return how well each of some samples finds the others of its class among them.
+
+    Returns:
+        `recall`: recall@1, the share whose nearest other is of their class. `map`: MAP@R (see
+        `siamese.evaluation.answers`), which photographs of one series do not suffice for.
+    """
     labels = dataset.fine()[rows]
-    found = nearest_others(embed(rows), np.arange(len(rows)), 1)[:, 0]
-    return float(np.mean(labels[found] == labels))
+    n_relevant = np.bincount(labels)[labels] - 1  # (n,), without itself
+    found = nearest_others(embed(rows), np.arange(len(rows)), max(1, n_relevant.max()))
+    ranks = np.arange(1, found.shape[1] + 1)
+    is_right = labels[found] == labels[:, None]
+    precision = is_right.cumsum(axis=1) / ranks
+    counted = is_right & (ranks <= n_relevant[:, None])
+    average = np.where(counted, precision, 0).sum(axis=1) / np.maximum(n_relevant, 1)
+    return {"recall": float(is_right[:, 0].mean()), "map": float(average.mean())}

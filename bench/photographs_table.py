@@ -12,7 +12,8 @@ COLUMNS = {
     "top1": "test, k-NN",
     "coarse": "superclass",
     "logits": "its own last layer",
-    "novel_recall": "never-seen classes, recall@1",
+    "novel_recall": "never-seen classes: recall@1",
+    "novel_map": "never-seen classes: MAP@R",
 }
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from sklearn.neighbors import KNeighborsClassifier
 
 from siamese.base.dataset import Classes, Dataset, save_dataset
@@ -116,7 +117,9 @@ def test_every_contestant_is_tuned_and_measured(
     for record in run:
         name, figures = record["contestant"], record["test"]
         assert ("logits" in figures) == (name == "cross-entropy")
-        assert all(0 <= figures[part] <= 1 for part in ("top1", "coarse", "novel_recall"))
+        assert all(
+            0 <= figures[part] <= 1 for part in ("top1", "coarse", "novel_recall", "novel_map")
+        )
         assert set(record["validation"]) == {"k1", "k3"}
         best = max(record["validation"].values())
         assert record["validation"][f"k{figures['k']}"] == best
@@ -165,7 +168,7 @@ def test_a_rate_is_chosen_on_validation_among_runs_of_these_parameters(
         bench.best_of(inputs, "ours", results, None)
 
 
-def test_the_figures_are_those_of_scikit_learn(bench: ModuleType) -> None:
+def test_the_figures_are_those_of_other_libraries(bench: ModuleType) -> None:
     dataset, rng = photographs(), np.random.default_rng(1)
     vectors = rng.normal(size=(len(dataset.images), 3)).astype(np.float32)
     fine, split = dataset.fine(), dataset.samples["split"].to_numpy()
@@ -180,7 +183,13 @@ def test_the_figures_are_those_of_scikit_learn(bench: ModuleType) -> None:
     accuracy = bench.validation_top1(vectors.__getitem__, dataset, train, params)
     assert accuracy == {1: score(fine, split == "train", split == "validation")}
 
-    assert bench.test_figures(vectors.__getitem__, dataset, params, 1) == {
+    figures = bench.test_figures(vectors.__getitem__, dataset, params, 1)
+    novel = AccuracyCalculator(include=("mean_average_precision_at_r",), k="max_bin_count")
+    embeddings, labels = map(torch.from_numpy, (vectors[fine >= KNOWN], fine[fine >= KNOWN]))
+    assert figures.pop("novel_map") == pytest.approx(
+        novel.get_accuracy(embeddings, labels)["mean_average_precision_at_r"]
+    )
+    assert figures == {
         "top1": score(fine, ~is_query, is_query),
         "coarse": score(dataset.samples["coarse"].to_numpy(int), ~is_query, is_query),
         "novel_recall": leave_one_out(vectors[fine >= KNOWN], fine[fine >= KNOWN]),
