@@ -34,7 +34,7 @@ def train_ours(job: Job) -> Outcome:
     data = TrainingData.of(dataset, draw_training(dataset, params.pairs), validation, job.device)
     network = job.new_network()
 
-    def report(record: EpochRecord, _: float) -> None:
+    def report(record: EpochRecord, _: object) -> None:
         loss, accuracy = record.figures["loss"], record.figures["validation_knn"]
         print(
             f"epoch {record.epoch} of {params.pairs.epochs}: loss {loss:.4f},"
