@@ -103,10 +103,11 @@ bench-gallery: $(READY)  ## compare the gallery with FAISS and scikit-learn, up 
 bench-prepare: $(READY)  ## measure how fast a folder of 10,000 JPEG files is prepared (five minutes)
 	$(BIN)/python bench/prepare.py
 
+# IMAGES: seen in training; TUNED: seen where rates are tried, if fewer should do.
 bench-photographs: $(READY)  ## compare fine-tuning with others on photographs (make bench-photographs WORKSPACE=path IMAGES=50000; hours)
 	cd $(WORKSPACE) && $(CURDIR)/$(BIN)/dvc repro pairs weights
-	$(BIN)/python bench/photographs.py tune --workspace $(WORKSPACE) $(if $(IMAGES),--images $(IMAGES))
-	$(BIN)/python bench/photographs.py run --workspace $(WORKSPACE) $(if $(IMAGES),--images $(IMAGES))
+	$(BIN)/python bench/photographs.py tune --workspace $(WORKSPACE) $(addprefix --images ,$(or $(TUNED),$(IMAGES)))
+	$(BIN)/python bench/photographs.py run --workspace $(WORKSPACE) $(addprefix --images ,$(IMAGES)) $(addprefix --tuned ,$(TUNED))
 	$(BIN)/python bench/photographs.py table
 
 bench-serve: $(READY)  ## measure the service over HTTP (make bench-serve WORKSPACE=.; a minute)

@@ -34,6 +34,7 @@ from siamese.base.progress import progress_bar
 from siamese.network.compute import start
 
 RESULT = Path(__file__).parent / "photographs.jsonl"
+STOPPED = "photographs: stopped; the same command begins this run again, and goes on from there"
 Record = dict[str, Any]
 
 
@@ -65,8 +66,10 @@ def main() -> None:
     except InputError as error:
         sys.exit(f"photographs: {error}")
     except Interrupted as interruption:
+        print(STOPPED, file=sys.stderr, flush=True)
         interruption.end_process()
     except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
         sys.exit(130)
 
 
@@ -90,10 +93,9 @@ def say_best(inputs: Inputs, name: str, options: argparse.Namespace) -> None:
     """Print a contestant's best rate, and whether one beyond those tried might be better."""
     loss, rate = best_of(inputs, name, options.results, options.images)
     print(f"{name}: best with rate {rate:g}{f' and {loss}' if loss else ''}")
-    tried = [
-        record["rate"] for record in tuning_runs(inputs, name, options.results, options.images)
-    ]
-    if rate in (min(tried), max(tried)):
+    runs = tuning_runs(inputs, name, options.results, options.images)
+    tried = {record["rate"] for record in runs}
+    if len(tried) > 1 and rate in (min(tried), max(tried)):
         end = "lowest" if rate == min(tried) else "highest"
         print(f"note: that is the {end} rate that was tried; another, by --rates, may be better")
 
