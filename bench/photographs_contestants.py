@@ -133,8 +133,8 @@ CONTESTANTS = {
         head=0.008 / 0.03,
         changes=FROM_NOTHING,
     ),
-    "scratch-longer": Contestant(
-        "the same for as long as fine-tuning took",
+    "scratch-equal-time": Contestant(
+        "ours: resnet9 from nothing, in the time of fine-tuning",
         train_ours,
         OURS,
         head=0.008 / 0.03,

@@ -126,7 +126,7 @@ def test_every_contestant_is_tuned_and_measured(
         assert record["threads"] == 1
         if name == "untouched":
             assert (record["images_seen"], record["seconds"]) == (0, 0)
-        elif name != "scratch-longer":
+        elif name != "scratch-equal-time":
             assert record["images_seen"] == 32
             assert record["settings"]["train.freeze"] == (
                 {"frozen": "backbone", "scratch": "none"}.get(name, "statistics")
