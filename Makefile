@@ -1,7 +1,7 @@
 # One command per task. `make` or `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint types format repro show experiments seeds compare report \
-        review serve bench bench-gallery bench-prepare bench-serve study pins clean
+        review serve bench bench-gallery bench-photographs bench-prepare bench-serve study pins clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,7 +18,7 @@ export SIAMESE_WEIGHTS := $(WEIGHTS)
 endif
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## create .venv with pinned versions (again only if the pins have changed)
 
@@ -102,6 +102,13 @@ bench-gallery: $(READY)  ## compare the gallery with FAISS and scikit-learn, up 
 
 bench-prepare: $(READY)  ## measure how fast a folder of 10,000 JPEG files is prepared (five minutes)
 	$(BIN)/python bench/prepare.py
+
+# IMAGES: seen in training; TUNED: seen where rates are tried, if fewer should do.
+bench-photographs: $(READY)  ## compare fine-tuning with others on photographs (make bench-photographs WORKSPACE=path IMAGES=50000; hours)
+	cd $(WORKSPACE) && $(CURDIR)/$(BIN)/dvc repro pairs weights
+	$(BIN)/python bench/photographs.py tune --workspace $(WORKSPACE) $(addprefix --images ,$(or $(TUNED),$(IMAGES)))
+	$(BIN)/python bench/photographs.py run --workspace $(WORKSPACE) $(addprefix --images ,$(IMAGES)) $(addprefix --tuned ,$(TUNED))
+	$(BIN)/python bench/photographs.py table
 
 bench-serve: $(READY)  ## measure the service over HTTP (make bench-serve WORKSPACE=.; a minute)
 	cd $(WORKSPACE) && $(CURDIR)/$(BIN)/siamese gallery build
