@@ -139,7 +139,7 @@ def transform_of(
         steps.append(policy(interpolation=v2.InterpolationMode.BILINEAR, fill=GREY))
     if params.jitter:
         strength = params.jitter
-        steps.append(v2.ColorJitter(strength, strength, strength, strength / 6))
+        steps.append(v2.ColorJitter(strength, strength, strength))
     steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
     if params.erase:
         steps.append(v2.RandomErasing(params.erase))

@@ -250,7 +250,8 @@ def one_answer(connection: socket.socket) -> bytes:
 def test_it_says_where_it_answers_and_whether_it_writes(server: Server) -> None:
     lines = server.log.read_text().splitlines()
     assert lines == [
-        f"{server.url} answers from data/gallery; writing needs the token in SIAMESE_TOKEN"
+        "network: resnet9, 16 x 16 pixels",
+        f"{server.url} answers from data/gallery; writing needs the token in SIAMESE_TOKEN",
     ]
 
 

@@ -152,7 +152,7 @@ def by_torchvision(height: int, width: int) -> dict[str, Callable[[torch.Tensor]
         "resized_crop": v2.RandomResizedCrop((height, width), scale=(0.3, 1), antialias=True),
         "trivial": v2.TrivialAugmentWide(interpolation=bilinear, fill=128),
         "rand": v2.RandAugment(interpolation=bilinear, fill=128),
-        "jitter": v2.ColorJitter(0.4, 0.4, 0.4, 0.4 / 6),
+        "jitter": v2.ColorJitter(0.4, 0.4, 0.4),
         "erase": v2.RandomErasing(p=0.6, value=128),
     }
 

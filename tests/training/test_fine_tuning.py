@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from siamese.base.errors import InputError
 from siamese.model.folder import load_model
 from siamese.network.siamese_network import SiameseNetwork
-from siamese.training import frozen_backbone
 from siamese.training.early_stopping import EpochRecord, Pace
 from siamese.training.frozen_backbone import check_freeze
 from siamese.training.objective import PairedBatch
@@ -153,26 +152,6 @@ def test_the_head_is_trained_on_images_and_their_mirror_images(flip: bool) -> No
     assert (is_own ^ is_mirrored).all()
     share = is_mirrored.float().mean().item()
     assert (0.3 < share < 0.7) if flip else share == 0
-
-
-def test_the_head_is_trained_on_changed_views_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the same few in all epochs, and on no mirror image unless images are mirrored."""
-    monkeypatch.setattr(frozen_backbone, "CHANGED_VIEWS", 4)
-    data, network = load(3), pretrained(mirror=True)
-    augment = {**NO_CHANGES, "crop": 3, "resized_crop": 0.5}
-    trainer = new_trainer(data, network, params(freeze="backbone", augment=augment, **TUNED))
-    assert trainer.frozen is not None
-    features = trainer.frozen.of["train"]
-    assert features.shape[:2] == (len(data.images), 6)
-    assert trainer.frozen.of["validation"].shape[1] == 2
-    places = torch.cat([trainer.draw(epoch).places.flatten() for epoch in range(3)])
-    assert sorted(set((places % features.shape[1]).tolist())) == [0, *range(2, 6)]
-    changed = (features[:, 2:] - features[:, :1]).norm(dim=2) / features[:, :1].norm(dim=2)
-    assert (changed > 1e-5).float().mean() > 0.9
-    again = new_trainer(data, network, params(freeze="backbone", augment=augment, **TUNED))
-    assert again.frozen is not None
-    assert torch.equal(again.frozen.of["train"], features)
-    torch.testing.assert_close(trainer.validate(), again.validate())
 
 
 def test_a_backbone_is_frozen_in_networks_that_have_one() -> None:

@@ -19,11 +19,6 @@ class AugmentParams(Section):
     erase: float = Field(ge=0, le=1)
 
     @property
-    def changes_more_than_sides(self) -> bool:
-        """Whether there is a change beside the mirror image."""
-        return self.crop > 0 or self.cutout > 0 or self.changes_photographs
-
-    @property
     def changes_photographs(self) -> bool:
         """Whether there is a change that the host decides about, image by image."""
         return self.resized_crop < 1 or self.jitter > 0 or self.policy != "none" or self.erase > 0

@@ -4,8 +4,6 @@ The backbone never changes, so what it makes of an image is computed once. An ep
 to nothing: its steps look up features, and a linear layer embeds them.
 """
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -18,16 +16,11 @@ from siamese.base.progress import progress_bar
 from siamese.network.embedding import images_at_once
 from siamese.network.siamese_network import SiameseNetwork
 from siamese.network.timm_networks import is_timm
-from siamese.training.augment import Changes, augment
 from siamese.training.parallel import Ranks
 from siamese.training.train_params import TrainParams
 from siamese.training.training_data import Images, TrainingData
 
 Split = Literal["train", "validation"]
-# Views of a training image beside itself and its mirror image, changed as `train.augment` says.
-# On 2,640 photographs neither four nor eight gained more than another seed does, for three and six
-# times the work.
-CHANGED_VIEWS = 0
 
 
 def check_freeze(freeze: str, architecture: str) -> None:
@@ -53,10 +46,10 @@ class HeadOnly(nn.Module):
 
 
 class FrozenFeatures:
-    """The features of all images that training reads, of each from some views.
+    """The features of all images that training reads, and of their mirror images.
 
-    A view is the image itself, its mirror image or, in training, a changed one. Those are drawn
-    once: an image has the same few in all epochs.
+    Views that are changed in other ways gained nothing on test photographs, for as much work again
+    each.
 
     Args:
         network: of timm.
@@ -67,7 +60,7 @@ class FrozenFeatures:
 
     Attributes:
         of: float32 `[n, views, F]` on the device, for each split. The first view is the image
-            itself, the second its mirror image, where either training or validation needs it.
+            itself, the second its mirror image, if either training or validation needs it.
     """
 
     def __init__(
@@ -80,20 +73,11 @@ class FrozenFeatures:
     ) -> None:
         self.network, self.ranks, self.precision = network, ranks, precision
         self.device = data.labels.device
-        self.params = params.augment
-        self.n_plain = 2 if self.params.flip or network.mirror else 1
-        changes: list[Changes] = []
-        if self.params.changes_more_than_sides:
-            generator = torch.Generator().manual_seed(params.seed)
-            changes = [
-                Changes.draw(len(data.images), self.params, generator) for _ in range(CHANGED_VIEWS)
-            ]
-        self.n_views = self.n_plain + len(changes)
-        plain = range(2 if self.params.flip else 1)
-        self.drawn = torch.tensor([*plain, *range(self.n_plain, self.n_views)])
+        self.n_drawn = 2 if params.augment.flip else 1
+        self.n_views = 2 if params.augment.flip or network.mirror else 1
         self.of: dict[Split, Tensor] = {
-            "train": self._compute(data.images, changes, "training images"),
-            "validation": self._compute(data.validation_images, [], "validation images"),
+            "train": self._compute(data.images, "training images"),
+            "validation": self._compute(data.validation_images, "validation images"),
         }
 
     def draw(self, index: Tensor, generator: torch.Generator) -> Tensor:
@@ -106,8 +90,8 @@ class FrozenFeatures:
         Returns:
             int64 of the same shape: places for `look_up`.
         """
-        views = torch.randint(len(self.drawn), index.shape, generator=generator)
-        return index * self.n_views + self.drawn[views]
+        views = torch.randint(self.n_drawn, index.shape, generator=generator)
+        return index * self.n_views + views
 
     def look_up(self, places: Tensor) -> Tensor:
         """Return features of training images, float32 `[B, F]`."""
@@ -127,21 +111,16 @@ class FrozenFeatures:
         return embeddings.cpu().numpy()
 
     @torch.no_grad()
-    def _compute(self, images: Images, changes: Sequence[Changes], kind: str) -> Tensor:
+    def _compute(self, images: Images, kind: str) -> Tensor:
         self.network.eval()
-        share = self.ranks.share_of(len(images))
-        part = images.some(share)
+        part = images.some(self.ranks.share_of(len(images)))
         label = f"features of {kind}" if self.ranks.is_first else None
         computed = []
         for rows in progress_bar(
             label, "batch", [*blocks(len(part), images_at_once(images.size))], leave=False
         ):
-            pixels = part[rows]
-            planes = pixels.permute(0, 3, 1, 2)  # (B, 3, H, W)
-            views = [planes, planes.flip(3)][: self.n_plain]
-            for drawn in changes:
-                of_these = drawn.each(partial(_some, share, rows)).to(self.device)
-                views.append(augment(pixels, of_these, self.params))
+            planes = part[rows].permute(0, 3, 1, 2)  # (B, 3, H, W)
+            views = [planes, planes.flip(3)][: self.n_views]
             with torch.autocast(
                 self.device.type, self.precision, enabled=self.precision != torch.float32
             ):
@@ -149,7 +128,3 @@ class FrozenFeatures:
             computed.append(features.cpu().numpy())  # (B, views, F)
         rows_of_all = self.ranks.gather_rows(np.concatenate(computed))
         return torch.from_numpy(rows_of_all).to(self.device)
-
-
-def _some(share: slice, rows: slice, values: Tensor) -> Tensor:
-    return values[share][rows]

@@ -25,9 +25,9 @@ def change_photographs(images: Tensor, seeds: Tensor, params: AugmentParams) -> 
         params: in this order, `resized_crop` cuts out a rectangle of at least this share of the
             area and enlarges it; `policy` changes colours or geometry in one or two of many ways
             (Müller and Hutter, *TrivialAugment*, 2021; Cubuk et al., *RandAugment*, 2020);
-            `jitter` changes brightness, contrast and saturation by up to this share, and hue by a
-            sixth of it; `erase` greys a rectangle of this share of the images (Zhong et al.,
-            *Random Erasing Data Augmentation*, 2020).
+            `jitter` changes brightness, contrast and saturation by up to this share; `erase` greys
+            a rectangle of this share of the images (Zhong et al., *Random Erasing Data
+            Augmentation*, 2020).
 
     Returns:
         uint8 `[B, H, W, 3]`.
@@ -77,7 +77,7 @@ def _transform(height: int, width: int, params: AugmentParams) -> Any:
     if params.policy == "rand":
         changes.append(v2.RandAugment(**policy))
     if jitter > 0:
-        changes.append(v2.ColorJitter(jitter, jitter, jitter, jitter / 6))
+        changes.append(v2.ColorJitter(jitter, jitter, jitter))
     if params.erase > 0:
         changes.append(v2.RandomErasing(params.erase, value=GREY))
     return v2.Compose(changes)
