@@ -42,7 +42,7 @@ def main() -> None:
     """Train in this process, or start the processes that train together."""
     params = read_sections(Params)
     check_margin(params.train, params.network.normalize)
-    check_freeze(params.train.freeze, params.network.architecture)
+    check_freeze(params.train.freeze, read_weights(WEIGHTS) is not None)
     processes = params.train.processes
     if processes > 1 and not started_by_torchrun():
         check_devices(params.compute, processes)
@@ -57,12 +57,13 @@ def train(params: Params) -> None:
     device = start(params.compute, ranks.local_rank)
     with joined(ranks, device):
         data = TrainingData.load(PREPARED, PAIRS, device)
+        weights = read_weights(WEIGHTS)
         network = build_network(
             params.network,
             data.images.size,
             data.channel_mean,
             data.channel_std,
-            read_weights(WEIGHTS),
+            weights,
         ).to(device)
         objective = OBJECTIVES[params.train.loss](params.train, data.n_classes, network)
         trainer = Trainer(data, network, objective, params.train, ranks)
@@ -72,7 +73,8 @@ def train(params: Params) -> None:
         return
 
     calibration = calibrate_network(network, data)
-    model = Model(network.cpu(), params.network, data.classes, calibration, params.data.fit)
+    origin = weights.origin if weights else None
+    model = Model(network.cpu(), params.network, data.classes, calibration, params.data.fit, origin)
     with new_folder(MODEL) as folder:
         save_model(model, folder)
     write_figures(trained, trainer.ran_on(), METRICS, CURVE)

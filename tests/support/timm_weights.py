@@ -17,13 +17,15 @@ def config_of(name: str) -> Any:
     return timm.get_pretrained_cfg(name)
 
 
-def made_up_weights(file: Path, name: str, size: int = 32, n_classes: int = 5) -> Weights:
-    """Write random weights of a whole classifier, normalisation statistics included."""
+def made_up_weights(
+    file: Path, name: str, size: int = 32, n_classes: int = 5, noise: float = 0.3
+) -> Weights:
+    """Write random weights of a whole classifier; with noise, normalisation statistics too."""
     fixed: dict[str, Any] = {"img_size": size} if config_of(name).fixed_input_size else {}
     network = timm.create_model(name, num_classes=n_classes, **fixed)
     generator = torch.Generator().manual_seed(5)
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():
-            tensor.add_(torch.rand(tensor.shape, generator=generator), alpha=0.3)
+            tensor.add_(torch.rand(tensor.shape, generator=generator), alpha=noise)
     save_file({name: one.contiguous() for name, one in network.state_dict().items()}, file)
     return Weights(file, ORIGIN)

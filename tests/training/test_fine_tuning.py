@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese.base.errors import InputError
+from siamese.base.weights_folder import save_weights
 from siamese.model.folder import load_model
 from siamese.network.siamese_network import SiameseNetwork
 from siamese.training.early_stopping import EpochRecord, Pace
@@ -20,6 +21,7 @@ from siamese.training.frozen_backbone import check_freeze
 from siamese.training.objective import PairedBatch
 from siamese.training.trainer import Trainer
 from siamese.training.training_data import TrainingData
+from tests.support.timm_weights import made_up_weights
 from tests.support.tiny_training import NO_CHANGES, load, new_network, new_trainer, params, train
 from tests.support.workspace import Workspace
 
@@ -154,11 +156,12 @@ def test_the_head_is_trained_on_images_and_their_mirror_images(flip: bool) -> No
     assert (0.3 < share < 0.7) if flip else share == 0
 
 
-def test_a_backbone_is_frozen_in_networks_that_have_one() -> None:
-    check_freeze("backbone", "timm/resnet18")
-    check_freeze("statistics", "resnet9")
-    with pytest.raises(InputError, match=r"`train\.freeze` is 'backbone', but .* 'resnet9'"):
-        check_freeze("backbone", "resnet9")
+@pytest.mark.parametrize("freeze", ["statistics", "backbone"])
+def test_nothing_is_frozen_that_starts_at_random(freeze: str) -> None:
+    check_freeze(freeze, has_weights=True)
+    check_freeze("none", has_weights=False)
+    with pytest.raises(InputError, match=rf"`train\.freeze` is '{freeze}', but .* random weights"):
+        check_freeze(freeze, has_weights=False)
 
 
 @pytest.mark.parametrize(
@@ -192,13 +195,16 @@ def test_an_interrupted_fine_tuning_ends_with_the_same_bits(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("freeze", ["statistics", "backbone"])
-def test_the_stage_fine_tunes(workspace: Workspace, freeze: str) -> None:
+def test_the_stage_fine_tunes(workspace: Workspace, tmp_path: Path, freeze: str) -> None:
+    weights = made_up_weights(tmp_path / "weights.safetensors", "test_efficientnet", noise=0)
+    save_weights(weights, workspace.path / "data/weights")
     tuned = {**TUNED, "weight_decay": 0.01, "freeze": freeze, "images_at_once": 20}
     workspace.change_params({"network": {"architecture": "timm/test_efficientnet"}, "train": tuned})
     printed = workspace.run(sys.executable, "stages/train.py")
     assert re.search(r"epoch   1 .*images/s, at most \d+ s left\)", printed)
     model = load_model(workspace.path / "data/model")
     assert model.params.architecture == "timm/test_efficientnet"
+    assert model.origin == weights.origin
     assert model.calibration.accuracy_threshold > 0
     recorded = pd.read_csv(workspace.path / "metrics/training.csv")
     assert recorded["validation_knn"].iloc[-1] > 0.2
@@ -206,8 +212,8 @@ def test_the_stage_fine_tunes(workspace: Workspace, freeze: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_stage_refuses_to_freeze_what_is_not_there(workspace: Workspace) -> None:
+def test_the_stage_refuses_to_freeze_random_weights(workspace: Workspace) -> None:
     workspace.change_params({"train": {"freeze": "backbone"}})
     printed = workspace.run(sys.executable, "stages/train.py", fails=True)
-    assert "choose a network of timm" in printed
+    assert "training starts from random weights" in printed
     assert "Traceback" not in printed

@@ -148,6 +148,8 @@ def _fitted(samples: pd.DataFrame, values: Changes, proposal: Proposal) -> Chang
     """Return what depends on how many images there are, of which classes."""
     if not proposal.is_pretrained:
         return fitting(samples)
+    if values["train.freeze"] == "backbone":  # an epoch of the head alone costs next to nothing
+        return fitting(samples, values)
     found = fitting(samples, values, images_per_epoch)
     n_images = 2 * found["pairs.batch_size"] * found["pairs.batches_per_epoch"]
     n_train = int((samples["split"] == "train").sum())

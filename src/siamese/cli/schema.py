@@ -10,6 +10,7 @@ from typing import Any
 from siamese.base.data_params import DataParams
 from siamese.base.errors import InputError
 from siamese.base.params import PARAMS_FILE, Section, nearest_name, read_document, read_sections
+from siamese.base.weights_folder import NONE
 from siamese.cli.params_file import check_keys
 from siamese.duplicates.near_duplicates import DuplicatesParams
 from siamese.evaluation.params import EvaluateParams
@@ -63,5 +64,5 @@ def check_params(file: Path = PARAMS_FILE) -> Params:
     check_source(params.network.architecture, params.weights.source)
     check_image_size(params.network.architecture, params.data.image_size)
     check_margin(params.train, params.network.normalize)
-    check_freeze(params.train.freeze, params.network.architecture)
+    check_freeze(params.train.freeze, params.weights.source != NONE)
     return params

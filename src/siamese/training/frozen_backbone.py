@@ -15,7 +15,6 @@ from siamese.base.errors import InputError
 from siamese.base.progress import progress_bar
 from siamese.network.embedding import images_at_once
 from siamese.network.siamese_network import SiameseNetwork
-from siamese.network.timm_networks import is_timm
 from siamese.training.parallel import Ranks
 from siamese.training.train_params import TrainParams
 from siamese.training.training_data import Images, TrainingData
@@ -23,13 +22,13 @@ from siamese.training.training_data import Images, TrainingData
 Split = Literal["train", "validation"]
 
 
-def check_freeze(freeze: str, architecture: str) -> None:
-    """Refuse to freeze the backbone of a network that is not cut into backbone and head."""
-    if freeze == "backbone" and not is_timm(architecture):
+def check_freeze(freeze: str, has_weights: bool) -> None:
+    """Refuse to freeze anything of a network that starts from random weights."""
+    if freeze != "none" and not has_weights:
         raise InputError(
-            "params.yaml: `train.freeze` is 'backbone', but `network.architecture` is"
-            f" {architecture!r}, which has none; choose a network of timm, such as timm/resnet50,"
-            " or 'none'"
+            f"params.yaml: `train.freeze` is {freeze!r}, but training starts from random weights"
+            " (`weights.source`), of which nothing is worth keeping; set it to 'none', or give a"
+            " network of timm its weights: `siamese weights timm/NAME`"
         )
 
 

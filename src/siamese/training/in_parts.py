@@ -34,7 +34,8 @@ class InParts(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Embed a batch, uint8 `[B, 3, H, W]`: float32 `[B, embedding_dim]`."""
         if self.at_once == "all" or len(images) <= self.at_once:
-            return self.network.encode(images)
+            (embeddings,) = self.network(images)
+            return embeddings
         # Parts of nearly one size: batch norm has no use for a last one of a single image.
         parts = images.tensor_split(math.ceil(len(images) / self.at_once))
         return torch.cat([self._computed_twice(part) for part in parts])

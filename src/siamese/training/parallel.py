@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from siamese.base.errors import InputError, Interrupted
@@ -122,7 +123,7 @@ class Ranks:
         statistics = [
             buffer
             for layer in network.modules()
-            if isinstance(layer, nn.BatchNorm2d)
+            if isinstance(layer, _BatchNorm)
             for buffer in (layer.running_mean, layer.running_var)
             if buffer is not None
         ]
