@@ -166,11 +166,12 @@ class Case:
 
 def settle(params: Params, contestant: Contestant, images: int | None) -> Params:
     """Return the parameters of a contestant, rate and seed apart."""
-    pairs = params.pairs
-    batches = pairs.batches_per_epoch
-    if images is not None:
-        batches = max(1, round(images / (pairs.epochs * 2 * pairs.batch_size)))
-    return params.changed(contestant.changes).changed(
+    given = params.pairs
+    images = images or given.epochs * given.batches_per_epoch * 2 * given.batch_size
+    changed = params.changed(contestant.changes)
+    pairs = changed.pairs
+    batches = max(1, round(images / (pairs.epochs * 2 * pairs.batch_size)))
+    return changed.changed(
         {
             "pairs": {"batches_per_epoch": batches},
             # All see as many images.

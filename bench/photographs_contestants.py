@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from photographs_job import Job, Outcome, Params, without_head
 from photographs_peers import METRIC_LOSSES, train_cross_entropy, train_metric_loss
 
+from siamese.cli.photographs import HEAD_ALONE
 from siamese.measures.manifest import read_manifest
 from siamese.pairs.drawing import draw_training
 from siamese.training.early_stopping import EpochRecord, train_network
@@ -111,10 +112,24 @@ CROSS_ENTROPY = (
     "train.weight_decay",
 )
 METRIC_LOSS = (*CROSS_ENTROPY, "network.embedding_dim", "pairs.classes_per_batch")
-# Where the networks of this project stand in params.yaml as it comes.
+
+
+def sections(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return parameters that are named `section.name` by section, without parts of a group."""
+    parted = [(*name.split(".", 1), value) for name, value in values.items()]
+    return {
+        wanted: {
+            key: value for section, key, value in parted if section == wanted and "." not in key
+        }
+        for wanted in names
+    }
+
+
+# As a network of this project is trained from nothing, but for augmentation and length.
 FROM_NOTHING: Mapping[str, Mapping[str, Any]] = {
     "network": {"architecture": "resnet9"},
-    "train": {"optimizer": "muon", "freeze": "none", "weight_decay": 0.01},
+    "train": {"optimizer": "muon", "freeze": "none", "weight_decay": 0.01, "warmup": 0.3},
+    "pairs": {"batch_size": 128, "classes_per_batch": 32},
 }
 CONTESTANTS = {
     "untouched": Contestant("pretrained network, untouched", leave_untouched, NETWORK, rates=()),
@@ -122,7 +137,7 @@ CONTESTANTS = {
         "ours: backbone frozen, head trained",
         train_ours,
         OURS,
-        changes={"train": {"freeze": "backbone"}},
+        changes=sections(HEAD_ALONE, ("pairs", "train")),  # as `siamese adopt --fast` sets it
     ),
     "ours": Contestant("ours: fine-tuned", train_ours, OURS),
     "scratch": Contestant(

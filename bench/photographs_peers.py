@@ -22,10 +22,10 @@ from torchvision.transforms import v2
 
 from siamese.base.progress import progress_bar
 from siamese.network.siamese_network import SiameseNetwork
-from siamese.training.augment import AugmentParams
+from siamese.training.augment_params import AugmentParams
+from siamese.training.photographs import GREY
 
 LABEL_SMOOTHING = 0.1
-GREY = 128  # what a rotation uncovers, as in `siamese.training`
 
 
 class MetricLoss(nn.Module):

@@ -125,10 +125,11 @@ def test_a_copy_needs_no_network(copy: Path, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("prefix", ["", "file://"])
 def test_the_copy_of_the_environment_is_used(
-    prefix: str, copy: Path, monkeypatch: pytest.MonkeyPatch
+    prefix: str, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SIAMESE_WEIGHTS", f"{prefix}{copy}")
     values = choose_weights(TINY)
+    assert f"are those of SIAMESE_WEIGHTS={prefix}{copy}" in capsys.readouterr().out
     assert (values["weights.source"], values["weights.sha256"]) == (f"hf:{HUB}", SHA256)
 
 

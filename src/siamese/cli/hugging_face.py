@@ -41,8 +41,12 @@ def ask(repository: Repository) -> Found:
         commit = answer["sha"]
         if FILE_NAME not in files:
             raise _none_there(repository, sorted(files))
-        stored = files[FILE_NAME]["lfs"]
-        size, sha256 = files[FILE_NAME]["size"], stored["sha256"]
+        if "lfs" not in files[FILE_NAME]:
+            raise InputError(
+                f"{repository.api}: no checksum is given for {FILE_NAME}; then"
+                f" {BY_HAND.format(repository.file)}"
+            )
+        size, sha256 = files[FILE_NAME]["size"], files[FILE_NAME]["lfs"]["sha256"]
     except (KeyError, TypeError) as error:
         raise _odd(repository, f"{error} is missing") from None
     return Found(replace(repository, revision=commit), size, sha256, _license(answer))

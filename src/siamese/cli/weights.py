@@ -45,7 +45,7 @@ def choose_weights(
     Args:
         architecture: `timm/NAME`; NAME may have a tag, `resnet50.a1_in1k`.
         copy: a copy of the weights on this machine, for one without a network; without, what
-            SIAMESE_WEIGHTS names, if it is set.
+            SIAMESE_WEIGHTS names, if it is set, and a line says so.
         source: where the weights are, as in `weights.source`; without, where timm says.
 
     Returns:
@@ -75,8 +75,11 @@ def choose_weights(
     if on_hub is None and is_path(source):  # whatever SIAMESE_WEIGHTS names: this one is at hand
         source = _within_project(source)
         size, sha256 = _measured(str(copy or source))
-    elif at_hand := copy or os.environ.get("SIAMESE_WEIGHTS"):
-        size, sha256 = _measured(str(at_hand))
+    elif copy:
+        size, sha256 = _measured(str(copy))
+    elif named := os.environ.get("SIAMESE_WEIGHTS"):
+        size, sha256 = _measured(named)
+        print(f"Size and checksum of the weights are those of SIAMESE_WEIGHTS={named}")
     elif on_hub:
         found = ask(on_hub)
         source = f"hf:{found.repository.name}@{found.repository.revision}"
