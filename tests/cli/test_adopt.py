@@ -542,14 +542,14 @@ def test_photographs_are_given_a_pretrained_network(
     [
         ("--fast", NETWORK, 160, "backbone"),
         ("--freeze none --image-size 128", NETWORK, 128, "none"),
-        ("--network timm/resnet50.a1_in1k", "timm/resnet50.a1_in1k", 160, "statistics"),
+        ("--network timm/resnet50.a1_in1k", "timm/resnet50.a1_in1k", 160, "none"),
         ("--weights none", "resnet9", 64, "none"),
         ("--weights none --network timm/resnet18", "timm/resnet18", 160, "none"),
         ("--network conv4 --image-size 32", "conv4", 32, "none"),
         ("--kind drawings", "resnet9", 64, "none"),
         ("--kind small", "resnet9", 32, "none"),
         ("--kind drawings --fast", NETWORK, 160, "backbone"),
-        ("--kind writing --weights pretrained", NETWORK, 160, "statistics"),
+        ("--kind writing --weights pretrained", NETWORK, 160, "none"),
     ],
 )
 def test_each_proposal_is_an_option(

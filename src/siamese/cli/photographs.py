@@ -23,8 +23,8 @@ FINE_TUNING: dict[str, Any] = {
     "train.learning_rate": 0.0003,
     "train.learning_rate_rest": 0.003,
     "train.weight_decay": 0.01,
-    "train.freeze": "statistics",
-    "train.warmup": 0.1,
+    "train.freeze": "none",
+    "train.warmup": 0.2,
 }
 # And for the head alone. Its epochs cost next to nothing: the features are there, of each image and
 # its mirror image. So there is time for images of the size that the weights were pretrained on.
@@ -41,8 +41,7 @@ HEAD_ALONE: dict[str, Any] = FINE_TUNING | {
 AUGMENT: dict[str, Any] = {
     "train.augment.flip": True,
     "train.augment.crop": 0,
-    "train.augment.resized_crop": 0.4,
-    "train.augment.jitter": 0.2,
+    "train.augment.resized_crop": 0.35,
 }
 
 # Fine-tuning computes each training image PASSES times, but no more than MOST_IMAGES in all, unless
