@@ -31,6 +31,7 @@ from photographs_table import markdown
 
 from siamese.base.errors import InputError, Interrupted
 from siamese.base.progress import progress_bar
+from siamese.cli.fitting import fitting
 from siamese.network.compute import start
 
 RESULT = Path(__file__).parent / "photographs.jsonl"
@@ -142,7 +143,7 @@ class Case:
         seed: int = 0,
     ) -> None:
         self.inputs, self.contestant, self.split, self.loss = inputs, CONTESTANTS[name], split, loss
-        settled = settle(inputs.params, self.contestant, images)
+        settled = settle(inputs, self.contestant, images)
         self.key: Record = {
             "contestant": name,
             "split": split,
@@ -164,16 +165,25 @@ class Case:
         return all(record[part] == self.key[part] for part in self.key if part not in but_for)
 
 
-def settle(params: Params, contestant: Contestant, images: int | None) -> Params:
+def settle(inputs: Inputs, contestant: Contestant, images: int | None) -> Params:
     """Return the parameters of a contestant, rate and seed apart."""
-    given = params.pairs
+    given = inputs.params.pairs
     images = images or given.epochs * given.batches_per_epoch * 2 * given.batch_size
-    changed = params.changed(contestant.changes)
+    changed = inputs.params.changed(contestant.changes)
     pairs = changed.pairs
-    batches = max(1, round(images / (pairs.epochs * 2 * pairs.batch_size)))
+    largest = {
+        f"pairs.{name}": getattr(pairs, name) for name in ("batch_size", "classes_per_batch")
+    }
+    fitted = fitting(inputs.dataset.samples, largest)
+    batch_size, classes = (fitted[name] for name in largest)
+    batches = max(1, round(images / (pairs.epochs * 2 * batch_size)))
     return changed.changed(
         {
-            "pairs": {"batches_per_epoch": batches},
+            "pairs": {
+                "batch_size": batch_size,
+                "classes_per_batch": classes,
+                "batches_per_epoch": batches,
+            },
             # All see as many images.
             "train": {"precision": "fp32", "patience": pairs.epochs, "processes": 1},
         }
