@@ -162,6 +162,11 @@ def test_the_stage_writes_every_file_where_nothing_is_classified(tmp_path: Path)
     for label in ("recall@10", "R-precision"):
         assert f"\n  {label} " in shown
     assert "no other of their class" not in shown
+    details = json.loads((metrics / "details.json").read_text())
+    details["findable"]["queries"] -= 2
+    write_json(metrics / "details.json", details)
+    shown = stage.shown({"verification": {"pixels": 0.1234, "untrained": 0.2345}})
+    assert f"\n2 of {len(table)} test images of classes never seen have no other of" in shown
     with pytest.raises(InputError, match=r"floor\.json: of other splits than evaluation\.json"):
         stage.shown({"pixels": 0.1234, "untrained": 0.2345})
     assert "equal error rate" in shown
