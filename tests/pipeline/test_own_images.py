@@ -258,7 +258,7 @@ def test_a_table_as_it_was_exported(own: Workspace) -> None:
 @pytest.mark.slow
 def test_never_seen_classes_are_reported_apart(own: Workspace) -> None:
     adopted(own, "photos", **{"data.novel_classes": 3})
-    assert stages_run(own.dvc("repro")) == {"prepare"} | AFTER_PREPARE
+    assert stages_run(own.dvc("repro")) == {"prepare", "weights"} | AFTER_PREPARE
     dataset = load_dataset(own.path / "data/prepared")
     novel = set(dataset.novel_classes().tolist())
     assert len(novel) == 3
@@ -278,7 +278,7 @@ def test_never_seen_classes_are_reported_apart(own: Workspace) -> None:
 @pytest.mark.slow
 def test_nothing_is_classified_by_classes_that_nobody_has_seen(own: Workspace) -> None:
     adopted(own, "photos", **{"prepare.split_by": "class"})
-    assert stages_run(own.dvc("repro")) == {"prepare"} | AFTER_PREPARE
+    assert stages_run(own.dvc("repro")) == {"prepare", "weights"} | AFTER_PREPARE
     samples = load_dataset(own.path / "data/prepared").samples
     assert (samples.groupby("fine")["split"].nunique() == 1).all()
     evaluation = metrics(own, "evaluation")

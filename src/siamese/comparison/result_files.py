@@ -56,7 +56,7 @@ class Floor(Floors):
 
 
 class VerificationFloor(Content):
-    """What is read of `metrics/floor.json` where only verification is measured."""
+    """What is read of `metrics/floor.json` where nothing is classified."""
 
     verification: Floors
 
