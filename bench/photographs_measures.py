@@ -7,8 +7,9 @@ import numpy as np
 from siamese.base.dataset import Dataset
 from siamese.embeddings.embedding_file import Embeddings
 from siamese.evaluation.answers import Answers, plain_vote, superclass_of_vote
+from siamese.evaluation.judgement import judge_among_others
 from siamese.evaluation.params import EvaluateParams
-from siamese.measures.knn import nearest, nearest_others
+from siamese.measures.knn import nearest
 
 # From row numbers of a data set, int64 [n], to embeddings, float32 [n, D].
 Embed = Callable[[np.ndarray], np.ndarray]
@@ -28,7 +29,7 @@ def validation_top1(
     """
     rows, fine = dataset.rows("validation"), dataset.fine()
     if not np.isin(fine[rows], fine[dataset.rows("train")]).all():
-        return {1: among_themselves(embed, dataset, rows)["recall"]}
+        return {1: among_themselves(embed, dataset, rows, params)["recall"]}
     answers = answer(embed, dataset, gallery, rows, params)
     return {k: float(plain_vote(answers, k).mean()) for k in params.k}
 
@@ -59,7 +60,8 @@ def test_figures(
         if (is_right := superclass_of_vote(answers)) is not None:
             figures["coarse"] = float(is_right.mean())
     if len(novel := dataset.novel_classes()):
-        found = among_themselves(embed, dataset, np.flatnonzero(np.isin(fine, novel)))
+        rows = np.flatnonzero(np.isin(fine, novel))
+        found = among_themselves(embed, dataset, rows, params)
         figures |= {f"novel_{name}": share for name, share in found.items()}
     return figures
 
@@ -79,19 +81,17 @@ def answer(
     return Answers(known, asked, found, params)
 
 
-def among_themselves(embed: Embed, dataset: Dataset, rows: np.ndarray) -> dict[str, float]:
-    """Return how well each of some samples finds the others of its class among them.
+def among_themselves(
+    embed: Embed, dataset: Dataset, rows: np.ndarray, params: EvaluateParams
+) -> dict[str, float]:
+    """Return how well each of some samples finds the others of its class among them, as `evaluate`.
 
     Returns:
         `recall`: recall@1, the share whose nearest other is of their class. `map`: MAP@R (see
         `siamese.evaluation.answers`), which photographs of one series do not suffice for.
     """
-    labels = dataset.fine()[rows]
-    n_relevant = np.bincount(labels)[labels] - 1  # (n,), without itself
-    found = nearest_others(embed(rows), np.arange(len(rows)), max(1, n_relevant.max()))
-    ranks = np.arange(1, found.shape[1] + 1)
-    is_right = labels[found] == labels[:, None]
-    precision = is_right.cumsum(axis=1) / ranks
-    counted = is_right & (ranks <= n_relevant[:, None])
-    average = np.where(counted, precision, 0).sum(axis=1) / np.maximum(n_relevant, 1)
-    return {"recall": float(is_right[:, 0].mean()), "map": float(average.mean())}
+    images = Embeddings.of(dataset.samples, rows, embed(rows))
+    found = judge_among_others(images, np.arange(len(rows)), "others", params)
+    columns = {"recall": "recall_at_1", "map": "average_precision"}
+    is_in = found["findable"]
+    return {name: float(found[column][is_in].mean()) for name, column in columns.items()}

@@ -325,17 +325,39 @@ def test_figures_without_their_column_are_pointed_out(repository: Repository) ->
         repository.compare("two")
 
 
-def test_results_of_verification_alone_are_compared(repository: Repository) -> None:
+def test_results_without_classification_are_compared(repository: Repository) -> None:
     repository.commit(MadeUp(0.7, luck=1, is_classified=False), "base")
     repository.commit(MadeUp(0.85, luck=2, is_classified=False), "head")
     comparison = repository.compare("base", "head")
     found = outcomes(comparison)
-    assert list(found) == ["verification.auc", "verification.eer", "verification.accuracy"]
+    pairs = {"verification.auc", "verification.eer", "verification.accuracy"}
+    assert set(found) == {"retrieval.recall_at_1", "retrieval.map_at_r", *pairs}
     assert all(one.differs for one in comparison.metrics)
+    assert found["retrieval.recall_at_1"].test == "McNemar, exact"
+    base, head = (repository.read_queries(name) for name in ("base", "head"))
+    for name, column in (("recall_at_1", "recall_at_1"), ("map_at_r", "average_precision")):
+        ours, theirs = (table[column][table["findable"]] for table in (base, head))
+        gap = theirs.mean() - ours.mean()
+        assert found[f"retrieval.{name}"].difference == pytest.approx(gap, abs=1e-6)
+        assert gap != pytest.approx(head[column].mean() - base[column].mean(), abs=1e-4)
     assert "knn" not in as_text(comparison)
-    # Of a side that classified the same images, the figures in common are tested.
+    # Of a side that classified the same images, the figures in common are tested: MAP@R in a
+    # gallery and among test images are not in common.
     against = repository.compare("good", "head")
-    assert {one.metric for one in against.metrics if one.outcome is not None} == set(found)
+    assert {one.metric for one in against.metrics if one.outcome is not None} == pairs
+
+
+def test_settings_searched_in_other_places_share_no_retrieval(repository: Repository) -> None:
+    names = ["a0", "a1", "b0", "b1"]
+    for number, name in enumerate(names):
+        seed = {"train.margin": 1.0 if name < "b" else 0.5, "train.seed": number}
+        run = MadeUp(luck=number, params=seed)
+        repository.commit(run, name)
+        repository.commit(replace(run, is_classified=False), f"{name}-new")
+    for head, is_tested in (("b0,b1", True), ("b0-new,b1-new", False)):
+        found = {one.metric: one for one in repository.compare("a0,a1", head).metrics}
+        assert (found["retrieval.map_at_r"].outcome is not None) == is_tested
+        assert found["verification.auc"].outcome is not None
 
 
 # The command.

@@ -138,14 +138,15 @@ def test_figures_of_one_side_alone_are_neither_better_nor_worse(
 ) -> None:
     repository.commit(MadeUp(0.7, luck=7, is_classified=False), "verified")
     page = as_html(repository.compare("verified", "<b>main"))
-    for metric in ("knn.k1", "retrieval.map_at_r"):
+    for metric in ("knn.k1", "retrieval.recall_at_1"):
         [row] = re.findall(rf"<tr[^>]*>(?:(?!</tr>).)*{metric}\b.*?</tr>", page, re.DOTALL)
         assert row.startswith("<tr>")
         assert "none" in row
     assert [str(warning.message) for warning in recwarn] == []
     repository.commit(MadeUp(0.85, luck=8, is_classified=False), "verified-better")
     page = as_html(repository.compare("verified", "verified-better"))
-    assert len(re.findall(r'<tr class="better">', page)) == 3
+    assert len(re.findall(r'<tr class="better">', page)) == 5
+    assert "retrieval.recall_at_1" in page
     assert "knn" not in page.partition("<h2>Training")[0]
 
 

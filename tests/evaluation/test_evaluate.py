@@ -141,8 +141,12 @@ def test_the_tables_of_outcomes_give_the_figures_back() -> None:
     expected["knn", "k5_clean"] = table["k5"][~table["near_duplicate"]]
     expected["retrieval", "map_at_r"] = table["average_precision"]
     for kind, is_novel in IS_NOVEL.items():
-        for name in set(metrics[kind]) - {"auc", "eer", "accuracy"}:
+        for name in set(metrics[kind]) - {"auc", "eer", "accuracy", "recall_at_1", "map_at_r"}:
             expected[kind, name] = table[name][table["novel"] == is_novel]
+    assert (table["novel_findable"] == table["novel"]).all(), "none is the only one of its class"
+    for name, column in (("recall_at_1", "recall_at_1"), ("map_at_r", "average_precision")):
+        expected["novel", name] = table[f"novel_{column}"][table["novel"]]
+        assert not table[f"novel_{column}"][~table["novel"]].any()
     for (topic, name), values in expected.items():
         assert metrics[topic][name] == pytest.approx(values.mean(), abs=5e-5), (topic, name)
     r_precision = found.details["retrieval"]["r_precision"]
@@ -171,8 +175,9 @@ def test_the_figures_of_all_queries_are_those_without_novel_classes() -> None:
         assert found.metrics[topic] == values
     for name, interval in plain.details["intervals"].items():
         assert found.details["intervals"][name] == interval, "the same draws"
-    assert "novel" not in plain.details
+    assert not {"novel", "findable"} & set(plain.details)
     added = {"novel", "alone_k1", "alone_k5"}
+    added |= {"novel_recall_at_1", "novel_average_precision", "novel_findable"}
     assert set(found.per_query) - set(plain.per_query) == added
     pd.testing.assert_frame_equal(found.per_query[list(plain.per_query)], plain.per_query)
     made.is_novel = np.ones(50, dtype=bool)
@@ -299,13 +304,15 @@ def test_a_vote_of_more_than_are_enrolled_is_left_out() -> None:
 
 def test_a_single_novel_class_has_no_unlike_pairs_to_verify() -> None:
     found = MadeUpSplit((5,)).evaluate()
-    assert set(found.metrics["novel"]) == {"k1", "k5", "alone_k1", "alone_k5"}
-    assert found.metrics["novel"]["alone_k1"] == 1, "there is no other class to take it for"
+    unlike_none = ("alone_k1", "alone_k5", "recall_at_1", "map_at_r")
+    assert set(found.metrics["novel"]) == {"k1", "k5", *unlike_none}
+    for name in unlike_none:
+        assert found.metrics["novel"][name] == 1, "there is no other class to take it for"
     assert set(found.metrics["seen"]) == {"k1", "k5", "auc", "eer", "accuracy"}
     assert "novel.auc" not in found.details["intervals"]
 
 
-def test_without_a_query_of_the_gallerys_classes_only_verification_is_measured() -> None:
+def test_without_a_query_of_the_gallerys_classes_nothing_is_classified() -> None:
     made = MadeUpSplit()
     classified = made.evaluate()
     queries, gallery = made.queries, made.gallery
@@ -317,15 +324,19 @@ def test_without_a_query_of_the_gallerys_classes_only_verification_is_measured()
     made.is_novel = np.ones(50, dtype=bool)
     found = made.evaluate()
     assert found.judgement is None
-    assert found.metrics == {"verification": classified.metrics["verification"]}
-    assert set(found.details) == {"intervals", "bootstrap", "verification"}
-    assert found.details["verification"] == classified.details["verification"]
-    assert found.details["intervals"] == {
-        name: interval
-        for name, interval in classified.details["intervals"].items()
-        if name.startswith("verification.")
+    assert {name: list(values) for name, values in found.metrics.items()} == {
+        "retrieval": ["recall_at_1", "map_at_r"],
+        "verification": ["auc", "eer", "accuracy"],
     }
-    assert list(found.per_query) == ["sample", "copied", "near_duplicate", "fine"]
+    assert found.metrics["verification"] == classified.metrics["verification"]
+    assert found.details["verification"] == classified.details["verification"]
+    for name, interval in classified.details["intervals"].items():
+        if name.startswith("verification."):
+            assert found.details["intervals"][name] == interval, "the same draws"
+    assert list(found.per_query) == [
+        *("sample", "recall_at_1", "recall_at_10", "average_precision", "r_precision"),
+        *("findable", "copied", "near_duplicate", "fine"),
+    ]
     pd.testing.assert_frame_equal(found.per_pair, classified.per_pair)
 
 

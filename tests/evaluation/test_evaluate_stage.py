@@ -1,5 +1,6 @@
 """`stages/evaluate.py` on made-up data: the files it writes, and what `siamese show` prints."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,13 +11,14 @@ import pandas as pd
 import pytest
 import yaml
 from matplotlib import image as mpimg
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
 from siamese.base.dataset import Classes, Dataset, save_dataset
 from siamese.base.errors import InputError
 from siamese.base.files import write_json
 from siamese.cli.results import results_table
 from siamese.duplicates.near_duplicate_file import save_near_duplicates
-from siamese.embeddings.embedding_file import Embeddings, save_embeddings
+from siamese.embeddings.embedding_file import Embeddings, load_embeddings, save_embeddings
 from tests.support.made_up_embeddings import NOVEL, THRESHOLDS, embeddings, pairs_by_kind, params
 from tests.support.workspace import ROOT
 
@@ -113,7 +115,12 @@ def test_the_stage_tells_seen_from_never_seen_classes_and_show_prints_both(tmp_p
     assert "embedding, k = 5, no exact copies" in shown
     n_enrolled, n_novel = int(enrolled.sum()), int((is_novel & ~enrolled).sum())
     assert novel.startswith(f": {n_novel} of 2 classes, {n_enrolled} more of them enrolled")
-    for line in ("gallery of such classes alone, k = 1 ", "pairs: equal error rate", "12.34%"):
+    for line in (
+        "gallery of such classes alone, k = 1 ",
+        "pairs: equal error rate",
+        "12.34%",
+        "MAP@R",
+    ):
         assert line in novel
     with pytest.raises(InputError, match=r"floor\.json: of other splits than evaluation\.json"):
         stage.shown({"verification": floors})
@@ -121,7 +128,7 @@ def test_the_stage_tells_seen_from_never_seen_classes_and_show_prints_both(tmp_p
     assert "34.56%" not in stage.shown(dict(floors))
 
 
-def test_the_stage_writes_every_file_where_verification_alone_is_asked(tmp_path: Path) -> None:
+def test_the_stage_writes_every_file_where_nothing_is_classified(tmp_path: Path) -> None:
     fine = embeddings(110, 0, 1).fine
     split = np.where(fine < 3, "train", "test").tolist()
     stage = StageOfMadeUpData(tmp_path, split, None)
@@ -132,14 +139,38 @@ def test_the_stage_writes_every_file_where_verification_alone_is_asked(tmp_path:
     classes = (metrics / "classes.csv").read_text()
     assert classes == "class,accuracy,queries,confused_with,confused\n"
     table = pd.read_parquet(metrics / "per_query.parquet")
-    assert list(table) == ["sample", "copied", "near_duplicate", "fine"]
+    queries = load_embeddings(tmp_path / "data/embeddings/queries.parquet")
+    calculator = AccuracyCalculator(include=("precision_at_1", "mean_average_precision_at_r"))
+    theirs = calculator.get_accuracy(queries.vectors.copy(), queries.fine.copy())
+    written = json.loads((metrics / "evaluation.json").read_text())["retrieval"]
+    assert written == pytest.approx(
+        {
+            "recall_at_1": theirs["precision_at_1"],
+            "map_at_r": theirs["mean_average_precision_at_r"],
+        },
+        abs=5e-5,
+    )
+    for name, column in (("recall_at_1", "recall_at_1"), ("map_at_r", "average_precision")):
+        assert written[name] == pytest.approx(table[column].mean(), abs=5e-5)
     assert len(pd.read_csv(metrics / "roc.csv")) > 10
     shown = stage.shown({"verification": {"pixels": 0.1234, "untrained": 0.2345}})
     assert "raw pixels (floor), ROC area                12.34%" in shown
+    title = "Retrieval among test images of classes never seen"
+    assert f"\n\n{title}   95 % interval\n" in shown, "the first topic"
+    for label, share in (("recall@1", written["recall_at_1"]), ("MAP@R", written["map_at_r"])):
+        assert f"  {label:<42}{share:8.2%}   " in shown
+    for label in ("recall@10", "R-precision"):
+        assert f"\n  {label} " in shown
+    assert "no other of their class" not in shown
+    details = json.loads((metrics / "details.json").read_text())
+    details["findable"]["queries"] -= 2
+    write_json(metrics / "details.json", details)
+    shown = stage.shown({"verification": {"pixels": 0.1234, "untrained": 0.2345}})
+    assert f"\n2 of {len(table)} test images of classes never seen have no other of" in shown
     with pytest.raises(InputError, match=r"floor\.json: of other splits than evaluation\.json"):
         stage.shown({"pixels": 0.1234, "untrained": 0.2345})
     assert "equal error rate" in shown
-    for absent in ("k-NN", "Retrieval", "near-duplicate in", "copy in", "Best classes"):
+    for absent in ("k-NN", "Retrieval in", "near-duplicate in", "copy in", "Best classes"):
         assert absent not in shown
 
 

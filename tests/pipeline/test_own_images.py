@@ -258,7 +258,7 @@ def test_a_table_as_it_was_exported(own: Workspace) -> None:
 @pytest.mark.slow
 def test_never_seen_classes_are_reported_apart(own: Workspace) -> None:
     adopted(own, "photos", **{"data.novel_classes": 3})
-    assert stages_run(own.dvc("repro")) == {"prepare"} | AFTER_PREPARE
+    assert stages_run(own.dvc("repro")) == {"prepare", "weights"} | AFTER_PREPARE
     dataset = load_dataset(own.path / "data/prepared")
     novel = set(dataset.novel_classes().tolist())
     assert len(novel) == 3
@@ -268,6 +268,7 @@ def test_never_seen_classes_are_reported_apart(own: Workspace) -> None:
     evaluation = metrics(own, "evaluation")
     for group in ("seen", "novel"):
         assert {"k1", "auc", "eer"} <= set(evaluation[group])
+    assert {"recall_at_1", "map_at_r"} <= set(evaluation["novel"])
     assert metrics(own, "details")["novel"]["classes"] == 3
     assert set(metrics(own, "floor")) == {"pixels", "untrained", "seen", "novel"}
     shown = own.siamese("show")
@@ -275,15 +276,19 @@ def test_never_seen_classes_are_reported_apart(own: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_only_verification_is_asked_of_classes_that_nobody_has_seen(own: Workspace) -> None:
+def test_nothing_is_classified_by_classes_that_nobody_has_seen(own: Workspace) -> None:
     adopted(own, "photos", **{"prepare.split_by": "class"})
-    assert stages_run(own.dvc("repro")) == {"prepare"} | AFTER_PREPARE
+    assert stages_run(own.dvc("repro")) == {"prepare", "weights"} | AFTER_PREPARE
     samples = load_dataset(own.path / "data/prepared").samples
     assert (samples.groupby("fine")["split"].nunique() == 1).all()
-    assert set(metrics(own, "evaluation")) == {"verification"}
+    evaluation = metrics(own, "evaluation")
+    assert set(evaluation) == {"retrieval", "verification"}
+    assert evaluation["retrieval"]["recall_at_1"] > 0.2
     assert set(metrics(own, "floor")) == {"verification"}
     training = json.loads((own.path / "metrics/training.json").read_text())
     assert training["validation"]["knn"] > 0.2, "among the validation classes themselves"
-    assert "area under the ROC" in own.siamese("show")
+    shown = own.siamese("show")
+    assert "area under the ROC" in shown
+    assert "recall@1 " in shown
     for name in ("confusion", "mistakes", "neighbours", "verification"):
         assert (own.path / f"data/pictures/{name}.png").stat().st_size > 0

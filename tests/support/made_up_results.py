@@ -30,7 +30,8 @@ class MadeUp:
         difficulty: seeds what is hard for every model; the same number, the same queries are hard.
         measured: the content of evaluation.json, if a real model was measured.
         novel: how many of the classes were never seen, the last ones.
-        is_classified: whether more than verification was asked.
+        is_classified: whether the gallery has the classes; else queries are searched for among one
+            another.
         lists_files: whether dvc.lock names each file of code, as old ones do, not its folder.
     """
 
@@ -72,8 +73,14 @@ class MadeUp:
                 figures[kind] = {name: rows[name].mean() for name in names}
                 figures[kind] |= verification(pairs[of_novel == chosen])
         if not self.is_classified:
-            figures = {"verification": figures["verification"]}
-            queries = queries[["sample", "copied", "near_duplicate", "fine"]]
+            queries = queries.rename(columns={"k1": "recall_at_1"}).drop(columns="k20")
+            queries["findable"] = np.arange(self.n_queries) > 9
+            found = queries[queries["findable"]]
+            retrieval = {
+                "recall_at_1": found["recall_at_1"].mean(),
+                "map_at_r": found["average_precision"].mean(),
+            }
+            figures = {"retrieval": retrieval, "verification": figures["verification"]}
             queries.to_parquet(metrics / "per_query.parquet", index=False)
         rounded = {
             group: {name: round(float(value), 4) for name, value in values.items()}

@@ -160,7 +160,11 @@ def compare_models(base: Run, head: Run) -> list[Compared]:
     for name in [name for name in base.metrics if name in head.metrics]:
         figure = find_figure(name)
         # Only over the same queries is a difference the models'.
-        if figure is None or not np.array_equal(base.chosen_by(figure), head.chosen_by(figure)):
+        if (
+            figure is None
+            or not _measured_alike(figure, [base, head])
+            or not np.array_equal(base.chosen_by(figure), head.chosen_by(figure))
+        ):
             continue
         if isinstance(figure.source, OfTestPairs):
             of_pairs.append(figure)
@@ -192,9 +196,16 @@ def compare_settings(base: Sequence[Run], head: Sequence[Run]) -> list[Compared]
     tested: dict[str, Outcome] = {}
     for name in _names([*base, *head]):
         values = [_values(side, name) for side in (base, head)]
-        if min(map(len, values)) > 1:
+        figure = find_figure(name)
+        is_alike = figure is None or _measured_alike(figure, [*base, *head])
+        if is_alike and min(map(len, values)) > 1:
             tested[name] = welch(*values)
     return _corrected(base, head, tested)
+
+
+def _measured_alike(figure: Figure, runs: Sequence[Run]) -> bool:
+    """Return whether the queries were all searched for in a gallery, or all among one another."""
+    return figure.about != "findable" or len({"findable" in run.queries for run in runs}) == 1
 
 
 def _verification(run: Run, figures: Sequence[Figure]) -> Measure:

@@ -56,7 +56,7 @@ class Floor(Floors):
 
 
 class VerificationFloor(Content):
-    """What is read of `metrics/floor.json` where only verification is measured."""
+    """What is read of `metrics/floor.json` where nothing is classified."""
 
     verification: Floors
 
@@ -85,8 +85,8 @@ class Novel(Content):
     enrolled: int
 
 
-class InGallery(Content):
-    """How many test images are in the gallery too."""
+class Counted(Content):
+    """How many of some test images something is true of."""
 
     queries: int
     of: int
@@ -107,8 +107,9 @@ class Details(Content):
     knn: Numbers = {}
     retrieval: Numbers = {}
     novel: Novel | None = None
-    copies: InGallery | None = None
-    near_duplicates: InGallery | None = None
+    copies: Counted | None = None
+    near_duplicates: Counted | None = None
+    findable: Counted | None = None
     confused: list[Confused] | None = None
 
 

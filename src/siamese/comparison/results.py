@@ -57,7 +57,7 @@ class Results:
         origin: what the figures were made with, in sentences, where that is not what stands in the
             workspace now; to be read first.
         topics: the figures.
-        remarks: on test images that are in the gallery too.
+        remarks: on test images that are in the gallery too, and on those that cannot be found.
         best: classes that are recognised best; empty where nothing is classified.
         worst: classes that are recognised worst.
         confused: pairs of classes most taken for one another.
@@ -98,14 +98,7 @@ def read_results(workspace: Path) -> Results:
     return Results(
         origin=about_origin(here),
         topics=_topics(evaluation, details, any_floor),
-        remarks=[
-            f"{found.queries:,} of {found.of:,} test images have {what} in the gallery"
-            for found, what in (
-                (details.copies, "an exact copy"),
-                (details.near_duplicates, "a near-duplicate"),
-            )
-            if found
-        ],
+        remarks=_remarks(details),
         best=ranked[:n_listed],
         worst=ranked[::-1][:n_listed],
         confused=(details.confused or [])[:LISTED],
@@ -116,24 +109,40 @@ def read_results(workspace: Path) -> Results:
     )
 
 
+def _remarks(details: Details) -> list[str]:
+    remarks = [
+        f"{found.queries:,} of {found.of:,} test images have {what} in the gallery"
+        for found, what in (
+            (details.copies, "an exact copy"),
+            (details.near_duplicates, "a near-duplicate"),
+        )
+        if found
+    ]
+    findable = details.findable
+    if findable and findable.queries < findable.of:
+        remarks.append(
+            f"{findable.of - findable.queries:,} of {findable.of:,} test images of classes never"
+            " seen have no other of their class: recall and MAP@R leave them out"
+        )
+    return remarks
+
+
 def _topics(
     evaluation: dict[str, dict[str, float]], details: Details, floor: Floor | VerificationFloor
 ) -> list[Topic]:
     intervals = details.intervals
     test_pairs = _values("verification", evaluation.get("verification", {}), intervals)
+    retrieval = _values("retrieval", evaluation.get("retrieval", {}) | details.retrieval, intervals)
     topics = []
     if isinstance(floor, Floor):
         votes = _values("knn", evaluation["knn"] | details.knn, intervals)
         topics.append(Topic("k-NN on the test split, top-1", [*_floors(floor), *votes]))
-        retrieval = evaluation.get("retrieval", {}) | details.retrieval
-        topics.append(
-            Topic(
-                "Retrieval in the gallery, R = the samples of the query's class",
-                _values("retrieval", retrieval, intervals),
-            )
-        )
+        title = "Retrieval in the gallery, R = the samples of the query's class"
+        topics.append(Topic(title, retrieval))
         topics.append(Topic("Verification of test pairs", test_pairs))
     else:
+        if retrieval:  # results of earlier versions have none
+            topics.append(Topic("Retrieval among test images of classes never seen", retrieval))
         topics.append(
             Topic(
                 "Verification of test pairs, of classes never seen",

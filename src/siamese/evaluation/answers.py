@@ -8,6 +8,12 @@ R is the number of gallery samples of the query's class. *R-precision* is the sh
 the R nearest. *AP@R* weighs their ranks too: the mean over the first R ranks of the precision at
 the rank where the neighbour there is of the class, else 0. Its mean over the queries is *MAP@R*
 (Musgrave, Belongie and Lim, *A Metric Learning Reality Check*, 2020).
+
+Queries may also be searched for among one another, as the retrieval benchmarks do with images of
+classes that training has never seen. A query is then not among its own neighbours, and R does not
+count it. *Recall@k* is the share of the queries that have one of their class among the k nearest. A
+query whose class has no other image (R = 0) cannot be found: the figures leave it out, as
+pytorch-metric-learning does.
 """
 
 from dataclasses import dataclass, field
@@ -34,12 +40,15 @@ class Answers:
             order of `siamese.measures.knn.rank`. K is at least every number of neighbours that is
             asked about; for retrieval also the greatest R.
         params: the `evaluate` section.
+        has_queries: whether the queries are in the gallery too; `rows` then has, for each of them,
+            the others alone.
     """
 
     gallery: "Embeddings"
     queries: "Embeddings"
     rows: np.ndarray
     params: "EvaluateParams"
+    has_queries: bool = False
     _elected: dict[int, np.ndarray] = field(default_factory=dict)
 
     @cached_property
@@ -50,7 +59,7 @@ class Answers:
     @cached_property
     def n_relevant(self) -> np.ndarray:
         """R of each query, int64 `[n]`."""
-        return relevant_counts(self.gallery.fine, self.queries.fine)
+        return relevant_counts(self.gallery.fine, self.queries.fine) - self.has_queries
 
     @cached_property
     def is_found(self) -> np.ndarray:
@@ -82,6 +91,11 @@ def superclasses(gallery: "Embeddings", labels: np.ndarray) -> np.ndarray:
 def plain_vote(answers: Answers, k: int) -> np.ndarray:
     """Return whether the k nearest elect the query's class, bool `[n]`."""
     return answers.elected(k) == answers.queries.fine
+
+
+def recall(answers: Answers, k: int) -> np.ndarray:
+    """Return whether the query's class is among the k nearest, bool `[n]`."""
+    return (answers.neighbour_labels[:, :k] == answers.queries.fine[:, None]).any(axis=1)
 
 
 def weighted_vote(answers: Answers) -> np.ndarray:

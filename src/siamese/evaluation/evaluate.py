@@ -2,7 +2,8 @@
 
 A class is *novel* if training and validation have no sample of it, else *seen*. Some test samples
 of a novel class may be *enrolled*: they are in the gallery like any other. Where the gallery has no
-sample of any query's class there is nothing to classify by, and only verification is measured.
+sample of any query's class there is nothing to classify by: then, as in the retrieval benchmarks,
+each query is searched for among the others.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,13 @@ from siamese.base.errors import InputError
 from siamese.embeddings.embedding_file import Embeddings
 from siamese.evaluation.bootstrap import CONFIDENCE, estimate
 from siamese.evaluation.figures import TOPICS, Figure, OfAllPairs, figures_for, round_figure
-from siamese.evaluation.judgement import Judgement, judge, judge_alone
+from siamese.evaluation.judgement import (
+    Judgement,
+    judge,
+    judge_alone,
+    judge_among_others,
+    judge_novel_among_others,
+)
 from siamese.evaluation.measurement import measurement
 from siamese.evaluation.pair_histogram import pair_histogram
 from siamese.evaluation.params import EvaluateParams
@@ -34,14 +41,15 @@ class Evaluation:
         per_query: one row per query: `sample`, whether each vote was right, AP@R and R-precision,
             `copied`, `near_duplicate`, `predicted` (by `vote_k` neighbours) and `fine`. Where some
             queries are novel and some are not, also `novel`, and as `alone_k1` and the like whether
-            the vote of the enrolled samples alone was right, false for the queries that are not
-            novel.
-            Where only verification is measured, `sample`, `copied`, `near_duplicate` and `fine`
-            alone.
+            the vote of the enrolled samples alone was right, and `novel_recall_at_1`,
+            `novel_average_precision` and `novel_findable` of the search among the other test
+            samples of novel classes; all of these false or 0 for the queries that are not novel.
+            Where nothing is classified, instead of votes and `predicted`, `recall_at_1` and the
+            like and `findable`: whether another query has the class.
         per_pair: one row per test pair: `left`, `right`, `same`, `distance`.
         roc: of all pairs of queries, as `PairHistogram.roc` returns it.
         distances: of all pairs of queries, as `PairHistogram.distances` returns it.
-        judgement: what became of the queries; None where only verification is measured.
+        judgement: what became of the queries; None where nothing is classified.
     """
 
     metrics: dict[str, dict[str, float]]
@@ -67,7 +75,7 @@ def evaluate(
 
     Args:
         gallery: labelled embeddings to vote with. If it has none of any query's class, the queries
-            are not classified.
+            are not classified, but searched for among one another.
         queries: labelled embeddings to classify; none of them is in the gallery.
         copied: bool `[Q]`, queries that have an exact copy in the gallery.
         near_duplicate: bool `[Q]`, queries whose photograph is in the gallery too.
@@ -94,12 +102,18 @@ def evaluate(
         judgement = judge(gallery, queries, params)
         columns |= judgement.outcomes
         for name, is_one in (("copies", copied), ("near_duplicates", near_duplicate)):
-            counts[name] = {"queries": int(is_one.sum()), "of": len(is_one)}
+            counts[name] = _counted(is_one, len(is_one))
+    else:
+        rows = np.arange(len(queries.samples))
+        columns |= judge_among_others(queries, rows, "others", params)
+        counts["findable"] = _counted(columns["findable"], len(rows))
     columns |= {"copied": copied, "near_duplicate": near_duplicate}
     if judgement and novel.any() and not novel.all():
         enrolled = np.isin(gallery.fine, queries.fine[novel])
         columns["novel"] = novel
         columns |= judge_alone(gallery, queries, novel, enrolled, params)
+        columns |= judge_novel_among_others(gallery, queries, novel, enrolled, params)
+        counts["findable"] = _counted(columns["novel_findable"], int(novel.sum()))
         counts["novel"] = {
             "classes": len(np.unique(queries.fine[novel])),
             "queries": int(novel.sum()),
@@ -158,6 +172,10 @@ def _rows_of_members(test_pairs: pd.DataFrame, samples: np.ndarray) -> np.ndarra
             " embeddings up to date"
         )
     return np.searchsorted(samples, members)
+
+
+def _counted(is_one: np.ndarray, total: int) -> dict[str, int]:
+    return {"queries": int(is_one.sum()), "of": total}
 
 
 def _by_topic(figures: Sequence[Figure], values: dict[str, float]) -> dict[str, dict[str, float]]:

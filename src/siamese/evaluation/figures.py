@@ -20,6 +20,7 @@ from siamese.evaluation.answers import (
     average_precision,
     plain_vote,
     r_precision,
+    recall,
     superclass_of_vote,
     weighted_vote,
 )
@@ -30,11 +31,16 @@ if TYPE_CHECKING:  # readers of the table need no parameters, nor what reads the
     from siamese.evaluation.params import EvaluateParams
 
 # What a figure is about: all queries, those without an exact copy in the gallery or without a
-# near-duplicate there, those of classes seen in training, or those of novel classes. A pair is
-# about its left image.
-About = Literal["all", "no_copies", "clean", "seen", "novel"]
-# Which gallery answers: the whole one, or the enrolled samples alone.
-Gallery = Literal["whole", "enrolled"]
+# near-duplicate there, those of classes seen in training, or those of novel classes. Where queries
+# are searched for among one another, `findable` are those whose class has another image there;
+# where they are not, all. A pair is about its left image.
+About = Literal["all", "no_copies", "clean", "findable", "seen", "novel", "novel_findable"]
+# What only a test split with queries of both kinds has.
+OF_ONE_KIND: tuple[About, ...] = ("seen", "novel", "novel_findable")
+# Which gallery answers: the whole one, the enrolled samples alone, or the other test images: other
+# queries where all are of classes that the gallery lacks, else other images of novel classes,
+# enrolled or not.
+Gallery = Literal["whole", "enrolled", "others", "novel_others"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,12 @@ class MeanOf:
         outcome: gives the column, bool or float64 `[n]`, from `Answers`, and from k where the
             figure has one; None as its result leaves the figure out. Not given where another row
             has it.
-        gallery: which one answers.
+        galleries: which ones answer; the test split decides.
     """
 
     column: str
     outcome: Callable[..., np.ndarray | None] | None = None
-    gallery: Gallery = "whole"
+    galleries: tuple[Gallery, ...] = ("whole",)
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,7 @@ class Figure:
 
 
 EVERY_K = attrgetter("k")
+RECALL_KS = (1, 10)  # numbers of neighbours of recall@k
 AUC, EER, ACCURACY = map(OfTestPairs, (area_under_roc, equal_error_rate, accuracy))
 TAR_1, TAR_01 = (OfAllPairs(partial(true_accepts, far=far)) for far in (0.01, 0.001))
 # The order of the parts of `metrics/evaluation.json`; within one, figures have the table's order.
@@ -119,9 +126,25 @@ FIGURES = (
     Figure("knn.weighted", "weighted vote", MeanOf("weighted", weighted_vote)),
     Figure("knn.top5", "among the five classes with most votes", MeanOf("top5", among_five)),
     Figure("knn.coarse", "superclass", MeanOf("coarse", superclass_of_vote)),
-    Figure("retrieval.map_at_r", "MAP@R", MeanOf("average_precision", average_precision)),
+    *(
+        Figure(
+            *(f"retrieval.recall_at_{k}", f"recall@{k}"),
+            MeanOf(f"recall_at_{k}", partial(recall, k=k), ("others",)),
+            "findable",
+            is_detail=k > 1,
+        )
+        for k in RECALL_KS
+    ),
     Figure(
-        "retrieval.r_precision", "R-precision", MeanOf("r_precision", r_precision), is_detail=True
+        *("retrieval.map_at_r", "MAP@R"),
+        MeanOf("average_precision", average_precision, ("whole", "others")),
+        "findable",
+    ),
+    Figure(
+        *("retrieval.r_precision", "R-precision"),
+        MeanOf("r_precision", r_precision, ("whole", "others")),
+        "findable",
+        is_detail=True,
     ),
     Figure(
         *("knn.k{k}_no_copies", "embedding, k = {k}, no exact copies", MeanOf("k{k}"), "no_copies"),
@@ -136,9 +159,19 @@ FIGURES = (
     Figure(
         "novel.alone_k{k}",
         "gallery of such classes alone, k = {k}",
-        MeanOf("alone_k{k}", plain_vote, "enrolled"),
+        MeanOf("alone_k{k}", plain_vote, ("enrolled",)),
         "novel",
         lambda params: sorted({1, params.vote_k}),
+    ),
+    Figure(
+        *("novel.recall_at_1", "among these and the enrolled: recall@1"),
+        MeanOf("novel_recall_at_1", partial(recall, k=1), ("novel_others",)),
+        "novel_findable",
+    ),
+    Figure(
+        *("novel.map_at_r", "among these and the enrolled: MAP@R"),
+        MeanOf("novel_average_precision", average_precision, ("novel_others",)),
+        "novel_findable",
     ),
     Figure("verification.auc", "area under the ROC", AUC),
     Figure("verification.eer", "equal error rate", EER, higher_is_better=False),
@@ -183,7 +216,7 @@ def outcomes_of(answers: Answers, gallery: Gallery) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray | None] = {}
     for figure in FIGURES:
         source = figure.source
-        if not isinstance(source, MeanOf) or not source.outcome or source.gallery != gallery:
+        if not isinstance(source, MeanOf) or not source.outcome or gallery not in source.galleries:
             continue
         if figure.ks is None:
             columns[source.column] = source.outcome(answers)
@@ -213,8 +246,10 @@ def queries_about(about: About, per_query: Mapping[str, Any]) -> np.ndarray:
     Raises:
         KeyError: the column that tells them apart is missing.
     """
-    if about == "all":
+    if about == "all" or (about == "findable" and "findable" not in per_query):
         return np.ones(len(per_query["sample"]), dtype=bool)
+    if about in ("findable", "novel_findable"):
+        return np.asarray(per_query[about])
     if about in ("no_copies", "clean"):
         return ~np.asarray(per_query["copied" if about == "no_copies" else "near_duplicate"])
     novel = np.asarray(per_query["novel"])

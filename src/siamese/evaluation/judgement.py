@@ -7,11 +7,12 @@ import pandas as pd
 
 from siamese.base.blocks import blocks
 from siamese.base.errors import InputError
+from siamese.base.progress import progress_bar
 from siamese.embeddings.embedding_file import Embeddings
 from siamese.evaluation.answers import Answers, plain_vote, relevant_counts
-from siamese.evaluation.figures import outcomes_of, round_figure
+from siamese.evaluation.figures import RECALL_KS, Gallery, outcomes_of, round_figure
 from siamese.evaluation.params import EvaluateParams
-from siamese.measures.knn import nearest
+from siamese.measures.knn import QUERIES_AT_ONCE, nearest, nearest_others
 
 # Of all queries, kept while their retrieval is judged.
 NEIGHBOURS_AT_ONCE = 2**24
@@ -72,7 +73,7 @@ def judge(gallery: Embeddings, queries: Embeddings, params: EvaluateParams) -> J
     is_wrong = predicted != queries.fine
     top1 = [round_figure(share) for share in is_right.mean(axis=0)]
     return Judgement(
-        outcomes={name: np.concatenate([part[name] for part in outcomes]) for name in outcomes[0]},
+        outcomes=_joined(outcomes),
         predicted=predicted,
         accuracy_by_k=pd.DataFrame({"k": params.curve_k, "top1": top1}),
         neighbours=neighbours,
@@ -98,11 +99,74 @@ def judge_alone(
     alone, asked = _chosen(gallery, enrolled), _chosen(queries, novel)
     k = min(params.vote_k, len(alone.samples))
     rows, _ = nearest(alone.vectors, asked.vectors, k, progress=True)
-    columns = {}
-    for name, is_right in outcomes_of(Answers(alone, asked, rows, params), "enrolled").items():
-        columns[name] = np.zeros(len(novel), dtype=bool)
-        columns[name][novel] = is_right
-    return columns
+    return _spread(outcomes_of(Answers(alone, asked, rows, params), "enrolled"), novel)
+
+
+def judge_novel_among_others(
+    gallery: Embeddings,
+    queries: Embeddings,
+    novel: np.ndarray,
+    enrolled: np.ndarray,
+    params: EvaluateParams,
+) -> dict[str, np.ndarray]:
+    """Search for the novel queries, bool `[Q]`, among one another and the enrolled, bool `[G]`.
+
+    Returns:
+        bool or float64 `[Q]` by column of `metrics/per_query.parquet`, false or 0 for the other
+        queries.
+    """
+    parts = _chosen(queries, novel), _chosen(gallery, enrolled)
+    samples, fine, vectors = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("samples", "fine", "vectors")
+    )
+    order = samples.argsort()
+    images = Embeddings(samples[order], fine[order], None, vectors[order])
+    rows = np.searchsorted(images.samples, parts[0].samples)
+    return _spread(judge_among_others(images, rows, "novel_others", params), novel)
+
+
+def judge_among_others(
+    images: Embeddings, rows: np.ndarray, others: Gallery, params: EvaluateParams
+) -> dict[str, np.ndarray]:
+    """Search for some images among all others.
+
+    Args:
+        images: labelled embeddings.
+        rows: which are searched for, int64 `[n]`.
+        others: what the others are, in the table of figures.
+        params: the `evaluate` section.
+
+    Returns:
+        bool or float64 `[n]` by column of `metrics/per_query.parquet`; the last says whether there
+        is another image of the class.
+    """
+    wanted = max(*RECALL_KS, int(np.bincount(images.fine).max()) - 1)
+    at_once = min(QUERIES_AT_ONCE, max(1, NEIGHBOURS_AT_ONCE // wanted))
+    is_findable = "findable" if others == "others" else "novel_findable"
+    outcomes = []
+    with progress_bar("among others", "image", total=len(rows)) as bar:
+        for part in blocks(len(rows), at_once):
+            asked = rows[part]
+            found = nearest_others(images.vectors, asked, wanted)
+            answers = Answers(images, _chosen(images, asked), found, params, has_queries=True)
+            columns = outcomes_of(answers, others)
+            outcomes.append(columns | {is_findable: answers.n_relevant > 0})
+            bar.update(len(asked))
+    return _joined(outcomes)
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Join the columns of one part of the queries after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _spread(columns: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """Give columns of the queries chosen, bool `[Q]`, a zero for each of the others."""
+    spread = {name: np.zeros(len(chosen), values.dtype) for name, values in columns.items()}
+    for name, values in columns.items():
+        spread[name][chosen] = values
+    return spread
 
 
 def _chosen(embeddings: Embeddings, rows: slice | np.ndarray) -> Embeddings:

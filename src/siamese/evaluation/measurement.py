@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 
 from siamese.evaluation.bootstrap import Measure
-from siamese.evaluation.figures import About, Figure, MeanOf, OfTestPairs, queries_about
+from siamese.evaluation.figures import (
+    OF_ONE_KIND,
+    About,
+    Figure,
+    MeanOf,
+    OfTestPairs,
+    queries_about,
+)
 from siamese.evaluation.pair_rates import WeightedPairs
 
 
@@ -31,7 +38,7 @@ def measurement(
     is_about: dict[About, np.ndarray] = {
         about: queries_about(about, per_query)
         for about in {figure.about for figure in figures}
-        if about not in ("seen", "novel") or "novel" in per_query
+        if about not in OF_ONE_KIND or "novel" in per_query
     }
     means = {
         figure.name: (figure.source.column, is_about[figure.about])

@@ -100,8 +100,8 @@ def _draw_others(
     params: EvaluateParams,
     folder: Path,
 ) -> None:
-    """Draw the same files where only verification is measured: test images beside each other."""
-    sentence = "No class of the test images is in the gallery: only verification is measured"
+    """Draw the same files where nothing is classified: test images beside each other."""
+    sentence = "No class of the test images is in the gallery: nothing is classified"
     draw_sentence(sentence, folder / "confusion.png")
     others = nearest_others(queries.vectors, chosen, params.sheet_neighbours)
     samples = queries.samples[np.column_stack([chosen, others])]  # (n, 1 + K)

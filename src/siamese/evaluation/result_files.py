@@ -62,7 +62,8 @@ def save_per_query(table: pd.DataFrame, file: Path) -> None:
         arrays[name] = pa.array(
             values, kinds.get(name, pa.float32() if values.dtype.kind == "f" else pa.bool_())
         )
-    encodings = {"sample": "DELTA_BINARY_PACKED", "average_precision": "BYTE_STREAM_SPLIT"}
+    split = dict.fromkeys(("average_precision", "novel_average_precision"), "BYTE_STREAM_SPLIT")
+    encodings = {"sample": "DELTA_BINARY_PACKED", **split}
     _write(arrays, file, encodings)
 
 
