@@ -540,7 +540,7 @@ def test_photographs_are_given_a_pretrained_network(
 @pytest.mark.parametrize(
     ("options", "network", "size", "freeze"),
     [
-        ("--fast", NETWORK, 160, "backbone"),
+        ("--fast", NETWORK, 224, "backbone"),
         ("--freeze none --image-size 128", NETWORK, 128, "none"),
         ("--network timm/resnet50.a1_in1k", "timm/resnet50.a1_in1k", 160, "none"),
         ("--weights none", "resnet9", 64, "none"),
@@ -548,7 +548,7 @@ def test_photographs_are_given_a_pretrained_network(
         ("--network conv4 --image-size 32", "conv4", 32, "none"),
         ("--kind drawings", "resnet9", 64, "none"),
         ("--kind small", "resnet9", 32, "none"),
-        ("--kind drawings --fast", NETWORK, 160, "backbone"),
+        ("--kind drawings --fast", NETWORK, 224, "backbone"),
         ("--kind writing --weights pretrained", NETWORK, 160, "none"),
     ],
 )

@@ -114,7 +114,9 @@ def workspaces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Wor
 
 
 # In the order of the pipeline: each reads what the one before has written.
-@pytest.mark.parametrize("stage", ["download", "prepare", "duplicates", "pairs", "train", "embed"])
+@pytest.mark.parametrize(
+    "stage", ["download", "weights", "prepare", "duplicates", "pairs", "train", "embed"]
+)
 def test_the_images_are_not_in_memory(workspaces: tuple[Workspace, Workspace], stage: str) -> None:
     # Short peaks are missed now and then: of the few, which take moments, twice as many are seen.
     few = max(peak_of(workspaces[0], stage) for _ in range(2))

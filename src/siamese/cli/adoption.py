@@ -115,12 +115,10 @@ def adopt(
         values |= {f"prepare.{split}": getattr(prepare, split) for split in CUT}
         values |= _fitted(cut, values, proposal)
         values["embed.batch_size"] = images_at_once(params.data.image_size)
+        if proposal.is_pretrained:
+            values |= _weights(proposal, copy)
         set_values(document, values)
         notes += _notes(check_params(save()), wanted, len(cut))
-        if proposal.is_pretrained:  # at last: they may have to be asked for over the network
-            values |= _weights(proposal, copy)
-            set_values(document, values)
-            save()
     changes = {name: (before[name], new) for name, new in values.items() if before[name] != new}
     counts = cut["split"].value_counts()
     found = [

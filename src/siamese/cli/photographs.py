@@ -1,6 +1,6 @@
 """What `siamese adopt` sets for photographs, or wherever pretrained weights are fitted to images.
 
-These values were chosen by experiments: docs/photographs.md.
+docs/photographs.md has what they gave.
 """
 
 from typing import Any
