@@ -86,7 +86,7 @@ def serving(runtime: str) -> Iterator[str]:
     )
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[0]
+        yield next(line.split()[0] for line in process.stdout if line.startswith("http"))
     finally:
         process.terminate()
         process.wait()

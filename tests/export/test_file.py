@@ -50,7 +50,7 @@ def test_it_holds_the_weights_and_no_trace_of_its_source(
 def test_it_takes_stored_images_in_any_number(
     written: tuple[Path, Exported], model: Model, finished: Workspace
 ) -> None:
-    session = open_session(written[0])
+    session = open_session(written[0].read_bytes())
     [given], [taken] = session.get_inputs(), session.get_outputs()
     size = model.network.image_size
     assert (given.name, given.type, given.shape) == (
@@ -76,7 +76,7 @@ def test_its_metadata_says_what_the_model_folder_says(
         json.loads((folder / f"{name}.json").read_text())
         for name in ("network", "classes", "verification")
     )
-    about = open_session(written[0]).get_modelmeta()
+    about = open_session(written[0].read_bytes()).get_modelmeta()
     assert about.producer_name == "siamese"
     found = about.custom_metadata_map
     assert {name: found.pop(name) for name in sorted(found) if "{" not in found[name]} == {
@@ -138,7 +138,7 @@ def test_another_model_is_told_apart(
     other = load_model(save_other_model(model, tmp_path / "other"))
     images = noise(model.network.image_size)
     with pytest.raises(InputError, match=r"^the file: its embeddings differ by up to .*1e-05"):
-        check(other.network, open_session(written[0]), images, "the file")
+        check(other.network, open_session(written[0].read_bytes()), images, "the file")
 
 
 def test_a_diverged_model_leaves_the_old_file_as_it_is(model: Model, tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ def test_without_access_to_a_remote_everything_is_rebuilt(
     workspace.git("clone", "-q", str(workspace.path), str(clone))
     there = Workspace(clone)
     # All but `floor`, whose one output is in Git.
-    expected = {"download", "prepare", "duplicates", "pairs", "train", "embed", "evaluate"}
-    assert stages_run(there.dvc("repro")) == expected
+    expected = "download prepare duplicates pairs weights train embed evaluate"
+    assert stages_run(there.dvc("repro")) == set(expected.split())
     assert not there.git("status", "--porcelain"), "the same figures, the same hashes"
     model = "data/model/model.safetensors"
     assert (clone / model).read_bytes() == (workspace.path / model).read_bytes()

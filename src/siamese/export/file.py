@@ -60,7 +60,7 @@ def export(folder: Path, target: Path, prepared: Path) -> Exported:
     with new_file(target) as partial:
         partial.write_bytes(proto.SerializeToString(deterministic=True))
         images = np.concatenate([made_up, stored])
-        difference = check(model.network, open_session(partial), images, str(target))
+        difference = check(model.network, open_session(partial.read_bytes()), images, str(target))
     return Exported(
         network=model.description,
         bytes=target.stat().st_size,

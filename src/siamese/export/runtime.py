@@ -10,7 +10,6 @@ but for rounding.
 """
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import joblib
@@ -72,8 +71,10 @@ class OnnxNetwork(SiameseNetwork):
         return torch.from_numpy(embeddings)
 
 
-def open_session(source: bytes | Path) -> "InferenceSession":
-    """Return onnxruntime's session of an exported model, or of the file of one.
+def open_session(content: bytes) -> "InferenceSession":
+    """Return onnxruntime's session of an exported model.
+
+    Of the bytes of a file, too: onnxruntime opens no file whose name is not UTF-8.
 
     Raises:
         InputError: the extra `onnx` is not installed.
@@ -88,5 +89,4 @@ def open_session(source: bytes | Path) -> "InferenceSession":
     # Threads that wait actively would take the cores from all else that the process does.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors alone
-    content = str(source) if isinstance(source, Path) else source
     return InferenceSession(content, options, providers=["CPUExecutionProvider"])
