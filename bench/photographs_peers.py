@@ -128,8 +128,9 @@ def transform_of(
 ) -> Callable[[np.ndarray], Tensor]:
     """Return torchvision's transforms of the kinds that `train.augment` switches on."""
     steps: list[Callable] = [v2.ToImage()]
-    if params.resized_crop < 1:
-        steps.append(v2.RandomResizedCrop(size, scale=(params.resized_crop, 1.0), antialias=True))
+    if params.resized_crop < 1 or params.resized_to:
+        side = params.resized_to or size
+        steps.append(v2.RandomResizedCrop(side, scale=(params.resized_crop, 1.0), antialias=True))
     if params.crop:
         steps.append(v2.RandomCrop(size, padding=params.crop, padding_mode="reflect"))
     if params.flip:

@@ -8,10 +8,14 @@ from pathlib import Path
 from siamese.base.data_params import DataParams
 from siamese.base.files import new_folder
 from siamese.base.params import Section, read_sections
-from siamese.base.weights_folder import read_weights
+from siamese.base.weights_folder import Weights, read_weights
 from siamese.model.folder import Model, save_model
 from siamese.network.compute import ComputeParams, check_devices, start
-from siamese.network.siamese_network import NetworkParams, build_network
+from siamese.network.siamese_network import (
+    NetworkParams,
+    build_network,
+    check_training_size,
+)
 from siamese.training.early_stopping import train_network
 from siamese.training.frozen_backbone import check_freeze
 from siamese.training.objective import OBJECTIVES, check_margin
@@ -41,23 +45,25 @@ class Params(Section):
 def main() -> None:
     """Train in this process, or start the processes that train together."""
     params = read_sections(Params)
+    weights = read_weights(WEIGHTS)
     check_margin(params.train, params.network.normalize)
-    check_freeze(params.train.freeze, read_weights(WEIGHTS) is not None)
+    check_freeze(params.train.freeze, weights is not None)
     processes = params.train.processes
     if processes > 1 and not started_by_torchrun():
         check_devices(params.compute, processes)
         run_together(Path(__file__), sys.argv[1:], processes)
     else:
-        train(params)
+        train(params, weights)
 
 
-def train(params: Params) -> None:
+def train(params: Params, weights: Weights | None) -> None:
     """Train, calibrate the verification thresholds, write the model folder and the figures."""
     ranks = this_rank(params.train.processes)
     device = start(params.compute, ranks.local_rank)
     with joined(ranks, device):
         data = TrainingData.load(PREPARED, PAIRS, device)
-        weights = read_weights(WEIGHTS)
+        resized_to = params.train.augment.resized_to
+        check_training_size(params.network, data.images.size, resized_to)
         network = build_network(
             params.network,
             data.images.size,

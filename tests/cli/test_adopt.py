@@ -543,6 +543,7 @@ def test_photographs_are_given_a_pretrained_network(
         ("--fast", NETWORK, 224, "backbone"),
         ("--freeze none --image-size 128", NETWORK, 128, "none"),
         ("--network timm/resnet50.a1_in1k", "timm/resnet50.a1_in1k", 160, "none"),
+        ("--network timm/vit_tiny_patch16_224", "timm/vit_tiny_patch16_224", 160, "none"),
         ("--weights none", "resnet9", 64, "none"),
         ("--weights none --network timm/resnet18", "timm/resnet18", 160, "none"),
         ("--network conv4 --image-size 32", "conv4", 32, "none"),
@@ -573,7 +574,10 @@ def test_each_proposal_is_an_option(
     assert (found.train.optimizer == "adamw") == is_pretrained
     assert found.network.mirror == ("writing" not in options)
     is_photographs = network.startswith("timm/") and "--kind" not in options
-    assert (found.train.augment.resized_crop < 1) == (is_photographs and freeze != "backbone")
+    is_cropped = is_photographs and freeze != "backbone"
+    assert (found.train.augment.resized_crop < 1) == is_cropped
+    takes_any = is_cropped and "vit" not in network
+    assert found.train.augment.resized_to == ({160: 128, 128: 96}[size] if takes_any else 0)
 
 
 def test_augmentation_is_an_option(

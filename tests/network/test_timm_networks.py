@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from siamese.network.siamese_network import (
     build_network,
     check_image_size,
     check_source,
+    check_training_size,
 )
 from siamese.network.timm_networks import HeadedBackbone, count_features, statistics_of
 
@@ -41,9 +43,13 @@ REAL = Path(
 def build(
     name: str, size: int, weights: Weights | None = None, **changes: object
 ) -> SiameseNetwork:
-    values = {"width": 4, "embedding_dim": 6, "normalize": True, "mirror": False, "seed": 0}
-    params = NetworkParams(architecture=f"timm/{name}", **values | changes)  # type: ignore[arg-type]
+    params = described(f"timm/{name}", **changes)
     return build_network(params, size, MEAN, STD, weights).eval()
+
+
+def described(architecture: str, **changes: object) -> NetworkParams:
+    values = {"width": 4, "embedding_dim": 6, "normalize": True, "mirror": False, "seed": 0}
+    return NetworkParams(architecture=architecture, **values | changes)  # type: ignore[arg-type]
 
 
 def backbone_of(network: SiameseNetwork) -> torch.nn.Module:
@@ -246,14 +252,7 @@ def test_weights_of_a_network_that_is_not_timms_are_refused(tmp_path: Path) -> N
         InputError, match=r"`weights\.source` is https://.*set `weights\.source` to none"
     ):
         build_network(
-            NetworkParams(
-                architecture="resnet9",
-                width=4,
-                embedding_dim=6,
-                normalize=True,
-                mirror=False,
-                seed=0,
-            ),
+            described("resnet9"),
             32,
             MEAN,
             STD,
@@ -311,6 +310,27 @@ def test_what_timm_does_not_have_is_refused(name: str, advice: str) -> None:
         InputError, match=rf"is timm/{name}; timm .* has no such network; .*{advice}"
     ):
         check_image_size(f"timm/{name}", 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "made_for", "size", "is_taken"),
+    [
+        ("resnet9", 32, 24, True),
+        ("resnet9", 32, 4, False),  # too little is left of it
+        ("conv4", 32, 24, False),  # its linear layer wants as many pixels as it was made for
+        ("conv4", 32, 32, True),
+        ("timm/tf_efficientnet_lite0", 160, 128, True),
+        ("timm/test_vit", 160, 128, True),  # it resamples its position embeddings
+        ("timm/vit_tiny_patch16_224", 224, 160, False),
+    ],
+)
+def test_a_size_to_train_on_that_it_cannot_take_is_refused(
+    name: str, made_for: int, size: int, is_taken: bool
+) -> None:
+    check_training_size(described(name), made_for, 0)  # the same size
+    what = f"`train.augment.resized_to` is {size}, but .*{name}, made for images of {made_for}"
+    with nullcontext() if is_taken else pytest.raises(InputError, match=what):
+        check_training_size(described(name), made_for, size)
 
 
 def test_without_timm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

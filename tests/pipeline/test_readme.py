@@ -102,6 +102,25 @@ def test_a_block_runs_as_it_is(block: str, place: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_table_of_groceries_has_what_the_lists_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_benchmarks(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    [block] = blocks_of(section_of(ROOT / "docs/photographs.md", "What was measured"), "python")
+    exec(block, {})
+    assert Path("grocery.csv").read_text().splitlines() == [
+        "file,label,coarse,split",
+        "train/Fruit/0/train.jpg,Gala,Apple,train",
+        "train/Fruit/1/train.jpg,Fuji,Apple,train",
+        "train/Fruit/2/train.jpg,Lime,Lime,train",
+        "val/Fruit/1/val.jpg,Fuji,Apple,validation",
+        "val/Fruit/2/val.jpg,Lime,Lime,validation",
+        "test/Fruit/2/test.jpg,Lime,Lime,test",
+        "test/Fruit/0/test.jpg,Gala,Apple,test",
+    ]
+
+
 def test_the_tables_of_the_benchmarks_can_be_adopted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

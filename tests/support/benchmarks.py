@@ -1,4 +1,4 @@
-"""The retrieval benchmarks' folders in small, laid out as they come: few classes, tiny pictures."""
+"""Public data sets' folders in small, laid out as they come: few classes, tiny pictures."""
 
 from pathlib import Path
 
@@ -25,11 +25,25 @@ TESTED = {
 
 
 def make_benchmarks(folder: Path) -> None:
-    """Make all four below a folder."""
+    """Make all of them below a folder."""
+    _grocery(folder / "GroceryStoreDataset/dataset")
     _cub(folder / "CUB_200_2011")
     _cars(folder / "cars196")
     _sop(folder / "Stanford_Online_Products")
     _in_shop(folder / "In-shop")
+
+
+def _grocery(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    header = (
+        "Class Name (str),Class ID (int),Coarse Class Name (str),Coarse Class ID (int),Path (str)"
+    )
+    classes = ["Gala,0,Apple,0,/icons/gala.jpg", "Fuji,1,Apple,0,/icons/fuji.jpg"]
+    classes.append("Lime,2,Lime,1,/icons/lime.jpg")
+    (folder / "classes.csv").write_text("\n".join([header, *classes]) + "\n")
+    for name, numbers in {"train": (0, 1, 2), "val": (1, 2), "test": (2, 0)}.items():
+        lines = [f"{name}/Fruit/{number}/{name}.jpg, {number}, {number // 2}" for number in numbers]
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
 
 
 def _cub(folder: Path) -> None:

@@ -27,6 +27,7 @@ NO_CHANGES: dict[str, Any] = {
     "crop": 0,
     "cutout": 0,
     "resized_crop": 1.0,
+    "resized_to": 0,
     "jitter": 0.0,
     "policy": "none",
     "erase": 0.0,

@@ -33,6 +33,7 @@ THREADS = torch.get_num_threads()
 # Every change of photographs, and then all of them together, with those of all images.
 PHOTOGRAPHS: dict[str, dict[str, Any]] = {
     "resized_crop": {"resized_crop": 0.3},
+    "resized_to": {"resized_crop": 0.3, "resized_to": 9},
     "trivial": {"policy": "trivial"},
     "rand": {"policy": "rand"},
     "jitter": {"jitter": 0.4},
@@ -150,6 +151,7 @@ def by_torchvision(height: int, width: int) -> dict[str, Callable[[torch.Tensor]
     bilinear = v2.InterpolationMode.BILINEAR
     return {
         "resized_crop": v2.RandomResizedCrop((height, width), scale=(0.3, 1), antialias=True),
+        "resized_to": v2.RandomResizedCrop((9, 9), scale=(0.3, 1), antialias=True),
         "trivial": v2.TrivialAugmentWide(interpolation=bilinear, fill=128),
         "rand": v2.RandAugment(interpolation=bilinear, fill=128),
         "jitter": v2.ColorJitter(0.4, 0.4, 0.4),
@@ -174,19 +176,21 @@ def test_photographs_are_changed_as_torchvision_does(names: list[str]) -> None:
             for name in names:
                 expected = by_torchvision(24, 20)[name](expected)
         assert torch.equal(changed, expected)
-    assert not torch.equal(found, images.permute(0, 3, 1, 2))
+    assert not torch.equal(found[:, :, :9, :9], images.permute(0, 3, 1, 2)[:, :, :9, :9])
 
 
 @settings(max_examples=10)
-@given(st.integers(0, 1000), st.floats(0.1, 0.9))
+@given(st.integers(0, 1000), st.floats(0.1, 0.9), st.sampled_from([0, 40]))
 def test_a_resized_crop_is_a_part_of_the_image_of_the_size_asked_for(
-    seed: int, share: float
+    seed: int, share: float, side_asked_for: int
 ) -> None:
     side = 60
     row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     image = 50 + torch.stack([row, column, row], dim=-1).to(torch.uint8)
-    found = augmented(image.expand(30, -1, -1, -1), seed, resized_crop=share, flip=True)
-    assert found.shape == (30, 3, side, side)
+    changes = {"resized_crop": share, "resized_to": side_asked_for, "flip": True}
+    found = augmented(image.expand(30, -1, -1, -1), seed, **changes)
+    size = side_asked_for or side
+    assert found.shape == (30, 3, size, size)
     assert found.min() >= 50
     assert found.max() < 50 + side
     steps = found.int()[:, 1].diff(dim=2)  # (30, side, side - 1), along a row

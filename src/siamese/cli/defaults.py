@@ -52,6 +52,7 @@ DEFAULTS: dict[str, Any] = {
     "train.augment.crop": 4,
     "train.augment.cutout": 0,
     "train.augment.resized_crop": 1.0,
+    "train.augment.resized_to": 0,
     "train.augment.jitter": 0.0,
     "train.augment.policy": "none",
     "train.augment.erase": 0.0,

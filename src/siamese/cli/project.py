@@ -176,6 +176,7 @@ def _add_training(adopt: argparse.ArgumentParser) -> None:
     )
     for name, kind, what in (
         ("resized-crop", float, "smallest share of the area to cut out and enlarge; 1 for none"),
+        ("resized-to", int, "pixels a side of what that gives; 0 for as many as the image"),
         ("jitter", float, "how much to change brightness, contrast and colours; 0 for none"),
         ("policy", str, "none, trivial or rand"),
         ("erase", float, "share of the images of which a rectangle is set to grey"),
@@ -184,7 +185,7 @@ def _add_training(adopt: argparse.ArgumentParser) -> None:
             f"--{name}",
             dest=f"train.augment.{name.replace('-', '_')}",
             type=kind,
-            metavar="SHARE" if kind is float else "NAME",
+            metavar={float: "SHARE", int: "PIXELS", str: "NAME"}[kind],
             help=what,
         )
 

@@ -12,8 +12,15 @@ from siamese.base.errors import InputError
 from siamese.base.weights_folder import NONE
 from siamese.cli.defaults import DEFAULTS
 from siamese.cli.looks import KINDS, LARGE, Kind, Look
-from siamese.cli.photographs import AUGMENT, FINE_TUNING, HEAD_ALONE, NETWORK, OF_TIMM
-from siamese.network.timm_networks import is_timm
+from siamese.cli.photographs import (
+    AUGMENT,
+    FINE_TUNING,
+    HEAD_ALONE,
+    NETWORK,
+    OF_TIMM,
+    training_size,
+)
+from siamese.network.timm_networks import is_timm, timm_config
 
 PRETRAINED = "pretrained"  # of `--weights`: those that timm names for the network
 # The size for a network of ours, where the images are LARGE.
@@ -24,6 +31,7 @@ NO_AUGMENT: dict[str, Any] = {
     "train.augment.crop": 0,
     "train.augment.cutout": 0,
     "train.augment.resized_crop": 1.0,
+    "train.augment.resized_to": 0,
     "train.augment.jitter": 0.0,
     "train.augment.policy": "none",
     "train.augment.erase": 0.0,
@@ -98,6 +106,10 @@ def propose(
         values |= HEAD_ALONE if freeze == "backbone" else FINE_TUNING
     if is_timm(network) and taken_for == "photographs" and freeze != "backbone":
         values |= AUGMENT
+        # Transformers take images of one size alone.
+        if not timm_config(network).fixed_input_size:
+            size = wanted.get("data.image_size") or values["data.image_size"]
+            values["train.augment.resized_to"] = training_size(size)
     if taken_for == "writing":
         values |= WRITING
     return Proposal(taken_for, values, weights)

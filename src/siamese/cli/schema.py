@@ -17,7 +17,12 @@ from siamese.evaluation.params import EvaluateParams
 from siamese.floor.floor import FloorParams
 from siamese.network.compute import ComputeParams
 from siamese.network.embedding import EmbedParams
-from siamese.network.siamese_network import NetworkParams, check_image_size, check_source
+from siamese.network.siamese_network import (
+    NetworkParams,
+    check_image_size,
+    check_source,
+    check_training_size,
+)
 from siamese.pairs.params import PairsParams
 from siamese.preparation.splits import PrepareParams, check_novel
 from siamese.sources.registry import check_names
@@ -63,6 +68,8 @@ def check_params(file: Path = PARAMS_FILE) -> Params:
     check_novel(params.data.novel_classes, params.prepare.split_by)
     check_source(params.network.architecture, params.weights.source)
     check_image_size(params.network.architecture, params.data.image_size)
+    resized_to = params.train.augment.resized_to
+    check_training_size(params.network, params.data.image_size, resized_to)
     check_margin(params.train, params.network.normalize)
     check_freeze(params.train.freeze, params.weights.source != NONE)
     return params

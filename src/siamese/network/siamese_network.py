@@ -195,6 +195,33 @@ def build_network(
     return network.to(memory_format=torch.channels_last)
 
 
+def check_training_size(params: NetworkParams, image_size: int, training_size: int) -> None:
+    """Refuse to train on images of another size than a network was made for, if it takes no other.
+
+    Args:
+        params: of the network.
+        image_size: that it was made for, in pixels.
+        training_size: of the images to train on, in pixels; 0: the same.
+
+    Raises:
+        InputError: it takes no such images, or is one of timm's and cannot be had.
+    """
+    if not training_size:
+        return
+    with torch.device("meta"), torch.inference_mode():  # shapes alone, which takes little time
+        network = SiameseNetwork(params, image_size).eval()
+        try:
+            network.encoder(torch.zeros(1, 3, training_size, training_size))
+        except (
+            Exception
+        ):  # an assertion of timm's, or a layer that has too little left of the image
+            raise InputError(
+                f"params.yaml: `train.augment.resized_to` is {training_size}, but"
+                f" `network.architecture` {params.architecture}, made for images of {image_size}"
+                " pixels, takes none of that size; set it to 0, for images as they are"
+            ) from None
+
+
 def check_source(architecture: str, source: str) -> None:
     """Refuse pretrained weights for a network that is not one of timm's.
 

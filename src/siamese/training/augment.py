@@ -66,7 +66,7 @@ def augment(images: Tensor, changes: Changes, params: AugmentParams) -> Tensor:
             Cutout*, 2017), after the changes that `change_photographs` explains.
 
     Returns:
-        uint8 `[B, 3, H, W]`, channels last in memory.
+        uint8 `[B, 3, H, W]`, or of `resized_to` pixels a side; channels last in memory.
     """
     count, height, width, _ = images.shape
     index = torch.arange(count, device=images.device)
@@ -81,8 +81,8 @@ def augment(images: Tensor, changes: Changes, params: AugmentParams) -> Tensor:
     if changes.seed is not None:
         batch = change_photographs(batch, changes.seed, params)
     if params.cutout:
-        cut_rows = _inside(changes.hole[:, :1], height, params.cutout)  # (B, H)
-        cut_columns = _inside(changes.hole[:, 1:], width, params.cutout)  # (B, W)
+        cut_rows = _inside(changes.hole[:, :1], batch.shape[1], params.cutout)  # (B, H)
+        cut_columns = _inside(changes.hole[:, 1:], batch.shape[2], params.cutout)  # (B, W)
         hole = cut_rows[:, :, None] & cut_columns[:, None, :]  # (B, H, W)
         batch = batch.masked_fill(hole[..., None], GREY)
     return batch.permute(0, 3, 1, 2)  # (B, 3, H, W)

@@ -14,6 +14,7 @@ class AugmentParams(Section):
     crop: int = Field(ge=0, le=64)
     cutout: int = Field(ge=0, le=256)
     resized_crop: float = Field(gt=0, le=1)
+    resized_to: int = Field(ge=0, le=4096)
     jitter: float = Field(ge=0, le=1)
     policy: Literal["none", "trivial", "rand"]
     erase: float = Field(ge=0, le=1)
@@ -21,4 +22,5 @@ class AugmentParams(Section):
     @property
     def changes_photographs(self) -> bool:
         """Whether there is a change that the host decides about, image by image."""
-        return self.resized_crop < 1 or self.jitter > 0 or self.policy != "none" or self.erase > 0
+        is_drawn = self.jitter > 0 or self.policy != "none" or self.erase > 0
+        return self.resized_crop < 1 or self.resized_to > 0 or is_drawn

@@ -23,17 +23,19 @@ def change_photographs(images: Tensor, seeds: Tensor, params: AugmentParams) -> 
         images: uint8 `[B, H, W, 3]`.
         seeds: int64 `[B]`, on the CPU.
         params: in this order, `resized_crop` cuts out a rectangle of at least this share of the
-            area and enlarges it; `policy` changes colours or geometry in one or two of many ways
-            (Müller and Hutter, *TrivialAugment*, 2021; Cubuk et al., *RandAugment*, 2020);
-            `jitter` changes brightness, contrast and saturation by up to this share; `erase` greys
-            a rectangle of this share of the images (Zhong et al., *Random Erasing Data
-            Augmentation*, 2020).
+            area and enlarges it, to `resized_to` pixels a side if that is not 0 (Touvron et al.,
+            *Fixing the train-test resolution discrepancy*, NeurIPS 2019); `policy` changes colours
+            or geometry in one or two of many ways (Müller and Hutter, *TrivialAugment*, 2021; Cubuk
+            et al., *RandAugment*, 2020); `jitter` changes brightness, contrast and saturation by up
+            to this share; `erase` greys a rectangle of this share of the images (Zhong et al.,
+            *Random Erasing Data Augmentation*, 2020).
 
     Returns:
-        uint8 `[B, H, W, 3]`.
+        uint8 `[B, H, W, 3]`, or of `resized_to` pixels a side.
     """
-    change = _transform(images.shape[1], images.shape[2], params)
-    changed = torch.empty_like(images)
+    size = (params.resized_to,) * 2 if params.resized_to else images.shape[1:3]
+    change = _transform(size, params)
+    changed = images.new_empty(len(images), *size, 3)
     with torch.random.fork_rng(devices=[]), _one_thread():
         for number, seed in enumerate(seeds.tolist()):
             # Of the CPU alone: `torch.manual_seed` would seed the GPUs too.
@@ -59,8 +61,13 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _transform(height: int, width: int, params: AugmentParams) -> Any:
-    """Return all changes that are switched on as one, in the order of torchvision's recipes."""
+def _transform(size: tuple[int, ...], params: AugmentParams) -> Any:
+    """Return all changes that are switched on as one, in the order of torchvision's recipes.
+
+    Args:
+        size: height and width of the changed images.
+        params: see `change_photographs`.
+    """
     # Imported late: it takes a second, and most trainings do without it.
     from torchvision.transforms import v2
 
@@ -68,8 +75,8 @@ def _transform(height: int, width: int, params: AugmentParams) -> Any:
     policy: dict[str, Any] = {"interpolation": v2.InterpolationMode.BILINEAR, "fill": GREY}
     share, jitter = params.resized_crop, params.jitter
     changes: list[Any] = []
-    if share < 1:
-        changes.append(v2.RandomResizedCrop((height, width), (share, 1), antialias=True))
+    if share < 1 or params.resized_to:
+        changes.append(v2.RandomResizedCrop(size, (share, 1), antialias=True))
     # Cropping is faster with a pixel's colours side by side, all else with one colour at a time.
     changes.append(torch.Tensor.contiguous)
     if params.policy == "trivial":
