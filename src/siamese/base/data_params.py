@@ -30,8 +30,8 @@ class Archive(Section):
 class TableParams(Section):
     """How a table of images is written, and what it calls its columns.
 
-    Columns of `split`, `group` and `coarse` need not be there if they have the names they have by
-    default, which are the keys here.
+    Columns of `split`, `group`, `coarse` and `kind` need not be there if they have the names they
+    have by default, which are the keys here.
     """
 
     file: str = Field(min_length=1)
@@ -39,6 +39,7 @@ class TableParams(Section):
     split: str = Field(min_length=1)
     group: str = Field(min_length=1)
     coarse: str = Field(min_length=1)
+    kind: str = Field(min_length=1)
     header: bool
     separator: str = Field(min_length=1)
     encoding: str = Field(min_length=1)
@@ -53,6 +54,7 @@ class DataParams(Section):
     images: str = Field(min_length=1)
     table: TableParams
     label_level: Literal["top", "leaf"] | Annotated[int, Field(ge=1)]
+    forged_suffix: str
     drop_labels: list[str]
     min_images: int = Field(ge=1)
     unreadable: Literal["stop", "leave_out"]

@@ -53,7 +53,9 @@ class Dataset:
             (str), `fine` (int64), `coarse` (Int64, null where there is none), `file` (str), and,
             once prepared, `duplicate_of` (Int64, the first byte-identical sample or null). Where
             there are groups, `group` (str). Where there are novel classes, which training never
-            sees, `enrolled` (bool): test samples of these classes that belong to the gallery.
+            sees, `enrolled` (bool): test samples of these classes that belong to the gallery. Where
+            there are forgeries, `forged` (bool): samples that pretend to be of their class. They
+            are no samples of it: only `forged` below returns them.
         classes: the names of the labels.
     """
 
@@ -63,11 +65,15 @@ class Dataset:
 
     def rows(self, *splits: str) -> np.ndarray:
         """Return the sample numbers, int64 `[n]` ascending, that belong to any of `splits`."""
-        return np.flatnonzero(self.samples["split"].isin(splits))
+        return np.flatnonzero(self.samples["split"].isin(splits) & ~is_forged(self.samples))
+
+    def forged(self, *splits: str) -> np.ndarray:
+        """Return the numbers of the forgeries in any of `splits`, int64 `[n]` ascending."""
+        return np.flatnonzero(self.samples["split"].isin(splits) & is_forged(self.samples))
 
     def gallery(self) -> np.ndarray:
         """Return the rows that queries are compared with: all the others; int64 `[G]`."""
-        return np.flatnonzero(~self._is_query())
+        return np.flatnonzero(~self._is_query() & ~is_forged(self.samples))
 
     def queries(self) -> np.ndarray:
         """Return the rows that are asked about: test samples that are not enrolled; int64 `[Q]`."""
@@ -83,7 +89,7 @@ class Dataset:
         return ImageRows(self.images, rows)
 
     def _is_query(self) -> np.ndarray:
-        is_query = (self.samples["split"] == "test").to_numpy()
+        is_query = (self.samples["split"] == "test").to_numpy() & ~is_forged(self.samples)
         if "enrolled" in self.samples:
             is_query = is_query & ~self.samples["enrolled"].to_numpy(dtype=bool)
         return is_query
@@ -91,6 +97,13 @@ class Dataset:
     def fine(self) -> np.ndarray:
         """Return the fine labels, int64 `[N]`."""
         return self.samples["fine"].to_numpy(dtype=np.int64)
+
+
+def is_forged(samples: "pd.DataFrame") -> np.ndarray:
+    """Tell which samples are forgeries, bool `[N]`."""
+    if "forged" not in samples:
+        return np.zeros(len(samples), dtype=bool)
+    return samples["forged"].to_numpy(dtype=bool)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from siamese.base.data_params import FOLDER, NO_PATH, DataParams, TableParams
+from siamese.base.dataset import is_forged
 from siamese.base.errors import InputError
 from siamese.base.params import PARAMS_FILE, Section, read_sections
 from siamese.cli.defaults import DEFAULTS
@@ -23,6 +24,7 @@ from siamese.cli.schema import Params, check_params
 from siamese.cli.table_format import found_format
 from siamese.cli.weights import choose_weights
 from siamese.network.embedding import images_at_once
+from siamese.preparation.class_folders import forged_suffix_of
 from siamese.preparation.folder import Listing, list_images
 from siamese.preparation.places import check_places
 from siamese.preparation.splits import PrepareParams, check_splits
@@ -92,6 +94,8 @@ def adopt(
     values = {"data.name": FOLDER, "data.path": str(path), **DEFAULTS, "data.images": str(images)}
     if wanted.get("data.table.header") is False:
         values |= {"data.table.file": "1", "data.table.label": "2"}
+    if (workspace / path).is_dir():
+        values["data.forged_suffix"] = forged_suffix_of(workspace / path)
     values |= wanted
     if _is_text_table(workspace / path):
         values |= found_format(workspace / path, values, wanted)
@@ -120,12 +124,17 @@ def adopt(
         set_values(document, values)
         notes += _notes(check_params(save()), wanted, len(cut))
     changes = {name: (before[name], new) for name, new in values.items() if before[name] != new}
-    counts = cut["split"].value_counts()
+    counts = cut.loc[~is_forged(cut), "split"].value_counts()
     found = [
         _described(path, listing),
         ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test"))
         + (" (the splits it came with)" if has_splits else f" (by {prepare.split_by})"),
     ]
+    if n_forged := int(is_forged(cut).sum()):
+        found.append(
+            f"{n_forged:,} of the images are forgeries, in the split of what they pretend to be;"
+            " they are enrolled nowhere, and what is verified is asked of them too"
+        )
     if (workspace / path).is_file():
         found.insert(0, _table_described(path, listing, params.data.table))
     if look.longer:
@@ -150,7 +159,7 @@ def _fitted(samples: pd.DataFrame, values: Changes, proposal: Proposal) -> Chang
         return fitting(samples, values)
     found = fitting(samples, values, images_per_epoch)
     n_images = 2 * found["pairs.batch_size"] * found["pairs.batches_per_epoch"]
-    n_train = int((samples["split"] == "train").sum())
+    n_train = int(((samples["split"] == "train") & ~is_forged(samples)).sum())
     # Validation embeds them and their mirror images after each epoch: in about a fifth of its time.
     gallery = min(DEFAULTS["train.monitor_gallery"], n_train, n_images // 3)
     return found | {"train.monitor_gallery": gallery}
@@ -203,10 +212,11 @@ def _refuse_misplaced(path: Path, images: Path | None, wanted: Changes) -> None:
             f"{path}: a folder, whose images have the labels of their folders; {of_tables[0]} goes"
             " with a table: give the table in place of the folder"
         )
-    if path.is_file() and "data.label_level" in wanted:
+    of_folders = [name for name in ("data.label_level", "data.forged_suffix") if name in wanted]
+    if path.is_file() and of_folders:
         raise InputError(
-            f"{path}: a table, which has the labels in a column (`--label-column`);"
-            " data.label_level goes with class folders"
+            f"{path}: a table, which has the labels in a column (`--label-column`), and what is"
+            f" forged in another (`--kind-column`); {of_folders[0]} goes with class folders"
         )
 
 
@@ -222,7 +232,7 @@ def _within(path: Path, workspace: Path) -> Path:
 
 
 def _described(path: Path, listing: Listing) -> str:
-    counts = listing.samples["fine"].value_counts()
+    counts = listing.samples.loc[~is_forged(listing.samples), "fine"].value_counts()
     names = listing.classes.fine
     kinds = f"{len(names)} classes"
     if listing.classes.coarse:
@@ -242,6 +252,7 @@ def _table_described(path: Path, listing: Listing, written: TableParams) -> str:
         "split": bool(listing.samples["split"].notna().all()),
         "group": "group" in listing.samples,
         "coarse": bool(listing.classes.coarse),
+        "kind": "forged" in listing.samples,
     }
     columns = ", ".join(
         f"`{getattr(written, key)}` ({key})" for key in (*REQUIRED, *OPTIONAL) if given.get(key, 1)

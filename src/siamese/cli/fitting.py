@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from siamese.base.dataset import Classes
+from siamese.base.dataset import Classes, is_forged
 from siamese.base.errors import InputError
 from siamese.cli.defaults import DEFAULTS
 from siamese.preparation.splits import PrepareParams, TooSmallShare, cut_splits
@@ -78,6 +78,7 @@ def fitting(
     Raises:
         InputError: validation or test has no two images of one class.
     """
+    samples = samples[~is_forged(samples)]
     train = samples.loc[samples["split"] == "train", "fine"]
     queries = samples[(samples["split"] == "test") & ~_enrolled(samples)]
     n_classes = train.nunique()
@@ -113,7 +114,7 @@ def fitting(
 
 def _is_scarce(samples: pd.DataFrame, split: str) -> bool:
     """Tell whether a split has one class, or few like pairs, of the samples not enrolled."""
-    is_in = (samples["split"] == split) & ~_enrolled(samples)
+    is_in = (samples["split"] == split) & ~_enrolled(samples) & ~is_forged(samples)
     counts = samples.loc[is_in, "fine"].value_counts()
     is_one_class = len(counts) < 2
     return is_one_class or _n_like(counts.to_numpy()) < min(ENOUGH_LIKE_PAIRS, len(counts) / 2)

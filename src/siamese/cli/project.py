@@ -28,6 +28,13 @@ def add_commands(commands: Any) -> None:
     data = adopt.add_argument_group("data", "which images there are, and of which classes")
     add(data, "--label-level", dest="data.label_level")
     data.add_argument(
+        "--forged-suffix",
+        dest="data.forged_suffix",
+        metavar="SUFFIX",
+        help="the folder X followed by it holds forgeries of the class X (default: _forg and the"
+        " like, where all such folders have theirs); '' for none",
+    )
+    data.add_argument(
         "--drop-labels",
         dest="data.drop_labels",
         type=_names,
@@ -59,6 +66,7 @@ def add_commands(commands: Any) -> None:
         ("split", "train, validation or test (default: split, if there is one)"),
         ("group", "what no split may divide (default: group, if there is one)"),
         ("coarse", "the superclass (default: coarse, if there is one)"),
+        ("kind", "genuine or forged (default: kind, if there is one of these words)"),
     ):
         table.add_argument(f"--{key}-column", dest=f"data.table.{key}", metavar="NAME", help=what)
     table.add_argument(

@@ -22,14 +22,36 @@ from siamese.images.folder_names import (
 )
 from siamese.preparation.listing import Listing, listing_of, refuse_link
 
+# What ends the names of folders of forgeries, beside the folder of what is genuine.
+FORGED_SUFFIXES = tuple(
+    mark + word
+    for mark in ("_", "-", " ")
+    for word in ("forg", "forged", "forge", "forgery", "forgeries")
+)
 
-def list_class_folders(path: Path, level: Level) -> Listing:
+
+def forged_suffix_of(path: Path) -> str:
+    """Return what tells class folders of forgeries from those of the genuine; empty if nothing.
+
+    Every folder whose name ends so must have one beside it that is called the same without it.
+    """
+    names = {entry.name for entry in path.iterdir() if entry.is_dir()}
+    for suffix in FORGED_SUFFIXES:
+        claimed = {name.removesuffix(suffix) for name in names if name.endswith(suffix)}
+        if claimed and claimed <= names:
+            return suffix
+    return ""
+
+
+def list_class_folders(path: Path, level: Level, forged_suffix: str = "") -> Listing:
     """List the images of class folders; see `siamese.preparation.folder.list_images`.
 
     Args:
         path: the folder that holds them, or folders of splits that hold them.
         level: which folder is the class. Beyond the first level, the folders above it are its
             superclass, if all classes have some.
+        forged_suffix: what ends the names of folders of forgeries, `_forg`: the images in `X_forg`
+            pretend to be of the class `X`. If empty, there are none.
     """
     files, notes = _pictures_in(path)
     if not files:
@@ -51,6 +73,9 @@ def list_class_folders(path: Path, level: Level) -> Listing:
         superclasses.append("/".join(names[:-1]))
         depth = max(depth, len(folders))
     table = pd.DataFrame(rows, columns=["file", "label", "split"])
+    if forged_suffix:
+        table["forged"] = table["label"].str.endswith(forged_suffix)
+        table["label"] = table["label"].str.removesuffix(forged_suffix)
     if all(superclasses):
         table["coarse"] = superclasses
     notes += nested_note(path, depth, level)

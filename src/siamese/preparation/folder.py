@@ -27,7 +27,7 @@ def list_images(data: DataParams, workspace: Path) -> Listing:
     """
     path, images = workspace / data.path, workspace / data.images
     if path.is_dir():
-        listing = list_class_folders(path, data.label_level)
+        listing = list_class_folders(path, data.label_level, data.forged_suffix)
         return leave_out(listing, data.drop_labels, data.min_images)
     if not path.is_file():
         raise InputError(f"data.path: {path}: no such folder or file")

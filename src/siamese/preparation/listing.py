@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from siamese.base.dataset import Classes
+from siamese.base.dataset import Classes, is_forged
 from siamese.base.errors import InputError
 from siamese.images.folder_names import one_form
 
@@ -25,7 +25,8 @@ class Listing:
         root: the folder that their names start from.
         samples: one row per image, by `file` in ascending order: `file` (str, with slashes,
             relative to the root), `fine` (int64), `coarse` (Int64, null where there is none),
-            `split` (str, or null in all rows) and, if there are groups, `group` (str).
+            `split` (str, or null in all rows) and, if there are groups, `group` (str); if there are
+            forgeries, `forged` (bool).
         classes: the names of the labels, in ascending order.
         notes: sentences on what is worth knowing.
     """
@@ -70,7 +71,21 @@ def listing_of(
     )
     if "group" in table:
         samples["group"] = table["group"]
+    if "forged" in table and table["forged"].any():
+        _check_forged(root, table)
+        samples["forged"] = table["forged"]
     return Listing(root, samples, Classes(tuple(names), tuple(coarse_names)), tuple(notes))
+
+
+def _check_forged(root: Path, table: pd.DataFrame) -> None:
+    """Make sure that there is something genuine of each class that a forgery pretends to be of."""
+    forged = table["forged"]
+    is_alone = forged & ~table["label"].isin(table.loc[~forged, "label"])
+    for file, label in table.loc[is_alone, ["file", "label"]].head(1).itertuples(index=False):
+        raise InputError(
+            f"{root / file}: a forgery of `{label}`, of which there is no genuine image; add some,"
+            " or leave it out"
+        )
 
 
 def _notes_on_names(labels: AbstractSet[str]) -> list[str]:
@@ -121,7 +136,8 @@ def leave_out(listing: Listing, drop_labels: Sequence[str], min_images: int) -> 
             + (f"; did you mean `{close[0]}`?" if close else "")
         )
     fine = listing.samples["fine"]
-    counts = np.bincount(fine, minlength=len(names))
+    # A class has as many images as are genuine.
+    counts = np.bincount(fine[~is_forged(listing.samples)], minlength=len(names))
     is_dropped = np.isin(names, list(dropped))
     is_small = ~is_dropped & (counts < min_images)
     notes = []

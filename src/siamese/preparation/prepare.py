@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from siamese.base.data_params import Fit
-from siamese.base.dataset import Dataset, save_tables
+from siamese.base.dataset import Dataset, is_forged, save_tables
 from siamese.base.errors import InputError
 from siamese.base.files import new_file
 from siamese.preparation.copies import copy_notes, identical_pairs, listing
@@ -48,11 +48,13 @@ class Prepared:
         lines += self.notes
         if count := len(self.left_out):
             lines.append(f"{count:,} file{'s' * (count > 1)} left out, listed in {LEFT_OUT}")
-        counts = self.samples["split"].value_counts()
+        forged = is_forged(self.samples)
+        counts = self.samples.loc[~forged, "split"].value_counts()
+        and_forged = f", and {forged.sum():,} forged" if forged.any() else ""
         return [
             *lines,
             f"prepare: {counts['train']:,} train, {counts['validation']:,} validation,"
-            f" {counts['test']:,} test; {identical_pairs(self.samples)} identical pairs",
+            f" {counts['test']:,} test{and_forged}; {identical_pairs(self.samples)} identical pairs",
         ]
 
 
@@ -127,6 +129,7 @@ def prepare(
     samples["sample"] = np.arange(len(samples))
     samples["duplicate_of"] = _first_copies([digests[row] for row in rows])
     names = ["sample", "split", "fine", "coarse", "file", "duplicate_of", "group", "enrolled"]
+    names.append("forged")
     samples = samples[[name for name in names if name in samples]]
     save_tables(samples, images.classes, folder)
     notes += copy_notes(Dataset(np.empty((len(samples), 0, 0, 3)), samples, images.classes))

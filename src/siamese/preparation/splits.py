@@ -12,6 +12,9 @@ split. Otherwise first the test and then the validation split is cut, in one of 
 
 *Novel* classes (`data.novel_classes`) are kept out of training and validation. Their test samples
 are divided again: some are enrolled in the gallery, and the others are queries.
+
+*Forgeries* follow what they pretend to be: their group, or their class. Where neither decides, each
+split gets the same share of a class's forgeries as of its genuine samples.
 """
 
 import warnings
@@ -23,7 +26,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from siamese.base.dataset import SPLITS, Classes
+from siamese.base.dataset import SPLITS, Classes, is_forged
 from siamese.base.errors import InputError
 from siamese.base.params import Section
 
@@ -62,7 +65,7 @@ def cut_splits(
 
     Args:
         samples: one row per sample, with `fine`, `coarse`, `file`, `split` (null in all rows if the
-            data set has none) and, if there are groups, `group`.
+            data set has none) and, if there are groups, `group`; if there are forgeries, `forged`.
         classes: the names of the labels.
         novel_classes: how many classes are kept out of training and validation, by seed; of as many
             superclasses as possible, where there are any.
@@ -78,6 +81,9 @@ def cut_splits(
             asked; or its own splits contradict it.
     """
     check_novel(novel_classes, params.split_by)
+    if (forged := is_forged(samples)).any():
+        genuine = cut_splits(samples[~forged], classes, novel_classes, params)
+        return pd.concat([genuine, _following(samples[forged], genuine, params)]).sort_index()
     by_group = params.split_by == "group"
     if by_group and "group" not in samples:
         raise InputError(
@@ -117,6 +123,41 @@ def cut_splits(
     return cut
 
 
+def _following(forged: pd.DataFrame, genuine: pd.DataFrame, params: PrepareParams) -> pd.DataFrame:
+    """Give forgeries a split.
+
+    Args:
+        forged: one row per forgery, as `cut_splits` takes samples.
+        genuine: what it returns for the others.
+        params: the section `prepare`.
+
+    Returns:
+        The forgeries with their splits, without those of a class that their split does not have.
+    """
+    fine = forged["fine"].to_numpy()
+    split = forged["split"].astype(object).fillna("train").to_numpy(copy=True)
+    if params.split_by == "group":
+        split = forged["group"].map(genuine.groupby("group")["split"].first()).to_numpy(copy=True)
+    else:
+        for name in ("test", "validation"):
+            if name not in set(forged["split"]):
+                rows = np.flatnonzero(split == "train")
+                split[rows[_by_sample(fine[rows], rows, name, params)]] = name
+    # A class of one split, by class or because it is novel, takes them all there.
+    splits_of = genuine.groupby("fine")["split"].unique()
+    is_whole = splits_of.str.len() == 1
+    only = forged["fine"].map(splits_of[is_whole].str[0])
+    split = np.where(only.notna(), only, split)
+    cut = forged.copy()
+    cut["split"] = pd.Series(split, index=forged.index, dtype="str")
+    if "enrolled" in genuine:
+        cut["enrolled"] = False
+    has_claim = pd.MultiIndex.from_frame(cut[["fine", "split"]]).isin(
+        pd.MultiIndex.from_frame(genuine[["fine", "split"]])
+    )
+    return cut[has_claim]
+
+
 def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list[str]:
     """Make sure that there is enough to train and test with.
 
@@ -132,6 +173,7 @@ def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list
         InputError: a split is empty, training has fewer than two classes, or a class has too few
             samples to train with, or is tested without any.
     """
+    samples = samples[~is_forged(samples)]  # they add nothing to train or test a class with
     counts = {
         name: np.bincount(
             samples.loc[samples["split"] == name, "fine"], minlength=len(classes.fine)

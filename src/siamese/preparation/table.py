@@ -1,8 +1,8 @@
 """A table of images: text with a separator between its columns, or Parquet.
 
 `data.table` says what the columns are called: of each image's file and label, and, as far as known,
-its split, its group (a writer, a patient, a product: see `siamese.preparation.splits`) and its
-superclass (`coarse`).
+its split, its group (a writer, a patient, a product: see `siamese.preparation.splits`), its
+superclass (`coarse`) and its kind: genuine, or forged, which pretends to be of its label.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ from siamese.preparation.listing import Listing, listing_of
 from siamese.preparation.table_files import match_files
 from siamese.preparation.table_text import decoded, rows_of
 
-REQUIRED, OPTIONAL = ("file", "label"), ("split", "group", "coarse")
+REQUIRED, OPTIONAL = ("file", "label"), ("split", "group", "coarse", "kind")
+GENUINE, FORGED = ("genuine", "original"), ("forged", "forgery")  # what a `kind` may be called
 TABLES = (".csv", ".tsv", ".txt", ".lst", ".parquet")
 SHOWN, LONGEST = 12, 40  # column names in a message, and their characters
 
@@ -51,6 +52,8 @@ def list_table(path: Path, images: Path, written: TableParams) -> Listing:
         )
     if "split" in table:
         table["split"] = _splits(path, table["split"], written.split)
+    if "kind" in table and table["kind"].str.lower().isin(GENUINE + FORGED).any():
+        table["forged"] = _forged(path, table["kind"], written.kind)
     return listing_of(images, table, path, notes)
 
 
@@ -170,6 +173,18 @@ def _splits(path: Path, column: pd.Series, name: str) -> pd.Series:
                 " cut from `train` if it is not given), or leave the column out: then all are cut"
             )
     return splits
+
+
+def _forged(path: Path, column: pd.Series, name: str) -> pd.Series:
+    kinds = column.str.lower()
+    is_forged = kinds.isin(FORGED)
+    if (is_unknown := ~is_forged & ~kinds.isin(GENUINE)).any():
+        row = _first(is_unknown)
+        raise InputError(
+            f"{path}: row {row}: `{name}` is {column.iloc[row - 1]!r}; expected {GENUINE[0]} or"
+            f" {FORGED[0]}"
+        )
+    return is_forged
 
 
 def _in_a_line(error: Exception) -> str:
