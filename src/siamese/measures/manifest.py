@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from siamese.base.dataset import is_forged
 from siamese.base.errors import InputError
 from siamese.base.files import reading
 from siamese.base.parquet import read_frame
@@ -57,11 +58,12 @@ def check_manifest(pairs: pd.DataFrame, samples: pd.DataFrame, split: str, sourc
             " to this prepared data: run the stage `pairs` again"
         )
     belongs = (samples["split"] == split).to_numpy()
-    fine = samples["fine"].to_numpy()
+    fine, forged = samples["fine"].to_numpy(), is_forged(samples)
+    is_same = (fine[left] == fine[right]) & ~forged[left] & ~forged[right]
     faults = {
         f"are not of two samples of the split `{split}`": ~(belongs[left] & belongs[right]),
         "are of a sample with itself": left == right,
-        "have a `same` that the labels contradict": same != (fine[left] == fine[right]),
+        "have a `same` that the labels contradict": same != is_same,
     }
     for fault, where in faults.items():
         if where.any():

@@ -13,11 +13,14 @@ from siamese.base.dataset import Dataset
 from siamese.base.errors import InputError
 from siamese.base.progress import progress_bar
 from siamese.pairs.decks import Decks, meet_within
+from siamese.pairs.forgeries import Forgeries
 from siamese.pairs.params import PairsParams
 
 # Numbers the random streams. An epoch's generator is default_rng([seed, stream, epoch]), so that
 # the first 8 epochs of 16 are the ones of a run with 8. `novel` is the second half of test.
 STREAMS = {"train": 0, "validation": 1, "test": 2, "novel": 3}
+# And those of the forgeries in the same tables, whose other pairs do not depend on them.
+FORGED_STREAM = 4
 
 
 def draw_training(dataset: Dataset, params: PairsParams, progress: bool = False) -> pd.DataFrame:
@@ -29,6 +32,9 @@ def draw_training(dataset: Dataset, params: PairsParams, progress: bool = False)
     within a few, as far as their batches allow. No pair comes twice in an epoch, unless a class, or
     two classes, have fewer different pairs than the epoch takes: then they repeat all of them
     equally often within one. The samples of a class are used about equally often.
+
+    Where there are forgeries, the share `pairs.forged` of the unlike pairs of every batch are of a
+    genuine sample and a forgery of it, of the classes that the batch has anyway.
 
     Args:
         dataset: the prepared data; only samples of the split `train` are used, and no image.
@@ -59,8 +65,13 @@ def draw_training(dataset: Dataset, params: PairsParams, progress: bool = False)
             " shares)"
         )
     epochs = progress_bar("pairs" if progress else None, "epoch", range(params.epochs))
-    drawn = [_draw_epoch(decks, params, epoch) for epoch in epochs]
-    table = pd.concat([_table(decks, pairs) for pairs in drawn], ignore_index=True)
+    forgeries = Forgeries.of(dataset, dataset.rows("train"), "train")
+    tables = []
+    for epoch in epochs:
+        drawn = _table(decks, _draw_epoch(decks, params, epoch))
+        rng = np.random.default_rng([params.seed, FORGED_STREAM, epoch])
+        tables.append(_with_forgeries(drawn, dataset, forgeries, params, rng))
+    table = pd.concat(tables, ignore_index=True)
     batches = params.batches_per_epoch
     numbers = np.arange(params.epochs * batches, dtype=np.int32).repeat(params.batch_size)
     table.insert(0, "epoch", numbers // np.int32(batches))
@@ -75,6 +86,10 @@ def draw_fixed(dataset: Dataset, split: str, params: PairsParams) -> pd.DataFram
     All classes give equally many like pairs within one, as far as they have them: a class with
     fewer gives all. Each two classes meet equally often within one, as far as they have unlike
     pairs. A class with one sample has no like pair, and stands in unlike pairs alone.
+
+    Where there are forgeries, the last of the unlike pairs, the share `pairs.forged` of them or as
+    many as there are, are of a genuine sample and a forgery of it; classes give equally many within
+    one, as far as they have them.
 
     For `test` only queries are paired, not what is enrolled. Where they are of classes that
     training knows and of novel classes, the first half of the table is drawn among the known
@@ -98,8 +113,44 @@ def draw_fixed(dataset: Dataset, split: str, params: PairsParams) -> pd.DataFram
     drawn = []
     for stream, decks in parts.items():
         rng = np.random.default_rng([params.seed, STREAMS[stream], 0])
-        drawn.append(_table(decks, _draw_once(decks, half, rng)))
+        table = _table(decks, _draw_once(decks, half, rng))
+        rng = np.random.default_rng([params.seed, FORGED_STREAM, STREAMS[stream]])
+        forgeries = Forgeries.of(dataset, decks.numbers, split)
+        labels = rng.permutation([*forgeries.forged])
+        supply = forgeries.supply(labels)
+        count = min(round(params.forged * half), int(supply.sum()))
+        if count:
+            labels = labels.repeat(_share_out(count, supply))
+            table.loc[len(table) - count :, ["left", "right"]] = forgeries.deal(labels, rng)
+        drawn.append(table)
     return pd.concat(drawn, ignore_index=True)
+
+
+def _with_forgeries(
+    table: pd.DataFrame,
+    dataset: Dataset,
+    forgeries: Forgeries,
+    params: PairsParams,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Put forgeries into the last pairs of each batch of an epoch, in place; return the table."""
+    half = params.batch_size // 2
+    count = round(params.forged * half)
+    if not forgeries.forged or not count:
+        return table
+    has_forgeries = np.isin(np.arange(len(dataset.classes.fine)), [*forgeries.forged])
+    left = dataset.fine()[table["left"]].reshape(-1, params.batch_size)[:, :half]  # like pairs
+    rows, labels = [], []
+    for batch, classes in enumerate(map(np.unique, left)):
+        possible = rng.permutation(classes[has_forgeries[classes]])
+        if len(possible):
+            end = (batch + 1) * params.batch_size
+            rows.append(np.arange(end - count, end))
+            labels.append(np.resize(possible, count))
+    if rows:
+        pairs = forgeries.deal(np.concatenate(labels), rng)
+        table.loc[np.concatenate(rows), ["left", "right"]] = pairs
+    return table
 
 
 def _fixed_parts(dataset: Dataset, split: str) -> dict[str, Decks]:

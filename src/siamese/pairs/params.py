@@ -18,6 +18,7 @@ class PairsParams(Section):
     epochs: Annotated[int, Field(ge=1)]
     validation: Count
     test: Count
+    forged: Annotated[float, Field(ge=0, le=1)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")

@@ -54,7 +54,8 @@ class Prepared:
         return [
             *lines,
             f"prepare: {counts['train']:,} train, {counts['validation']:,} validation,"
-            f" {counts['test']:,} test{and_forged}; {identical_pairs(self.samples)} identical pairs",
+            f" {counts['test']:,} test{and_forged};"
+            f" {identical_pairs(self.samples)} identical pairs",
         ]
 
 

@@ -30,7 +30,8 @@ class EpochRecord:
     Attributes:
         epoch: from 1.
         figures: the other columns: `learning_rate` at its start; `loss` and the objective's figures
-            (see `objective.describe`), means over the batches; `validation_loss`, `validation_knn`.
+            (see `objective.describe`), means over the batches; `validation_loss`, `validation_knn`,
+            `validation_eer`.
     """
 
     epoch: int
@@ -152,8 +153,9 @@ class _Progress:
 
     def add(self, record: EpochRecord, trained: nn.Module, params: TrainParams) -> None:
         self.history.append(asdict(record))
-        knn, loss = (record.figures[f"validation_{name}"] for name in ("knn", "loss"))
-        score = knn if params.monitor == "knn" else -loss
+        score = record.figures[f"validation_{params.monitor}"]
+        if params.monitor != "knn":  # the others are better the lower they are
+            score = -score
         # The first epoch always counts, so that there are weights to return to.
         if not self.best_weights or score > self.best_score + params.min_delta:
             self.best_epoch, self.best_score = record.epoch, score

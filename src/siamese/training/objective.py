@@ -52,7 +52,7 @@ class PairedBatch:
     """What is known of the images of a batch: P drawn pairs, all lefts and then all rights.
 
     Attributes:
-        labels: int64 `[2P]`.
+        labels: int64 `[2P]`; of a forgery -1-c, where c is the class that it pretends to be of.
         index: int64 `[2P]`, which image it is; an image may be in a batch more than once.
         same: bool `[P]`, of the drawn pairs: true for two images of the same class.
     """
@@ -131,11 +131,16 @@ def drawn_pairs(embeddings: Tensor, batch: PairedBatch) -> Pairs:
 
 
 def all_pairs(embeddings: Tensor, batch: PairedBatch) -> Pairs:
-    """Return all pairs among the images of a batch, `[2P, 2P]`."""
+    """Return all pairs among the images of a batch, `[2P, 2P]`.
+
+    A forgery is like nothing. Two forgeries are no pair: nobody knows whether one hand made both.
+    """
     distance = distance_matrix(embeddings, embeddings)
-    same = batch.labels[:, None] == batch.labels[None, :]
+    is_genuine = batch.labels >= 0
+    same = (batch.labels[:, None] == batch.labels[None, :]) & is_genuine[:, None]
     is_other = batch.index[:, None] != batch.index[None, :]
-    return Pairs(distance, same, is_other.triu(diagonal=1))
+    is_pair = is_other & (is_genuine[:, None] | is_genuine[None, :])
+    return Pairs(distance, same, is_pair.triu(diagonal=1))
 
 
 @torch.no_grad()
@@ -305,6 +310,7 @@ class SupervisedContrastive(Objective):
         similarity = directions @ directions.T / self.temperature  # (2P, 2P)
         is_other = batch.index[:, None] != batch.index[None, :]
         is_like = is_other & (batch.labels[:, None] == batch.labels[None, :])
+        is_like = is_like & (batch.labels >= 0)[:, None]  # a forgery is like nothing
         lowest = torch.finfo(similarity.dtype).min
         log_sum = similarity.where(is_other, lowest).logsumexp(dim=1, keepdim=True)
         n_like = is_like.sum(dim=1)  # (2P,)

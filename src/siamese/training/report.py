@@ -14,6 +14,7 @@ PRINTED = {
     "like_distance": "like {:.3f}",
     "unlike_distance": "unlike {:.3f}",
     "validation_knn": "validation k-NN {:.4f}",
+    "validation_eer": "EER {:.4f}",
 }
 
 
@@ -89,6 +90,7 @@ def write_figures(trained: Trained, ran_on: dict[str, str], metrics: Path, curve
     best = trained.history[trained.best_epoch - 1].figures
     validation = {
         "knn": round(best["validation_knn"], 4),
+        "eer": round(best["validation_eer"], 4),
         "loss": round(best["validation_loss"], 6),
     }
     content = {"epochs": len(trained.history), "best_epoch": trained.best_epoch}

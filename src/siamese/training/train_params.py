@@ -21,7 +21,7 @@ class TrainParams(ObjectiveParams):
     warmup: float = Field(gt=0, lt=1)
     precision: Precision
     augment: AugmentParams
-    monitor: Literal["knn", "loss"]
+    monitor: Literal["knn", "loss", "eer"]
     monitor_k: int = Field(ge=1)
     monitor_gallery: int = Field(ge=1)
     patience: int = Field(ge=1)

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from siamese.base.errors import InputError
 from siamese.base.progress import progress_bar
 from siamese.measures.knn import class_ranking, nearest, nearest_others
+from siamese.measures.verification import equal_error_rate, pair_distances
 from siamese.network.compute import autocast_dtype
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import SiameseNetwork
@@ -83,7 +84,7 @@ class Trainer:
         self.scaler = (
             torch.amp.GradScaler(self.device.type) if self.precision == torch.float16 else None
         )
-        self.gallery = _sample_gallery(len(data.images), params.monitor_gallery, params.seed)
+        self.gallery = _sample_gallery(data.n_genuine, params.monitor_gallery, params.seed)
         self.part = self.ranks.part(2 * data.same.shape[2])
         # Of the batches of an epoch that has begun: the names, and float32 (figures,) of each.
         self.names: tuple[str, ...] = ()
@@ -142,32 +143,36 @@ class Trainer:
         return {"learning_rate": learning_rate, **dict(zip(self.names, means, strict=True))}
 
     def validate(self) -> dict[str, float]:
-        """Measure the loss on the fixed validation pairs, and k-NN accuracy on the split.
+        """Measure loss and equal error rate on the fixed validation pairs, and k-NN on the split.
 
         The validation samples are the queries, a fixed part of the training samples the gallery.
         Where training has not all of their classes (`prepare.split_by: class`), the gallery of each
         is all other validation samples, and the nearest alone decides: a class has one sample fewer
         to vote for its own than for others, and would be outvoted where it has few.
         """
-        queries = self._embed("validation", slice(None))
+        embeddings = self._embed("validation", slice(None))
         with torch.no_grad():
             loss = self.objective.validation_loss(
-                torch.from_numpy(queries).to(self.device),
+                torch.from_numpy(embeddings).to(self.device),
                 self.data.validation_batch(self.device),
                 self.data.same.shape[2],
             )
-        if self.data.validation_labels.max() < self.data.n_classes:
+        distances = pair_distances(embeddings, *self.data.validation_pairs.T)
+        labels = self.data.validation_labels
+        queries, labels = embeddings[labels >= 0], labels[labels >= 0]  # a forgery has no class
+        if labels.max() < self.data.n_classes:
             gallery = self._embed("train", self.gallery)
             gallery_labels = self.data.labels[self.gallery].cpu().numpy()
             k = min(self.params.monitor_k, len(gallery))
             rows, _ = nearest(gallery, queries, k, device=self.device)
         else:
-            gallery_labels = self.data.validation_labels
+            gallery_labels = labels
             rows = nearest_others(queries, np.arange(len(queries)), 1)
         predicted = class_ranking(gallery_labels[rows], top=1)[:, 0]
         return {
             "validation_loss": loss,
-            "validation_knn": float(np.mean(predicted == self.data.validation_labels)),
+            "validation_knn": float(np.mean(predicted == labels)),
+            "validation_eer": equal_error_rate(distances, self.data.validation_same),
         }
 
     def ran_on(self) -> dict[str, str]:

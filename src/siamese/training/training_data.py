@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from siamese.base.dataset import Classes, Dataset, channel_statistics, load_dataset
+from siamese.base.dataset import Classes, Dataset, channel_statistics, is_forged, load_dataset
 from siamese.measures.manifest import read_manifest
 from siamese.training.objective import PairedBatch
 
@@ -81,12 +81,13 @@ class TrainingData:
     """What training reads: the training and validation splits and their pairs, nothing of test.
 
     Attributes:
-        images: n of them, the training samples.
+        images: n of them, the training samples; after the genuine ones the forgeries.
         labels: int64 `[n]`, their classes renumbered: 0…C-1 for the C classes that training has,
-            in label order. On the device.
+            in label order; of a forgery -1-c, where c is what it pretends to be. On the device.
+        n_genuine: how many are no forgeries.
         batches: int64 `[epochs, batches, pairs, 2]`, positions in `images`, in manifest order.
         same: bool `[epochs, batches, pairs]`.
-        validation_images: v of them, the validation samples.
+        validation_images: v of them, the validation samples; after the genuine ones the forgeries.
         validation_labels: int64 `[v]`, numbered the same way; from C on for classes that training
             does not have.
         validation_pairs: int64 `[p, 2]`, positions in `validation_images`.
@@ -98,6 +99,7 @@ class TrainingData:
 
     images: Images
     labels: Tensor
+    n_genuine: int
     batches: np.ndarray
     same: np.ndarray
     validation_images: Images
@@ -143,18 +145,24 @@ class TrainingData:
             validation_pairs: `left`, `right`, `same`.
             device: what trains.
         """
-        train, validation = dataset.rows("train"), dataset.rows("validation")
+        genuine, tested = dataset.rows("train"), dataset.rows("validation")
+        train, validation = (
+            np.concatenate([rows, dataset.forged(split)])
+            for rows, split in ((genuine, "train"), (tested, "validation"))
+        )
         position = np.full(len(dataset.images), -1)
         position[train] = np.arange(len(train))
         position[validation] = np.arange(len(validation))
         epochs = int(train_pairs["epoch"].max()) + 1
         batches = int(train_pairs["batch"].max()) + 1
         ends = position[train_pairs[["left", "right"]].to_numpy()]
-        labels = _renumbered(dataset.fine(), train, validation)
-        mean, std = channel_statistics(dataset.images_of(train))
+        labels = _renumbered(dataset.fine(), genuine, tested)
+        labels = np.where(is_forged(dataset.samples), -1 - labels, labels)
+        mean, std = channel_statistics(dataset.images_of(genuine))
         return cls(
             images=Images.of(dataset.images, train, device),
             labels=torch.from_numpy(labels[train]).to(device),
+            n_genuine=len(genuine),
             batches=ends.reshape(epochs, batches, -1, 2),
             same=train_pairs["same"].to_numpy().reshape(epochs, batches, -1),
             validation_images=Images.of(dataset.images, validation, device),
