@@ -1,9 +1,11 @@
 """The verification thresholds in the model folder: what counts as the same class."""
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from siamese.base.errors import InputError
+from siamese.measures.claims import RULES, Rule
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,30 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class ClaimCalibration:
+    """Thresholds for claims, see `siamese.measures.claims`, by number of references.
+
+    Attributes:
+        rule: how the distances to the references become one.
+        references: numbers of references, ascending.
+        threshold: of each number, where FAR and FRR are most nearly equal.
+        far: what share of false claims that threshold accepted where it was found; of forgeries,
+            if there were any, else of random strangers.
+        frr: what share of true claims it rejected there.
+    """
+
+    rule: Rule
+    references: tuple[int, ...]
+    threshold: tuple[float, ...]
+    far: tuple[float, ...]
+    frr: tuple[float, ...]
+
+    def place(self, n_references: int) -> int:
+        """Return the position of the largest number of references that is not above this one."""
+        return max(0, bisect_right(self.references, n_references) - 1)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Distance thresholds that were found on one set of pairs, to be used on others.
 
@@ -23,17 +49,21 @@ class Calibration:
         accuracy_threshold: the one with the most pairs decided right.
         eer_threshold: the one where FAR and FRR are most nearly equal.
         curve: about 200 operating points, to choose another threshold from.
+        claims: thresholds for claims; None where there were too few images of a class to find any,
+            and in older models.
     """
 
     accuracy_threshold: float
     eer_threshold: float
     curve: Curve
+    claims: ClaimCalibration | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of a JSON file that `from_json` reads."""
         curve = {name: list(values) for name, values in vars(self.curve).items()}
         thresholds = {"accuracy": self.accuracy_threshold, "eer": self.eer_threshold}
-        return {"thresholds": thresholds, "curve": curve}
+        content: dict[str, Any] = {"thresholds": thresholds, "curve": curve}
+        return content | ({"claims": asdict(self.claims)} if self.claims else {})
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
@@ -48,9 +78,20 @@ class Calibration:
             accuracy, eer = float(thresholds["accuracy"]), float(thresholds["eer"])
             if not columns[0] or len(set(map(len, columns))) > 1:
                 raise ValueError("the curve is empty, or its columns differ in length")
+            claims = _claims_from(content["claims"]) if "claims" in content else None
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 "the verification thresholds cannot be read: expected numbers under"
                 f" `thresholds.accuracy`, `thresholds.eer` and `curve` ({error!r}); train again"
             ) from None
-        return cls(accuracy, eer, Curve(*columns))
+        return cls(accuracy, eer, Curve(*columns), claims)
+
+
+def _claims_from(content: Any) -> ClaimCalibration:
+    """Read what `asdict` made of the thresholds for claims; a ValueError if it is something else."""
+    rule = content["rule"]
+    references = tuple(map(int, content["references"]))
+    columns = [tuple(map(float, content[name])) for name in ("threshold", "far", "frr")]
+    if rule not in RULES or not references or {*map(len, columns)} != {len(references)}:
+        raise ValueError(f"`claims` has the rule {rule!r}, or columns of different lengths")
+    return ClaimCalibration(rule, references, *columns)
