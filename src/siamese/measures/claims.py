@@ -25,5 +25,5 @@ def claim_distance(distances: np.ndarray, rule: Rule) -> np.ndarray:
     Returns:
         float64 `[...]`.
     """
-    reduce = {"min": np.min, "mean": np.mean}[rule]
-    return reduce(np.asarray(distances, dtype=np.float64), axis=-1)
+    exact = np.asarray(distances, dtype=np.float64)
+    return exact.min(axis=-1) if rule == "min" else exact.mean(axis=-1)

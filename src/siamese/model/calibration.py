@@ -88,7 +88,8 @@ class Calibration:
 
 
 def _claims_from(content: Any) -> ClaimCalibration:
-    """Read what `asdict` made of the thresholds for claims; a ValueError if it is something else."""
+    """Read what `asdict` made of the thresholds for claims; a ValueError if it is
+    something else."""
     rule = content["rule"]
     references = tuple(map(int, content["references"]))
     columns = [tuple(map(float, content[name])) for name in ("threshold", "far", "frr")]
