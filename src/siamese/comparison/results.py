@@ -9,6 +9,8 @@ from pathlib import Path
 from siamese.base.errors import InputError
 from siamese.comparison.origin import about_origin
 from siamese.comparison.result_files import (
+    Calibrated,
+    Claims,
     ClassRow,
     Confused,
     Details,
@@ -50,6 +52,17 @@ class Topic:
 
 
 @dataclass(frozen=True)
+class Promise:
+    """Error rates of a threshold calibrated on validation: there, and on test."""
+
+    label: str
+    promised_far: float
+    far: float
+    promised_frr: float
+    frr: float
+
+
+@dataclass(frozen=True)
 class Results:
     """What there is to show.
 
@@ -57,6 +70,7 @@ class Results:
         origin: what the figures were made with, in sentences, where that is not what stands in the
             workspace now; to be read first.
         topics: the figures.
+        promises: of the thresholds; none in results of earlier versions.
         remarks: on test images that are in the gallery too, and on those that cannot be found.
         best: classes that are recognised best; empty where nothing is classified.
         worst: classes that are recognised worst.
@@ -66,6 +80,7 @@ class Results:
 
     origin: list[str]
     topics: list[Topic]
+    promises: list[Promise]
     remarks: list[str]
     best: list[ClassRow]
     worst: list[ClassRow]
@@ -98,6 +113,7 @@ def read_results(workspace: Path) -> Results:
     return Results(
         origin=about_origin(here),
         topics=_topics(evaluation, details, any_floor),
+        promises=_promises(details.calibration) if details.calibration else [],
         remarks=_remarks(details),
         best=ranked[:n_listed],
         worst=ranked[::-1][:n_listed],
@@ -125,6 +141,16 @@ def _remarks(details: Details) -> list[str]:
             " seen have no other of their class: recall and MAP@R leave them out"
         )
     return remarks
+
+
+def _promises(calibrated: Calibrated) -> list[Promise]:
+    names = {"accuracy": "pairs, most decided right", "eer": "pairs, at equal error rates"}
+    rows = [(names.get(name, name), one) for name, one in calibrated.pairs.items()]
+    rows += [(f"claims, R = {number}", one) for number, one in calibrated.claims.items()]
+    return [
+        Promise(label, one.promised.far, one.done.far, one.promised.frr, one.done.frr)
+        for label, one in rows
+    ]
 
 
 def _topics(
@@ -158,9 +184,24 @@ def _topics(
             _values("verification", rates, intervals),
         )
     )
+    if skilled := _values("skilled", evaluation.get("skilled", {}), intervals):
+        topics.append(Topic("Skilled pairs, of a test image and a forgery of it", skilled))
+    # What is classified, and not forged, is seldom asked about by claims.
+    if (claims := details.claims) and (skilled or not isinstance(floor, Floor)):
+        topics.append(_claims(evaluation.get("claims", {}), claims, intervals))
     if details.novel and isinstance(floor, Floor):
         topics += _seen_and_novel(evaluation, details.novel, intervals, floor)
     return topics
+
+
+def _claims(figures: dict[str, float], claims: Claims, intervals: Intervals) -> Topic:
+    others = {key: value for key, value in claims.figures.items() if find_figure(f"claims.{key}")}
+    rule = {"mean": " by their mean distance", "min": " by the least distance"}
+    return Topic(
+        f"Claims against R references{rule.get(claims.rule or '', '')}, of {claims.classes[0]:,}"
+        " classes",
+        _values("claims", figures | others, intervals),
+    )
 
 
 def _seen_and_novel(

@@ -1,0 +1,53 @@
+"""Pairs that are hard on purpose: an image, and a forgery that was made to pass for its class."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from siamese.measures.verification import pair_distances
+
+
+@dataclass(frozen=True)
+class SkilledPairs:
+    """All pairs of genuine images of one class, and all of a genuine image and a forgery of it.
+
+    Only classes that have forgeries are among them, and no pair of exact copies.
+
+    Attributes:
+        distances: float64 `[P]`.
+        same: bool `[P]`, whether both images are genuine.
+        labels: the class of each pair, int64 `[P]`.
+    """
+
+    distances: np.ndarray
+    same: np.ndarray
+    labels: np.ndarray
+
+
+def skilled_pairs(
+    vectors: np.ndarray, labels: np.ndarray, pictures: np.ndarray
+) -> SkilledPairs | None:
+    """Pair the images of each class that has forgeries.
+
+    Args:
+        vectors: embeddings, float32 `[N, D]`.
+        labels: int64 `[N]`; of a forgery -1-c, where c is the class that it claims.
+        pictures: int64 `[N]`, one number for all exact copies of an image.
+
+    Returns:
+        Class by class; None if there are not both kinds of pairs.
+    """
+    distances, same, of = [], [], []
+    for label in np.unique(-1 - labels[labels < 0]):
+        genuine, forged = np.flatnonzero(labels == label), np.flatnonzero(labels == -1 - label)
+        first, second = np.triu_indices(len(genuine), 1)
+        left = np.concatenate([genuine[first], genuine.repeat(len(forged))])
+        right = np.concatenate([genuine[second], np.tile(forged, len(genuine))])
+        differ = pictures[left] != pictures[right]
+        left, right = left[differ], right[differ]
+        distances.append(pair_distances(vectors, left, right))
+        same.append(labels[right] >= 0)
+        of.append(np.full(len(left), label))
+    if not distances or len({*np.concatenate(same).tolist()}) < 2:
+        return None
+    return SkilledPairs(np.concatenate(distances), np.concatenate(same), np.concatenate(of))
