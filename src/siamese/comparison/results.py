@@ -146,7 +146,7 @@ def _remarks(details: Details) -> list[str]:
 def _promises(calibrated: Calibrated) -> list[Promise]:
     names = {"accuracy": "pairs, most decided right", "eer": "pairs, at equal error rates"}
     rows = [(names.get(name, name), one) for name, one in calibrated.pairs.items()]
-    rows += [(f"claims, R = {number}", one) for number, one in calibrated.claims.items()]
+    rows += [(f"claims against {number}", one) for number, one in calibrated.claims.items()]
     return [
         Promise(label, one.promised.far, one.done.far, one.promised.frr, one.done.frr)
         for label, one in rows

@@ -33,7 +33,7 @@ from siamese.evaluation.pair_histogram import PairHistogram, histogram_of, pair_
 from siamese.evaluation.params import EvaluateParams
 from siamese.evaluation.promises import promises
 from siamese.evaluation.skilled_pairs import skilled_pairs
-from siamese.measures.claims import KINDS, REFERENCES, Claims, draw_claims
+from siamese.measures.claims import KINDS, Claims, claims_by_references
 from siamese.measures.verification import check_pairs, pair_distances
 from siamese.model.calibration import Calibration
 
@@ -104,23 +104,18 @@ def evaluate(
         InputError: a k is larger than the gallery, a test pair is not of two queries or forgeries,
             or there are no like or no unlike pairs.
     """
-    shown = _with_forgeries(queries, forged)
+    shown = queries.with_forgeries(forged) if forged else queries
     members = _rows_of_members(test_pairs, shown.samples)  # (P, 2)
-    distances, same = pair_distances(shown.vectors, *members.T), test_pairs["same"].to_numpy()
-    check_pairs(distances, same)
-    done = (distances, same)
+    every = pair_distances(shown.vectors, *members.T), test_pairs["same"].to_numpy()
+    check_pairs(*every)
     # Pairs with a forgery are no random ones: they are among the skilled pairs below.
     is_random = (shown.fine[members] >= 0).all(axis=1)
-    test_pairs, distances, same = test_pairs[is_random], distances[is_random], same[is_random]
+    test_pairs, distances, same = (part[is_random] for part in (test_pairs, *every))
     members = np.searchsorted(queries.samples, test_pairs[["left", "right"]].to_numpy())
     all_pairs = pair_histogram(queries.vectors, queries.fine)
     copies_of = shown.samples if pictures is None else pictures[shown.samples]
     skilled = skilled_pairs(shown.vectors, shown.fine, copies_of)
-    claims = {
-        number: drawn
-        for number in REFERENCES
-        if (drawn := draw_claims(shown.vectors, shown.fine, copies_of, number, params.seed))
-    }
+    claims = claims_by_references(shown.vectors, shown.fine, copies_of)
 
     judgement = None
     columns: dict[str, np.ndarray] = {"sample": queries.samples}
@@ -182,7 +177,7 @@ def evaluate(
         "like_pairs": int(all_pairs.like.sum()),
         "unlike_pairs": int(all_pairs.unlike.sum()),
     }
-    details["calibration"] = promises(calibration, *done, claims)
+    details["calibration"] = promises(calibration, *every, claims)
     return Evaluation(
         metrics=_by_topic([figure for figure in figures if not figure.is_detail], values),
         details=details | counts,
@@ -192,20 +187,6 @@ def evaluate(
         distances=all_pairs.distances(),
         judgement=judgement,
         skilled=histogram_of(skilled.distances, skilled.same, all_pairs.top) if skilled else None,
-    )
-
-
-def _with_forgeries(queries: Embeddings, forged: Embeddings | None) -> Embeddings:
-    """Join queries and forgeries, these with the label -1-c, where c is what they claim."""
-    if forged is None:
-        return queries
-    samples = np.concatenate([queries.samples, forged.samples])
-    order = samples.argsort()
-    return Embeddings(
-        samples[order],
-        np.concatenate([queries.fine, -1 - forged.fine])[order],
-        None,
-        np.concatenate([queries.vectors, forged.vectors])[order],
     )
 
 

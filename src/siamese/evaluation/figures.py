@@ -253,7 +253,7 @@ FIGURES = (
     ),
     *(
         Figure(
-            *(f"claims.{key}_{{k}}", f"claims: {label}, R = {{k}}"),
+            *(f"claims.{key}_{{k}}", f"claims against {{k}}: {label}"),
             OfClaims(measure, against, needs_threshold=measure is not equal_error_rate),
             ks=_every_number_of_references,
             is_detail=key != "eer_forgeries",

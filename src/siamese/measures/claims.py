@@ -83,6 +83,23 @@ def claim_distance(distances: np.ndarray, rule: Rule) -> np.ndarray:
     return exact.min(axis=-1) if rule == "min" else exact.mean(axis=-1)
 
 
+def claims_by_references(
+    vectors: np.ndarray, labels: np.ndarray, pictures: np.ndarray
+) -> dict[int, Claims]:
+    """Try claims against each of `REFERENCES`; see `draw_claims`.
+
+    Numbers that less than half of the classes have enough images for are left out: what few classes
+    tell is worth less than the figures of fewer references.
+    """
+    drawn = {
+        number: claims
+        for number in REFERENCES
+        if (claims := draw_claims(vectors, labels, pictures, number))
+    }
+    most = max((claims.n_classes for claims in drawn.values()), default=0)
+    return {number: claims for number, claims in drawn.items() if 2 * claims.n_classes >= most}
+
+
 def draw_claims(
     vectors: np.ndarray,
     labels: np.ndarray,

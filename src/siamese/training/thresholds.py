@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from siamese.measures.claims import REFERENCES, RULES, FalseKind, draw_claims
+from siamese.measures.claims import RULES, FalseKind, claims_by_references
 from siamese.measures.verification import equal_error_rate, operating_points, pair_distances
 from siamese.model.calibration import Calibration, ClaimCalibration, Curve
 from siamese.network.embedding import embed_images
@@ -56,13 +56,11 @@ def calibrate_claims(
 ) -> ClaimCalibration | None:
     """Find the rule for claims that has the lowest equal error rates, and its thresholds.
 
-    The false claims are forgeries, if there are any, else strangers. Numbers of references that
-    less than half of the classes have enough images for are left out: what is found on few classes
-    is worth less than the threshold for fewer references.
+    The false claims are forgeries, if there are any, else strangers.
 
     Args:
         vectors: float32 `[N, D]`.
-        labels: int64 `[N]`, see `siamese.measures.claims.draw_claims`.
+        labels: int64 `[N]`; of a forgery -1-c, where c is the class that it claims.
         pictures: int64 `[N]`, one number for all exact copies of an image.
 
     Returns:
@@ -71,19 +69,12 @@ def calibrate_claims(
     Raises:
         InputError: a distance is not finite.
     """
-    drawn = {
-        number: claims
-        for number in REFERENCES
-        if (claims := draw_claims(vectors, labels, pictures, number))
-    }
+    drawn = claims_by_references(vectors, labels, pictures)
     against: FalseKind = "stranger"
     if any(claims.count("forgery") for claims in drawn.values()):
         against = "forgery"
-    most = max((claims.n_classes for claims in drawn.values()), default=0)
     usable = {
-        number: claims.against(against)
-        for number, claims in drawn.items()
-        if claims.count(against) and 2 * claims.n_classes >= most
+        number: claims.against(against) for number, claims in drawn.items() if claims.count(against)
     }
     if not usable:
         return None
