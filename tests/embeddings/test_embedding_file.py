@@ -43,6 +43,14 @@ def test_a_file_gives_back_what_was_saved(count: int, dim: int, has_coarse: bool
         np.testing.assert_array_equal(loaded.coarse, coarse)
 
 
+def test_forgeries_join_by_sample_with_labels_of_their_own() -> None:
+    genuine = Embeddings(np.array([1, 4]), np.array([0, 2]), None, np.float32([[1], [4]]))
+    forged = Embeddings(np.array([0, 3]), np.array([2, 0]), None, np.float32([[0], [3]]))
+    both = genuine.with_forgeries(forged)
+    assert both.samples.tolist() == both.vectors[:, 0].tolist() == [0, 1, 3, 4]
+    assert both.fine.tolist() == [-3, 0, -1, 2]
+
+
 def test_what_is_no_table_of_embeddings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gallery\.parquet: no such file; `dvc repro embed`"):
         load_embeddings(tmp_path / "gallery.parquet")

@@ -177,7 +177,9 @@ def _verification_floors(
 ) -> dict[str, float]:
     pairs = read_manifest(manifest, dataset.samples, "test")
     forged = is_forged(dataset.samples)
-    pairs = pairs[~forged[pairs["left"]] & ~forged[pairs["right"]]]
+    is_random = ~forged[pairs["left"]] & ~forged[pairs["right"]]
+    if not pairs["same"][is_random].all():  # `pairs.forged` may have left no unlike ones
+        pairs = pairs[is_random]
     left, right, same = (pairs[name].to_numpy() for name in ("left", "right", "same"))
     members, which = np.unique(np.stack([left, right]), return_inverse=True)
     embeddings = embed(dataset.images_of(members))
