@@ -15,7 +15,7 @@ from siamese.evaluation.class_measurement import class_measurement
 from siamese.evaluation.figures import figures_for
 from siamese.evaluation.promises import promises
 from siamese.evaluation.skilled_pairs import SkilledPairs, skilled_pairs
-from siamese.measures.claims import Claims, draw_claims
+from siamese.measures.claim_drawing import Claims, draw_claims
 from siamese.measures.verification import equal_error_rate, error_rates
 from siamese.model.calibration import Calibration, ClaimCalibration, Curve
 from tests.support.made_up_embeddings import THRESHOLDS, MadeUpSplit, params, with_forgeries

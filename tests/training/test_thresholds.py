@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from siamese.base.errors import InputError
-from siamese.measures.claims import REFERENCES, draw_claims
+from siamese.measures.claim_drawing import draw_claims
+from siamese.measures.claims import REFERENCES
 from siamese.measures.verification import pair_distances
 from siamese.model.calibration import ClaimCalibration
 from siamese.network.embedding import embed_images

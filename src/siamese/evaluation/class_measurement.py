@@ -14,7 +14,8 @@ from siamese.evaluation.bootstrap import Measure
 from siamese.evaluation.figures import Figure, OfClaims, OfSkilledPairs
 from siamese.evaluation.pair_rates import WeightedPairs
 from siamese.evaluation.skilled_pairs import SkilledPairs
-from siamese.measures.claims import RULES, Claims
+from siamese.measures.claim_drawing import Claims
+from siamese.measures.claims import RULES
 from siamese.model.calibration import Calibration
 
 

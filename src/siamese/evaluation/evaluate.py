@@ -1,7 +1,7 @@
 """What the embedding is worth on the test split: classification, retrieval and verification.
 
 Verification is of pairs of queries drawn at random, and, where there are forgeries, of *skilled*
-pairs: an image and a forgery of it. Claims are verified too, see `siamese.measures.claims`.
+pairs: an image and a forgery of it. Claims are tried too, see `siamese.measures.claim_drawing`.
 
 A class is *novel* if training and validation have no sample of it, else *seen*. Some test samples
 of a novel class may be *enrolled*: they are in the gallery like any other. Where the gallery has no
@@ -33,7 +33,7 @@ from siamese.evaluation.pair_histogram import PairHistogram, histogram_of, pair_
 from siamese.evaluation.params import EvaluateParams
 from siamese.evaluation.promises import promises
 from siamese.evaluation.skilled_pairs import skilled_pairs
-from siamese.measures.claims import KINDS, Claims, claims_by_references
+from siamese.measures.claim_drawing import KINDS, Claims, claims_by_references
 from siamese.measures.verification import check_pairs, pair_distances
 from siamese.model.calibration import Calibration
 

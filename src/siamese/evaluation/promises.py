@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from siamese.evaluation.figures import round_figure
-from siamese.measures.claims import Claims
+from siamese.measures.claim_drawing import Claims
 from siamese.measures.verification import error_rates
 from siamese.model.calibration import Calibration
 

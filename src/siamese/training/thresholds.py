@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from siamese.measures.claims import RULES, FalseKind, claims_by_references
+from siamese.measures.claim_drawing import claims_by_references
+from siamese.measures.claims import RULES, FalseKind
 from siamese.measures.verification import equal_error_rate, operating_points, pair_distances
 from siamese.model.calibration import Calibration, ClaimCalibration, Curve
 from siamese.network.embedding import embed_images

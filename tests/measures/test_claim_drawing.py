@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese.measures.claims import CLAIMS, DRAWS, REFERENCES, Claims, claim_distance, draw_claims
+from siamese.measures.claim_drawing import CLAIMS, DRAWS, Claims, draw_claims
+from siamese.measures.claims import REFERENCES, claim_distance
 
 # Image i lies at 2 to the power of i: no two pairs of images are equally far apart.
 LABELS = np.array([0] * 6 + [3] * 5 + [1] * 2 + [-1] * 4 + [-2] * 2 + [-6] * 2 + [3])
