@@ -65,6 +65,21 @@ def test_skilled_pairs_equal_a_plain_loop() -> None:
     assert sorted(rows) == sorted(zip(distances.round(5), same, labels, strict=True))
 
 
+def test_of_very_many_images_of_a_class_some_are_paired() -> None:
+    labels = np.array([0] * 150 + [-1] * 120 + [1] * 3 + [-2])
+    vectors = np.arange(274, dtype=np.float32)[:, None]
+    found = skilled_pairs(vectors, labels, np.arange(274))
+    assert found is not None
+    assert found.same.sum() == 100 * 99 / 2 + 3
+    assert (~found.same).sum() == 100 * 100 + 3
+    like, unlike = (
+        found.distances[(found.labels == 0) & kind] for kind in (found.same, ~found.same)
+    )
+    assert 0 < like.min() <= like.max() < 150
+    assert 0 < unlike.min() <= unlike.max() < 270
+    assert unlike.max() - unlike.min() > 200, "not of the first images alone"
+
+
 def test_random_pairs_are_without_forgeries() -> None:
     made = with_forgeries()
     assert made.forged is not None

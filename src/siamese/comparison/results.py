@@ -70,7 +70,8 @@ class Results:
         origin: what the figures were made with, in sentences, where that is not what stands in the
             workspace now; to be read first.
         topics: the figures.
-        promises: of the thresholds; none in results of earlier versions.
+        promises: of the thresholds; none where claims are not asked about, nor in results of
+            earlier versions.
         remarks: on test images that are in the gallery too, and on those that cannot be found.
         best: classes that are recognised best; empty where nothing is classified.
         worst: classes that are recognised worst.
@@ -109,11 +110,13 @@ def read_results(workspace: Path) -> Results:
     ranked: list[ClassRow] = []
     if details.confused is not None:
         ranked = sorted(read_csv(here, CLASSES, ClassRow), key=lambda row: -row.accuracy)
+    # What is classified, and not forged, is seldom asked about by claims.
+    is_about_claims = "skilled" in evaluation or "knn" not in evaluation
     n_listed = min(LISTED, len(ranked) // 2)
     return Results(
         origin=about_origin(here),
-        topics=_topics(evaluation, details, any_floor),
-        promises=_promises(details.calibration) if details.calibration else [],
+        topics=_topics(evaluation, details, any_floor, is_about_claims),
+        promises=_promises(details.calibration) if details.calibration and is_about_claims else [],
         remarks=_remarks(details),
         best=ranked[:n_listed],
         worst=ranked[::-1][:n_listed],
@@ -154,7 +157,10 @@ def _promises(calibrated: Calibrated) -> list[Promise]:
 
 
 def _topics(
-    evaluation: dict[str, dict[str, float]], details: Details, floor: Floor | VerificationFloor
+    evaluation: dict[str, dict[str, float]],
+    details: Details,
+    floor: Floor | VerificationFloor,
+    is_about_claims: bool,
 ) -> list[Topic]:
     intervals = details.intervals
     test_pairs = _values("verification", evaluation.get("verification", {}), intervals)
@@ -186,9 +192,8 @@ def _topics(
     )
     if skilled := _values("skilled", evaluation.get("skilled", {}), intervals):
         topics.append(Topic("Skilled pairs, of a test image and a forgery of it", skilled))
-    # What is classified, and not forged, is seldom asked about by claims.
-    if (claims := details.claims) and (skilled or not isinstance(floor, Floor)):
-        topics.append(_claims(evaluation.get("claims", {}), claims, intervals))
+    if details.claims and is_about_claims:
+        topics.append(_claims(evaluation.get("claims", {}), details.claims, intervals))
     if details.novel and isinstance(floor, Floor):
         topics += _seen_and_novel(evaluation, details.novel, intervals, floor)
     return topics

@@ -6,12 +6,17 @@ import numpy as np
 
 from siamese.measures.verification import pair_distances
 
+# Images of a class of each kind; of more, so many are drawn. Their pairs would be millions, which
+# say little more of a class, since they share their images.
+MOST = 100
+
 
 @dataclass(frozen=True)
 class SkilledPairs:
     """All pairs of genuine images of one class, and all of a genuine image and a forgery of it.
 
-    Only classes that have forgeries are among them, and no pair of exact copies.
+    Only classes that have forgeries are among them, and no pair of exact copies. Of a class with
+    very many images, some are paired.
 
     Attributes:
         distances: float64 `[P]`.
@@ -39,7 +44,7 @@ def skilled_pairs(
     """
     distances, same, of = [], [], []
     for label in np.unique(-1 - labels[labels < 0]):
-        genuine, forged = np.flatnonzero(labels == label), np.flatnonzero(labels == -1 - label)
+        genuine, forged = (_some(np.flatnonzero(labels == one)) for one in (label, -1 - label))
         first, second = np.triu_indices(len(genuine), 1)
         left = np.concatenate([genuine[first], genuine.repeat(len(forged))])
         right = np.concatenate([genuine[second], np.tile(forged, len(genuine))])
@@ -51,3 +56,9 @@ def skilled_pairs(
     if not distances or len({*np.concatenate(same).tolist()}) < 2:
         return None
     return SkilledPairs(np.concatenate(distances), np.concatenate(same), np.concatenate(of))
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    if len(rows) <= MOST:
+        return rows
+    return np.random.default_rng(0).choice(rows, MOST, replace=False)
