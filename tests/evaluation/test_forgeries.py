@@ -32,6 +32,8 @@ def plain_skilled(made: MadeUpSplit) -> tuple[np.ndarray, np.ndarray, np.ndarray
         list(zip(part.samples.tolist(), part.fine.tolist(), part.vectors, strict=True))
         for part in (made.queries, made.forged)
     )
+    shown = made.pictures[made.queries.samples]
+    forged = [one for one in forged if made.pictures[one[0]] not in shown]
     claimed = {label for _, label, _ in forged}
     like = [pair for pair in product(genuine, genuine) if pair[0][0] < pair[1][0]]
     found = [

@@ -2,7 +2,7 @@
 
 *True* claims are those of the class's other images; *strangers* are images of other classes, drawn
 at random; *forgeries* are all images made to pass for the class. An exact copy of a reference is no
-claim.
+claim, and one of something genuine no forgery: nobody can tell them apart.
 """
 
 from collections.abc import Sequence
@@ -111,6 +111,7 @@ def draw_claims(
     n_draws = min(DRAWS, max(1, CLAIMS // sum(n_true[label] for label in claimed)))
     n_strangers = max(1, CLAIMS // (n_draws * len(claimed)))
     genuine = np.flatnonzero(labels >= 0)
+    is_copied = np.isin(pictures, pictures[genuine])
     genuine = genuine[labels[genuine].argsort(kind="stable")]
 
     references, images = [], []
@@ -125,7 +126,7 @@ def draw_claims(
             chosen = order[:n_references]
             others = rng.choice(n_others, min(n_strangers, n_others), replace=False)
             others += (others >= first) * (end - first)  # past the class itself
-            shown = np.concatenate([rows_of[label], genuine[others], forged])
+            shown = np.concatenate([rows_of[label], genuine[others], forged[~is_copied[forged]]])
             images.append(shown[~np.isin(pictures[shown], pictures[chosen])])
             references.append(chosen)
     return _claims_of(vectors, labels, references, images)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from siamese.base.dataset import Dataset, pictures_of
+from siamese.base.dataset import Dataset
 
 LISTED = 5  # pictures that a note shows
 LABELS_LISTED = 3  # of one picture
@@ -24,7 +24,7 @@ def identical_pairs(samples: pd.DataFrame) -> int:
 
 def copied_queries(dataset: Dataset) -> np.ndarray:
     """Return which queries have an exact copy in the gallery, bool `[Q]`."""
-    picture = pictures_of(dataset.samples)
+    picture = _pictures(dataset.samples)
     return np.isin(picture[dataset.queries()], picture[dataset.gallery()])
 
 
@@ -40,7 +40,7 @@ def listing(lines: Sequence[str], total: int) -> str:
 
 
 def _several_labels(dataset: Dataset) -> list[str]:
-    picture = pictures_of(dataset.samples)
+    picture = _pictures(dataset.samples)
     table = pd.DataFrame({"picture": picture, "fine": dataset.fine()})
     # Row by row, the first sample of each picture under each label.
     labelled = table.drop_duplicates()
@@ -67,7 +67,7 @@ def _copied(dataset: Dataset) -> list[str]:
     copied = queries[copied_queries(dataset)]
     if not len(copied):
         return []
-    picture = pictures_of(dataset.samples)
+    picture = _pictures(dataset.samples)
     first = dict(zip(picture[gallery[::-1]], gallery[::-1], strict=True))
     lines = [_shown(dataset, [row, first[picture[row]]]) for row in copied[:LISTED]]
     return [
@@ -80,3 +80,8 @@ def _copied(dataset: Dataset) -> list[str]:
 def _shown(dataset: Dataset, rows: Iterable[int]) -> str:
     files, fine, names = dataset.samples["file"], dataset.samples["fine"], dataset.classes.fine
     return " = ".join(f"{files.iloc[row]} (`{names[fine.iloc[row]]}`)" for row in rows)
+
+
+def _pictures(samples: pd.DataFrame) -> np.ndarray:
+    """Return the number of each sample's picture, that of the first sample with it; int64 `[N]`."""
+    return samples["duplicate_of"].fillna(samples["sample"]).to_numpy(dtype=np.int64)
