@@ -44,8 +44,10 @@ def test_a_file_gives_back_what_was_saved(count: int, dim: int, has_coarse: bool
 
 
 def test_forgeries_join_by_sample_with_labels_of_their_own() -> None:
-    genuine = Embeddings(np.array([1, 4]), np.array([0, 2]), None, np.float32([[1], [4]]))
-    forged = Embeddings(np.array([0, 3]), np.array([2, 0]), None, np.float32([[0], [3]]))
+    genuine, forged = (
+        Embeddings(np.array(at), np.array(fine), None, np.array(at, dtype=np.float32)[:, None])
+        for at, fine in (([1, 4], [0, 2]), ([0, 3], [2, 0]))
+    )
     both = genuine.with_forgeries(forged)
     assert both.samples.tolist() == both.vectors[:, 0].tolist() == [0, 1, 3, 4]
     assert both.fine.tolist() == [-3, 0, -1, 2]

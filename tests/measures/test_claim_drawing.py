@@ -44,10 +44,10 @@ def test_every_image_claims_what_it_may(n_references: int) -> None:
     assert claims is not None
     of_set: dict[tuple[int, ...], set[int]] = defaultdict(set)
     n_claims: dict[tuple[int, ...], int] = defaultdict(int)
-    for image, references in images_of(claims):
-        assert len(references) == n_references
-        of_set[tuple(sorted(references))].add(image)
-        n_claims[tuple(sorted(references))] += 1
+    for image, enrolled in images_of(claims):
+        assert len(enrolled) == n_references
+        of_set[tuple(sorted(enrolled))].add(image)
+        n_claims[tuple(sorted(enrolled))] += 1
     for references, images in of_set.items():
         [label] = {int(LABELS[row]) for row in references}
         pictures = {int(PICTURES[row]) for row in references}
@@ -118,7 +118,7 @@ def test_against_one_kind_of_false_claims() -> None:
     claims = draw_claims(VECTORS, LABELS, PICTURES, 2)
     assert claims is not None
     for kind in ("stranger", "forgery"):
-        some = claims.against(kind)  # type: ignore[arg-type]
+        some = claims.against(kind)
         distances, same = some.decided_by("min")
         assert set(some.kind) == {"true", kind}
         assert np.count_nonzero(same) == claims.count("true")
