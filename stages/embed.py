@@ -1,4 +1,4 @@
-"""Embed every sample: the gallery (all that may be compared with) and the queries (test)."""
+"""Embed the gallery (all that may be compared with), the queries and the forgeries (test)."""
 
 import workspace
 
@@ -28,8 +28,11 @@ def main() -> None:
     device = start(params.compute)
     dataset = load_dataset(PREPARED)
     model = load_model(MODEL, device)
+    parts = {"gallery": dataset.gallery(), "queries": dataset.queries()}
+    if len(forged := dataset.forged("test")):
+        parts["forged"] = forged
     with new_folder(EMBEDDINGS) as folder:
-        for name, rows in (("gallery", dataset.gallery()), ("queries", dataset.queries())):
+        for name, rows in parts.items():
             vectors = embed_images(
                 model.network, dataset.images_of(rows), params.embed.batch_size, progress=name
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese.base.dataset import load_dataset
+from siamese.base.dataset import load_dataset, pictures_of
 from siamese.base.files import new_folder, reading
 from siamese.base.params import Section, read_sections
 from siamese.duplicates.near_duplicate_file import FILE, read_near_duplicates
@@ -37,6 +37,9 @@ def main() -> None:
     dataset = load_dataset(PREPARED)
     gallery = load_embeddings(EMBEDDINGS / "gallery.parquet")
     queries = load_embeddings(EMBEDDINGS / "queries.parquet")
+    forged = None
+    if len(dataset.forged("test")):
+        forged = load_embeddings(EMBEDDINGS / "forged.parquet")
     near_duplicate = read_near_duplicates(DUPLICATES / FILE, queries.samples)
     with reading(MODEL / "verification.json", "train") as file:
         thresholds = json.loads(file.read_text(encoding="utf-8"))
@@ -49,6 +52,8 @@ def main() -> None:
         read_manifest(PAIRS / "test.parquet", dataset.samples, "test"),
         Calibration.from_json(thresholds),
         params.evaluate,
+        forged,
+        pictures_of(dataset.samples),
     )
     with new_folder(PICTURES) as folder:
         draw_evaluation(evaluation, gallery, queries, dataset, params.evaluate, folder)

@@ -43,6 +43,16 @@ def test_a_file_gives_back_what_was_saved(count: int, dim: int, has_coarse: bool
         np.testing.assert_array_equal(loaded.coarse, coarse)
 
 
+def test_forgeries_join_by_sample_with_labels_of_their_own() -> None:
+    genuine, forged = (
+        Embeddings(np.array(at), np.array(fine), None, np.array(at, dtype=np.float32)[:, None])
+        for at, fine in (([1, 4], [0, 2]), ([0, 3], [2, 0]))
+    )
+    both = genuine.with_forgeries(forged)
+    assert both.samples.tolist() == both.vectors[:, 0].tolist() == [0, 1, 3, 4]
+    assert both.fine.tolist() == [-3, 0, -1, 2]
+
+
 def test_what_is_no_table_of_embeddings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gallery\.parquet: no such file; `dvc repro embed`"):
         load_embeddings(tmp_path / "gallery.parquet")

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from siamese.base.files import write_json
 from siamese.cli.results import results_table
 from siamese.duplicates.near_duplicate_file import save_near_duplicates
 from siamese.embeddings.embedding_file import Embeddings, load_embeddings, save_embeddings
+from siamese.model.calibration import ClaimCalibration
 from tests.support.made_up_embeddings import NOVEL, THRESHOLDS, embeddings, pairs_by_kind, params
 from tests.support.workspace import ROOT
 
@@ -26,13 +28,20 @@ from tests.support.workspace import ROOT
 class StageOfMadeUpData:
     """A folder where `stages/evaluate.py` can run, on 110 made-up images."""
 
-    def __init__(self, path: Path, split: list[str], enrolled: list[bool] | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        split: list[str],
+        enrolled: list[bool] | None,
+        forged: list[bool] | None = None,
+    ) -> None:
         """Write the inputs.
 
         Args:
             path: a folder.
             split: of each of the 110 samples.
             enrolled: whether each is enrolled; None leaves the column out.
+            forged: whether each is a forgery; the same. The model then has thresholds for claims.
         """
         self.path = path
         shutil.copytree(ROOT / "stages", path / "stages")
@@ -56,18 +65,34 @@ class StageOfMadeUpData:
         if enrolled is not None:
             samples["enrolled"] = enrolled
             is_query = is_query & ~np.array(enrolled)
+        parts = {}
+        if forged is not None:
+            samples["forged"] = forged
+            parts["forged"] = np.array(forged)
+            is_query = is_query & ~np.array(forged)
+        parts |= {"gallery": samples["split"].to_numpy() != "test", "queries": is_query}
+        if enrolled is not None:
+            parts["gallery"] = ~is_query
         images = np.random.default_rng(0).integers(0, 256, (110, 8, 8, 3), dtype=np.uint8)
         dataset = Dataset(images, samples, Classes(tuple("abcdef")))
         save_dataset(dataset, path / "data/prepared")
-        for name, rows in (("gallery", ~is_query), ("queries", is_query)):
+        for name, rows in parts.items():
             part = Embeddings.of(samples, np.flatnonzero(rows), everything.vectors[rows])
             save_embeddings(part, path / "data/embeddings" / f"{name}.parquet")
         queries = part
         near = pd.DataFrame({"sample": queries.samples, "near_duplicate": False})
         save_near_duplicates(near, path / "data/duplicates/near_duplicates.parquet")
         is_novel = np.isin(queries.fine, dataset.novel_classes())
-        pairs_by_kind(queries, is_novel).to_parquet(path / "data/pairs/test.parquet", index=False)
-        write_json(path / "data/model/verification.json", THRESHOLDS.to_json())
+        pairs = pairs_by_kind(queries, is_novel)
+        thresholds = THRESHOLDS
+        if forged is not None:
+            row = pairs.index[~pairs["same"]][-1]
+            of = everything.fine[pairs["left"][row]]
+            pairs.loc[row, "right"] = np.flatnonzero(np.array(forged) & (everything.fine == of))[0]
+            claims = ClaimCalibration("mean", (1, 3), (1.7, 1.6), (0.3, 0.2), (0.3, 0.25))
+            thresholds = replace(THRESHOLDS, claims=claims)
+        pairs.to_parquet(path / "data/pairs/test.parquet", index=False)
+        write_json(path / "data/model/verification.json", thresholds.to_json())
         write_json(path / "metrics/training.json", {"epochs": 1, "best_epoch": 1})
         write_json(path / "metrics/ran_on.json", {"device": "cpu", "precision": "float32"})
 
@@ -172,6 +197,48 @@ def test_the_stage_writes_every_file_where_nothing_is_classified(tmp_path: Path)
     assert "equal error rate" in shown
     for absent in ("k-NN", "Retrieval in", "near-duplicate in", "copy in", "Best classes"):
         assert absent not in shown
+
+
+def test_the_stage_tells_forgeries_and_show_prints_them_and_claims(tmp_path: Path) -> None:
+    fine = embeddings(110, 0, 1).fine
+    split = np.where(fine < 2, "train", "test")
+    forged = (split == "test") & (np.arange(110) % 3 == 0)
+    stage = StageOfMadeUpData(tmp_path, split.tolist(), None, forged.tolist())
+    stage.run()
+    stage.check_files()
+    metrics, details = (
+        json.loads((tmp_path / f"metrics/{name}.json").read_text())
+        for name in ("evaluation", "details")
+    )
+    pairs = pd.read_parquet(tmp_path / "metrics/per_pair.parquet")
+    assert len(pairs) == 39, "without the one that has a forgery"
+    shown = stage.shown({"verification": {"pixels": 0.1, "untrained": 0.2}})
+    _, _, skilled = shown.partition("\nSkilled pairs, of a test image and a forgery of it\n")
+    skilled, title, claims = skilled.partition(
+        "\nClaims against R references by their mean distance, of 4 classes\n"
+    )
+    assert title
+    claims, title, thresholds = claims.partition("\nThresholds, calibrated on validation ")
+    assert title
+    low, high = details["intervals"]["skilled.eer"]
+    value = metrics["skilled"]["eer"]
+    assert f"  skilled pairs: equal error rate{value:19.2%}   {low:.2%} to {high:.2%}\n" in skilled
+    for name, label in (
+        ("eer_forgeries", "EER of forgeries"),
+        ("eer_strangers", "EER of strangers"),
+        ("frr", "false rejects"),
+        ("far_forgeries", "forgeries accepted"),
+        ("far_strangers", "strangers accepted"),
+    ):
+        for number in details["claims"]["references"]:
+            value = (metrics["claims"] | details["claims"])[f"{name}_{number}"]
+            line = f"claims against {number}: {label}"
+            assert f"  {line:<42}{value:8.2%}   " in f"{claims}\n"
+    done = details["calibration"]["claims"]["3"]["done"]
+    line = (
+        f"  {'claims against 3':<44}{0.2:8.2%}{done['far']:10.2%}   {0.25:8.2%}{done['frr']:10.2%}"
+    )
+    assert f"\n{line}\n" in thresholds
 
 
 def test_the_stage_names_the_file_that_it_misses(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from siamese.evaluation.pictures import (
 )
 from siamese.pictures.style import RIGHT, WRONG
 from siamese.training.curve import draw_curve
-from tests.support.made_up_embeddings import MadeUpSplit, params
+from tests.support.made_up_embeddings import MadeUpSplit, params, with_forgeries
 
 
 def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> None:
@@ -146,6 +146,18 @@ def test_a_confusion_picture_of_many_classes_is_no_larger_than_one_of_few(
         assert not picture.axes[0].get_xticklabels()
         assert not picture.axes[0].texts
         assert max(picture.get_size_inches()) < 10
+
+
+def test_forgeries_are_drawn_beside_all_other_pairs(drawn: list[Figure], tmp_path: Path) -> None:
+    made = with_forgeries()
+    found = made.evaluate()
+    assert found.skilled
+    draw_verification(found.roc, found.distances, tmp_path / "v.png", found.skilled)
+    rates, histogram = drawn[0].axes
+    labels = [line.get_label() for line in rates.get_lines()]
+    assert labels == ["all pairs of test images", "against forgeries", "chance"]
+    np.testing.assert_array_equal(rates.get_lines()[1].get_ydata(), found.skilled.roc()["tar"])
+    assert [line.get_label() for line in histogram.get_lines()][-1] == "forgeries"
 
 
 def test_a_pair_is_red_where_the_threshold_decides_wrong(

@@ -230,23 +230,45 @@ def novel_alone(tmp_path: Path) -> tuple[Dataset, Path]:
     return data, tmp_path / "test.parquet"
 
 
+def plain_floors(data: Dataset, pairs: pd.DataFrame) -> dict[str, float]:
+    """The chance that a like pair is nearer, over all pairs of pairs."""
+    left, right, same = (pairs[name].to_numpy() for name in ("left", "right", "same"))
+    expected = {}
+    for name, vectors in (("pixels", flat(data.images)), ("untrained", data.images[:, 0, 0])):
+        gaps = np.linalg.norm(vectors[left].astype(float) - vectors[right], axis=1)
+        nearer = gaps[same][:, None] - gaps[~same][None, :]
+        expected[name] = round(float((nearer < 0).mean() + (nearer == 0).mean() / 2), 4)
+    return expected
+
+
 def test_where_the_gallery_has_no_class_of_the_queries_pairs_are_verified(
     novel_alone: tuple[Dataset, Path],
 ) -> None:
     data, manifest = novel_alone
     network = Embedder()
     found = measure_floors(data, network, 1, manifest)
-    pairs = pd.read_parquet(manifest)
-    left, right, same = (pairs[name].to_numpy() for name in ("left", "right", "same"))
-    expected = {}
-    for name, vectors in (("pixels", flat(data.images)), ("untrained", data.images[:, 0, 0])):
-        gaps = np.linalg.norm(vectors[left].astype(float) - vectors[right], axis=1)
-        # The chance that a like pair is nearer, over all pairs of pairs.
-        nearer = gaps[same][:, None] - gaps[~same][None, :]
-        expected[name] = round(float((nearer < 0).mean() + (nearer == 0).mean() / 2), 4)
+    expected = plain_floors(data, pd.read_parquet(manifest))
     assert found == {"verification": expected}
     assert len(set(expected.values())) == 2
     assert network.seen == 14, "the images of the pairs, each once"
+
+
+def test_pairs_with_a_forgery_are_left_out_where_there_are_others(
+    novel_alone: tuple[Dataset, Path],
+) -> None:
+    data, manifest = novel_alone
+    pairs = pd.read_parquet(manifest)
+    data.samples["forged"] = data.samples["sample"] == 25
+    is_forged = (~pairs["same"]) & (pairs["left"] % 2 == 1)  # of the class of sample 25, then
+    pairs.loc[is_forged.index[is_forged][-1], "right"] = 25
+    pairs.to_parquet(manifest, index=False)
+    found = measure_floors(data, Embedder(), 1, manifest)
+    assert found == {"verification": plain_floors(data, pairs[pairs["right"] != 25])}
+    pairs.loc[~pairs["same"], "right"] = 25
+    pairs.loc[~pairs["same"], "left"] = np.arange(7, 19, 2)
+    pairs.to_parquet(manifest, index=False)
+    found = measure_floors(data, Embedder(), 1, manifest)
+    assert found == {"verification": plain_floors(data, pairs)}
 
 
 def test_verification_alone_needs_the_pairs_of_this_data(

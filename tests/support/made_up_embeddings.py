@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from siamese.embeddings.embedding_file import Embeddings
 from siamese.evaluation.evaluate import Evaluation, evaluate
 from siamese.evaluation.params import EvaluateParams
-from siamese.model.calibration import Calibration
+from siamese.model.calibration import Calibration, ClaimCalibration
 from siamese.training.thresholds import calibrate
 
 N_CLASSES = 6  # in three superclasses: 0 and 1, 2 and 3, 4 and 5
@@ -69,6 +70,9 @@ class MadeUpSplit:
         self.copied = np.arange(n_queries) % 6 == 0
         self.near_duplicate = np.arange(n_queries) % 3 == 0
         self.pairs = pairs_by_kind(self.queries, self.is_novel)
+        self.forged: Embeddings | None = None
+        self.pictures: np.ndarray | None = None
+        self.calibration = THRESHOLDS
 
     def evaluate(self, **changes: object) -> Evaluation:
         """Evaluate the queries, with other parameters where they are given."""
@@ -79,9 +83,37 @@ class MadeUpSplit:
             self.near_duplicate,
             self.is_novel,
             self.pairs,
-            THRESHOLDS,
+            self.calibration,
             params(**changes),
+            self.forged,
+            self.pictures,
         )
+
+
+def with_forgeries(novel: tuple[int, ...] = ()) -> MadeUpSplit:
+    """A split with 30 forgeries of four of its classes, some of them among the test pairs.
+
+    A query is a copy of another, and a forgery of one. Claims have thresholds.
+    """
+    made = MadeUpSplit(novel)
+    queries, pairs = made.queries, made.pairs
+    # Prepared samples are numbered whatever they are: every other one is a forgery here.
+    made.queries = queries = replace(queries, samples=2 * queries.samples)
+    pairs[["left", "right"]] *= 2
+    drawn = embeddings(60, 0, 3)
+    few = np.flatnonzero(drawn.fine < 4)[:30]
+    samples = queries.samples[0] + 1 + 2 * np.arange(30)
+    made.forged = Embeddings(samples, drawn.fine[few], None, drawn.vectors[few])
+    made.pictures = np.arange(samples[-1] + 2000)
+    first, second = queries.samples[queries.fine == 0][:2]
+    made.pictures[[second, samples[made.forged.fine == 0][0]]] = first
+    for row in np.flatnonzero(~pairs["same"])[-8:]:
+        label = queries.fine[queries.samples == pairs["left"][row]]
+        if (forgeries := samples[made.forged.fine == label]).size:
+            pairs.loc[row, "right"] = forgeries[-1]
+    claims = ClaimCalibration("mean", (1, 3), (1.7, 1.6), (0.3, 0.2), (0.3, 0.25), "forgery")
+    made.calibration = replace(THRESHOLDS, claims=claims)
+    return made
 
 
 def plain_neighbours(gallery: Embeddings, query: np.ndarray) -> list[int]:

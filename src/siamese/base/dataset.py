@@ -106,6 +106,13 @@ def is_forged(samples: "pd.DataFrame") -> np.ndarray:
     return samples["forged"].to_numpy(dtype=bool)
 
 
+def pictures_of(samples: "pd.DataFrame") -> np.ndarray:
+    """Return the number of each sample's picture, that of the first sample with it; int64 `[N]`."""
+    if "duplicate_of" not in samples:
+        return samples["sample"].to_numpy(dtype=np.int64)
+    return samples["duplicate_of"].fillna(samples["sample"]).to_numpy(dtype=np.int64)
+
+
 @dataclass(frozen=True)
 class ImageRows:
     """Some of the images of a data set, read when they are asked for.

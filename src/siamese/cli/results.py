@@ -27,7 +27,7 @@ def results_table(workspace: Path) -> str:
     for position, topic in enumerate(results.topics):
         lines.append(topic.title if position else f"{topic.title:<52}95 % interval")
         lines += map(_row, topic.values)
-    lines += [*results.remarks, *_classes(results), results.trained]
+    lines += [*_promises(results), *results.remarks, *_classes(results), results.trained]
     pictures = [file for pattern in PICTURES for file in sorted(workspace.glob(pattern))]
     if pictures:
         lines.append("Pictures")
@@ -39,6 +39,21 @@ def _row(figure: Value) -> str:
     line = f"  {figure.label:<42}{figure.value:8.2%}"
     interval = figure.interval
     return line + (f"   {interval[0]:.2%} to {interval[1]:.2%}" if interval else "")
+
+
+def _promises(results: Results) -> list[str]:
+    """Lay out what the thresholds promised on validation beside what they do on test."""
+    if not results.promises:
+        return []
+    title = f"{'Thresholds, calibrated on validation':<44}  FAR promised, done   FRR promised, done"
+    return [
+        title,
+        *(
+            f"  {one.label:<44}{one.promised_far:8.2%}{one.far:10.2%}"
+            f"   {one.promised_frr:8.2%}{one.frr:10.2%}"
+            for one in results.promises
+        ),
+    ]
 
 
 def _classes(results: Results) -> list[str]:

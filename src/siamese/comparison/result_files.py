@@ -77,6 +77,43 @@ class AllPairs(Content):
         return self.__pydantic_extra__
 
 
+class Claims(Content):
+    """What claims were tried, by number of references, and their figures by name."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Any]
+
+    references: list[int]
+    classes: list[int]
+    rule: str | None = None
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What else is there, by key."""
+        return self.__pydantic_extra__
+
+
+class Rates(Content):
+    """Error rates at a threshold."""
+
+    far: float
+    frr: float
+
+
+class Promised(Content):
+    """What a threshold promised on validation, and what it does on test."""
+
+    promised: Rates
+    done: Rates
+
+
+class Calibrated(Content):
+    """What the thresholds promised: of pairs by name, of claims by number of references."""
+
+    pairs: dict[str, Promised]
+    claims: dict[str, Promised] = {}
+
+
 class Novel(Content):
     """How many test images there are of classes never seen."""
 
@@ -107,6 +144,8 @@ class Details(Content):
     knn: Numbers = {}
     retrieval: Numbers = {}
     novel: Novel | None = None
+    claims: Claims | None = None
+    calibration: Calibrated | None = None
     copies: Counted | None = None
     near_duplicates: Counted | None = None
     findable: Counted | None = None

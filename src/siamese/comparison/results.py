@@ -9,6 +9,8 @@ from pathlib import Path
 from siamese.base.errors import InputError
 from siamese.comparison.origin import about_origin
 from siamese.comparison.result_files import (
+    Calibrated,
+    Claims,
     ClassRow,
     Confused,
     Details,
@@ -50,6 +52,17 @@ class Topic:
 
 
 @dataclass(frozen=True)
+class Promise:
+    """Error rates of a threshold calibrated on validation: there, and on test."""
+
+    label: str
+    promised_far: float
+    far: float
+    promised_frr: float
+    frr: float
+
+
+@dataclass(frozen=True)
 class Results:
     """What there is to show.
 
@@ -57,6 +70,8 @@ class Results:
         origin: what the figures were made with, in sentences, where that is not what stands in the
             workspace now; to be read first.
         topics: the figures.
+        promises: of the thresholds; none where claims are not asked about, nor in results of
+            earlier versions.
         remarks: on test images that are in the gallery too, and on those that cannot be found.
         best: classes that are recognised best; empty where nothing is classified.
         worst: classes that are recognised worst.
@@ -66,6 +81,7 @@ class Results:
 
     origin: list[str]
     topics: list[Topic]
+    promises: list[Promise]
     remarks: list[str]
     best: list[ClassRow]
     worst: list[ClassRow]
@@ -94,10 +110,13 @@ def read_results(workspace: Path) -> Results:
     ranked: list[ClassRow] = []
     if details.confused is not None:
         ranked = sorted(read_csv(here, CLASSES, ClassRow), key=lambda row: -row.accuracy)
+    # What is classified, and not forged, is seldom asked about by claims.
+    is_about_claims = "skilled" in evaluation or "knn" not in evaluation
     n_listed = min(LISTED, len(ranked) // 2)
     return Results(
         origin=about_origin(here),
-        topics=_topics(evaluation, details, any_floor),
+        topics=_topics(evaluation, details, any_floor, is_about_claims),
+        promises=_promises(details.calibration) if details.calibration and is_about_claims else [],
         remarks=_remarks(details),
         best=ranked[:n_listed],
         worst=ranked[::-1][:n_listed],
@@ -127,8 +146,21 @@ def _remarks(details: Details) -> list[str]:
     return remarks
 
 
+def _promises(calibrated: Calibrated) -> list[Promise]:
+    names = {"accuracy": "pairs, most decided right", "eer": "pairs, at equal error rates"}
+    rows = [(names.get(name, name), one) for name, one in calibrated.pairs.items()]
+    rows += [(f"claims against {number}", one) for number, one in calibrated.claims.items()]
+    return [
+        Promise(label, one.promised.far, one.done.far, one.promised.frr, one.done.frr)
+        for label, one in rows
+    ]
+
+
 def _topics(
-    evaluation: dict[str, dict[str, float]], details: Details, floor: Floor | VerificationFloor
+    evaluation: dict[str, dict[str, float]],
+    details: Details,
+    floor: Floor | VerificationFloor,
+    is_about_claims: bool,
 ) -> list[Topic]:
     intervals = details.intervals
     test_pairs = _values("verification", evaluation.get("verification", {}), intervals)
@@ -158,9 +190,23 @@ def _topics(
             _values("verification", rates, intervals),
         )
     )
+    if skilled := _values("skilled", evaluation.get("skilled", {}), intervals):
+        topics.append(Topic("Skilled pairs, of a test image and a forgery of it", skilled))
+    if details.claims and is_about_claims:
+        topics.append(_claims(evaluation.get("claims", {}), details.claims, intervals))
     if details.novel and isinstance(floor, Floor):
         topics += _seen_and_novel(evaluation, details.novel, intervals, floor)
     return topics
+
+
+def _claims(figures: dict[str, float], claims: Claims, intervals: Intervals) -> Topic:
+    others = {key: value for key, value in claims.figures.items() if find_figure(f"claims.{key}")}
+    rule = {"mean": " by their mean distance", "min": " by the least distance"}
+    return Topic(
+        f"Claims against R references{rule.get(claims.rule or '', '')}, of {claims.classes[0]:,}"
+        " classes",
+        _values("claims", figures | others, intervals),
+    )
 
 
 def _seen_and_novel(

@@ -44,6 +44,17 @@ class Embeddings:
             vectors=vectors,
         )
 
+    def with_forgeries(self, forged: "Embeddings") -> "Embeddings":
+        """Join these and forgeries, which get the label -1-c, where c is what they claim."""
+        samples = np.concatenate([self.samples, forged.samples])
+        order = samples.argsort()
+        return Embeddings(
+            samples[order],
+            np.concatenate([self.fine, -1 - forged.fine])[order],
+            None,
+            np.concatenate([self.vectors, forged.vectors])[order],
+        )
+
 
 def save_embeddings(embeddings: Embeddings, file: Path) -> None:
     """Write one Parquet file; equal embeddings give equal bytes."""

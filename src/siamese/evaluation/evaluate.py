@@ -1,5 +1,8 @@
 """What the embedding is worth on the test split: classification, retrieval and verification.
 
+Verification is of pairs of queries drawn at random, and, where there are forgeries, of *skilled*
+pairs: an image and a forgery of it. Claims are tried too, see `siamese.measures.claim_drawing`.
+
 A class is *novel* if training and validation have no sample of it, else *seen*. Some test samples
 of a novel class may be *enrolled*: they are in the gallery like any other. Where the gallery has no
 sample of any query's class there is nothing to classify by: then, as in the retrieval benchmarks,
@@ -16,6 +19,7 @@ import pandas as pd
 from siamese.base.errors import InputError
 from siamese.embeddings.embedding_file import Embeddings
 from siamese.evaluation.bootstrap import CONFIDENCE, estimate
+from siamese.evaluation.class_measurement import class_measurement
 from siamese.evaluation.figures import TOPICS, Figure, OfAllPairs, figures_for, round_figure
 from siamese.evaluation.judgement import (
     Judgement,
@@ -25,8 +29,11 @@ from siamese.evaluation.judgement import (
     judge_novel_among_others,
 )
 from siamese.evaluation.measurement import measurement
-from siamese.evaluation.pair_histogram import pair_histogram
+from siamese.evaluation.pair_histogram import PairHistogram, histogram_of, pair_histogram
 from siamese.evaluation.params import EvaluateParams
+from siamese.evaluation.promises import promises
+from siamese.evaluation.skilled_pairs import skilled_pairs
+from siamese.measures.claim_drawing import KINDS, Claims, claims_by_references
 from siamese.measures.verification import check_pairs, pair_distances
 from siamese.model.calibration import Calibration
 
@@ -46,10 +53,11 @@ class Evaluation:
             samples of novel classes; all of these false or 0 for the queries that are not novel.
             Where nothing is classified, instead of votes and `predicted`, `recall_at_1` and the
             like and `findable`: whether another query has the class.
-        per_pair: one row per test pair: `left`, `right`, `same`, `distance`.
+        per_pair: one row per test pair that has no forgery: `left`, `right`, `same`, `distance`.
         roc: of all pairs of queries, as `PairHistogram.roc` returns it.
         distances: of all pairs of queries, as `PairHistogram.distances` returns it.
         judgement: what became of the queries; None where nothing is classified.
+        skilled: skilled pairs by distance, in the bins of all pairs; None without forgeries.
     """
 
     metrics: dict[str, dict[str, float]]
@@ -59,6 +67,7 @@ class Evaluation:
     roc: pd.DataFrame
     distances: pd.DataFrame
     judgement: Judgement | None
+    skilled: PairHistogram | None
 
 
 def evaluate(
@@ -70,8 +79,10 @@ def evaluate(
     test_pairs: pd.DataFrame,
     calibration: Calibration,
     params: EvaluateParams,
+    forged: Embeddings | None = None,
+    pictures: np.ndarray | None = None,
 ) -> Evaluation:
-    """Classify every query by its neighbours, judge its retrieval, and verify pairs of queries.
+    """Classify every query by its neighbours, judge its retrieval, and verify pairs and claims.
 
     Args:
         gallery: labelled embeddings to vote with. If it has none of any query's class, the queries
@@ -81,19 +92,30 @@ def evaluate(
         near_duplicate: bool `[Q]`, queries whose photograph is in the gallery too.
         novel: bool `[Q]`, queries of a class that training and validation have no sample of. Where
             some are and some are not, there are figures of each kind apart as well.
-        test_pairs: `left`, `right` (sample numbers among the queries), `same`. A pair is of the
-            kind of its left sample.
+        test_pairs: `left`, `right` (sample numbers among queries and forgeries), `same`. A pair is
+            of the kind of its left sample.
         calibration: thresholds from the validation split.
         params: the `evaluate` section.
+        forged: embeddings of forgeries, labelled by what they claim to be; None without any.
+        pictures: int64, by sample number, one number for all exact copies of an image. Without it
+            no image is a copy.
 
     Raises:
-        InputError: a k is larger than the gallery, a test pair is not of two queries, or there are
-            no like or no unlike pairs.
+        InputError: a k is larger than the gallery, a test pair is not of two queries or forgeries,
+            or there are no like or no unlike pairs.
     """
-    members = _rows_of_members(test_pairs, queries.samples)  # (P, 2)
-    distances, same = pair_distances(queries.vectors, *members.T), test_pairs["same"].to_numpy()
-    check_pairs(distances, same)
+    shown = queries.with_forgeries(forged) if forged else queries
+    members = _rows_of_members(test_pairs, shown.samples)  # (P, 2)
+    every = pair_distances(shown.vectors, *members.T), test_pairs["same"].to_numpy()
+    check_pairs(*every)
+    # Pairs with a forgery are no random ones: they are among the skilled pairs below.
+    is_random = (shown.fine[members] >= 0).all(axis=1)
+    test_pairs, distances, same = (part[is_random] for part in (test_pairs, *every))
+    members = np.searchsorted(queries.samples, test_pairs[["left", "right"]].to_numpy())
     all_pairs = pair_histogram(queries.vectors, queries.fine)
+    copies_of = shown.samples if pictures is None else pictures[shown.samples]
+    skilled = skilled_pairs(shown.vectors, shown.fine, copies_of)
+    claims = claims_by_references(shown.vectors, shown.fine, copies_of)
 
     judgement = None
     columns: dict[str, np.ndarray] = {"sample": queries.samples}
@@ -127,6 +149,9 @@ def evaluate(
     figures = figures_for(params)
     measure = measurement(figures, columns, distances, same, members, threshold)
     estimates = estimate(measure, len(queries.samples), params.resamples, params.seed)
+    classes = np.unique(np.maximum(shown.fine, -1 - shown.fine))
+    measure = class_measurement(figures, classes, skilled, claims, calibration)
+    estimates |= estimate(measure, len(classes), params.resamples, params.seed)
     values = {name: one.value for name, one in estimates.items()}
     for figure in figures:
         if isinstance(figure.source, OfAllPairs) and (
@@ -140,16 +165,19 @@ def evaluate(
             "confidence": CONFIDENCE,
             "resamples": params.resamples,
             "seed": params.seed,
-            "unit": "test images",
+            "unit": "test images; for `skilled` and `claims` classes",
         },
     }
     details |= _by_topic([figure for figure in figures if figure.is_detail], values)
+    if claims:
+        details["claims"] = _counts_of(claims, calibration) | details.get("claims", {})
     details["verification"] = {
         "threshold": threshold,
         **details.get("verification", {}),
         "like_pairs": int(all_pairs.like.sum()),
         "unlike_pairs": int(all_pairs.unlike.sum()),
     }
+    details["calibration"] = promises(calibration, *every, claims)
     return Evaluation(
         metrics=_by_topic([figure for figure in figures if not figure.is_detail], values),
         details=details | counts,
@@ -158,17 +186,28 @@ def evaluate(
         roc=all_pairs.roc(),
         distances=all_pairs.distances(),
         judgement=judgement,
+        skilled=histogram_of(skilled.distances, skilled.same, all_pairs.top) if skilled else None,
     )
 
 
+def _counts_of(claims: dict[int, Claims], calibration: Calibration) -> dict[str, Any]:
+    """Say what the figures of claims are about, by number of references."""
+    rule = {"rule": calibration.claims.rule} if calibration.claims else {}
+    return rule | {
+        "references": [*claims],
+        "classes": [one.n_classes for one in claims.values()],
+        **{kind: [one.count(kind) for one in claims.values()] for kind in KINDS},
+    }
+
+
 def _rows_of_members(test_pairs: pd.DataFrame, samples: np.ndarray) -> np.ndarray:
-    """Return the rows of both images of each pair among the queries, int64 `[P, 2]`."""
+    """Return the rows of both images of each pair among those of `samples`, int64 `[P, 2]`."""
     members = test_pairs[["left", "right"]].to_numpy()
-    is_no_query = ~np.isin(members, samples).all(axis=1)
-    if is_no_query.any():
+    is_none = ~np.isin(members, samples).all(axis=1)
+    if is_none.any():
         raise InputError(
-            f"data/pairs/test.parquet: {is_no_query.sum()} pairs are not of two queries, the first"
-            f" in row {is_no_query.argmax()}; run `dvc repro evaluate`, which brings pairs and"
+            f"data/pairs/test.parquet: {is_none.sum()} pairs are not of two queries, the first"
+            f" in row {is_none.argmax()}; run `dvc repro evaluate`, which brings pairs and"
             " embeddings up to date"
         )
     return np.searchsorted(samples, members)

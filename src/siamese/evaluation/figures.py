@@ -25,7 +25,15 @@ from siamese.evaluation.answers import (
     weighted_vote,
 )
 from siamese.evaluation.pair_histogram import PairHistogram, true_accepts
-from siamese.evaluation.pair_rates import PairRates, accuracy, area_under_roc, equal_error_rate
+from siamese.evaluation.pair_rates import (
+    PairRates,
+    accuracy,
+    area_under_roc,
+    equal_error_rate,
+    false_accepts,
+    false_rejects,
+)
+from siamese.measures.claims import REFERENCES, FalseKind
 
 if TYPE_CHECKING:  # readers of the table need no parameters, nor what reads them
     from siamese.evaluation.params import EvaluateParams
@@ -68,6 +76,30 @@ class OfTestPairs:
 
 
 @dataclass(frozen=True)
+class OfSkilledPairs:
+    """A measure of all pairs of an image and a forgery of it, beside all genuine ones."""
+
+    measure: Callable[[PairRates], float]
+
+
+@dataclass(frozen=True)
+class OfClaims:
+    """A measure of true claims, and of false ones of one kind.
+
+    Attributes:
+        measure: of their error rates.
+        against: what the false claims are.
+        needs_threshold: whether a calibrated one decides; without any the figure is left out.
+        references: how many each claim is tried against; 0 in the table, where `{k}` stands for it.
+    """
+
+    measure: Callable[[PairRates], float]
+    against: FalseKind
+    needs_threshold: bool = False
+    references: int = 0
+
+
+@dataclass(frozen=True)
 class OfAllPairs:
     """A measure of all pairs of queries; None as its result leaves the figure out."""
 
@@ -76,21 +108,21 @@ class OfAllPairs:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure, or one for each of several numbers of neighbours k.
+    """One figure, or one for each of several numbers of neighbours, or of references, k.
 
     Attributes:
         name: where it stands in `metrics/evaluation.json`, as `topic.key`; `{k}` stands for k.
         label: for people; `{k}` stands for k.
         source: what it is computed from.
         about: which queries.
-        ks: the numbers of neighbours that it is reported for; None for a figure without any.
+        ks: the numbers that it is reported for; None for a figure without any.
         is_detail: it stands in `metrics/details.json` instead.
         higher_is_better: which way it gets better.
     """
 
     name: str
     label: str
-    source: MeanOf | OfTestPairs | OfAllPairs
+    source: MeanOf | OfTestPairs | OfAllPairs | OfSkilledPairs | OfClaims
     about: About = "all"
     ks: "Callable[[EvaluateParams], Sequence[int]] | None" = None
     is_detail: bool = False
@@ -107,20 +139,36 @@ class Figure:
         return self.name.partition(".")[2]
 
     def at(self, k: int) -> "Figure":
-        """Return the figure for one number of neighbours."""
+        """Return the figure for one number of neighbours, or of references."""
         source = self.source
         if isinstance(source, MeanOf):
             source = replace(source, column=source.column.format(k=k))
+        if isinstance(source, OfClaims):
+            source = replace(source, references=k)
         name, label = self.name.format(k=k), self.label.format(k=k)
         return replace(self, name=name, label=label, source=source, ks=None)
 
 
 EVERY_K = attrgetter("k")
+
+
+def _every_number_of_references(params: "EvaluateParams") -> Sequence[int]:
+    return REFERENCES
+
+
 RECALL_KS = (1, 10)  # numbers of neighbours of recall@k
 AUC, EER, ACCURACY = map(OfTestPairs, (area_under_roc, equal_error_rate, accuracy))
 TAR_1, TAR_01 = (OfAllPairs(partial(true_accepts, far=far)) for far in (0.01, 0.001))
+# Key, label, measure, and the kind of false claims.
+CLAIM_FIGURES: tuple[tuple[str, str, Callable[[PairRates], float], FalseKind], ...] = (
+    ("eer_forgeries", "EER of forgeries", equal_error_rate, "forgery"),
+    ("eer_strangers", "EER of strangers", equal_error_rate, "stranger"),
+    ("frr", "false rejects", false_rejects, "stranger"),
+    ("far_forgeries", "forgeries accepted", false_accepts, "forgery"),
+    ("far_strangers", "strangers accepted", false_accepts, "stranger"),
+)
 # The order of the parts of `metrics/evaluation.json`; within one, figures have the table's order.
-TOPICS = ("knn", "retrieval", "verification", "seen", "novel")
+TOPICS = ("knn", "retrieval", "verification", "skilled", "claims", "seen", "novel")
 FIGURES = (
     Figure("knn.k{k}", "embedding, k = {k}", MeanOf("k{k}", plain_vote), ks=EVERY_K),
     Figure("knn.weighted", "weighted vote", MeanOf("weighted", weighted_vote)),
@@ -189,6 +237,29 @@ FIGURES = (
     Figure(
         *("verification.tar_at_far_0.1%", "true accepts at 0.1 % false accepts", TAR_01),
         is_detail=True,
+    ),
+    *(
+        Figure(
+            f"skilled.{key}",
+            f"skilled pairs: {label}",
+            OfSkilledPairs(measure),
+            higher_is_better=better,
+        )
+        for key, label, measure, better in (
+            ("auc", "area under the ROC", area_under_roc, True),
+            ("eer", "equal error rate", equal_error_rate, False),
+            ("accuracy", "accuracy", accuracy, True),
+        )
+    ),
+    *(
+        Figure(
+            *(f"claims.{key}_{{k}}", f"claims against {{k}}: {label}"),
+            OfClaims(measure, against, needs_threshold=measure is not equal_error_rate),
+            ks=_every_number_of_references,
+            is_detail=key != "eer_forgeries",
+            higher_is_better=False,
+        )
+        for key, label, measure, against in CLAIM_FIGURES
     ),
 )
 # What the table of experiments has room for.

@@ -118,8 +118,14 @@ def pair_histogram(vectors: np.ndarray, labels: np.ndarray) -> PairHistogram:
         squared = squares[rows, None] + squares[None, start:] - 2 * points[rows] @ points[start:].T
         first, second = np.triu_indices(squared.shape[0], 1, squared.shape[1])
         distance = np.sqrt(np.maximum(squared[first, second], 0))
-        bins = np.minimum((distance * (FINE_BINS / top)).astype(np.int64), FINE_BINS - 1)
-        same = labels[rows][first] == labels[start:][second]
-        like += np.bincount(bins[same], minlength=FINE_BINS)
-        unlike += np.bincount(bins[~same], minlength=FINE_BINS)
+        some = histogram_of(distance, labels[rows][first] == labels[start:][second], top)
+        like += some.like
+        unlike += some.unlike
+    return PairHistogram(top, like, unlike)
+
+
+def histogram_of(distances: np.ndarray, same: np.ndarray, top: float) -> PairHistogram:
+    """Count pairs by distance, floats `[P]`, and kind, bool `[P]`, in bins that end at `top`."""
+    bins = np.minimum((distances * (FINE_BINS / top)).astype(np.int64), FINE_BINS - 1)
+    like, unlike = (np.bincount(bins[kind], minlength=FINE_BINS) for kind in (same, ~same))
     return PairHistogram(top, like, unlike)

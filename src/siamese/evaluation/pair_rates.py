@@ -92,3 +92,13 @@ def equal_error_rate(rates: PairRates) -> float:
 def accuracy(rates: PairRates) -> float:
     """Return the share decided right at the calibrated threshold, both kinds weighing equally."""
     return 1 - (rates.far_at_threshold + rates.frr_at_threshold) / 2
+
+
+def false_accepts(rates: PairRates) -> float:
+    """Return the FAR at the calibrated threshold."""
+    return rates.far_at_threshold
+
+
+def false_rejects(rates: PairRates) -> float:
+    """Return the FRR at the calibrated threshold."""
+    return rates.frr_at_threshold

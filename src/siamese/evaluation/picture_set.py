@@ -41,7 +41,8 @@ def draw_evaluation(
         _draw_answers(evaluation.judgement, gallery, queries, dataset, chosen, params, folder)
     else:
         _draw_others(evaluation, queries, dataset, chosen, params, folder)
-    draw_verification(evaluation.roc, evaluation.distances, folder / "verification.png")
+    file = folder / "verification.png"
+    draw_verification(evaluation.roc, evaluation.distances, file, evaluation.skilled)
 
 
 def hardest_pairs(per_pair: pd.DataFrame, n: int) -> np.ndarray:
@@ -109,6 +110,9 @@ def _draw_others(
     draw_rows(*_shown(samples, dataset), headline, folder / "neighbours.png")
     pairs = evaluation.per_pair
     hardest = hardest_pairs(pairs, len(chosen))  # (2, n)
+    if not hardest.size:
+        draw_sentence("All unlike test pairs are of forgeries", folder / "mistakes.png")
+        return
     draw_pairs(
         *_shown(pairs[["left", "right"]].to_numpy()[hardest], dataset),
         pairs["distance"].to_numpy()[hardest],

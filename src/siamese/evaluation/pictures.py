@@ -10,8 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from siamese.evaluation.pair_histogram import PairHistogram
 from siamese.pictures.style import RIGHT, WRONG, plt, readable, save_picture
 
+FORGED = "#bf8700"
 MOST_NAMED = 60  # classes that a confusion picture has names and numbers for
 MOST_DRAWN = 1000  # classes that it is drawn for: there are no more pixels
 
@@ -122,14 +124,27 @@ def draw_sentence(sentence: str, file: Path) -> None:
     save_picture(picture, file)
 
 
-def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) -> None:
+def draw_verification(
+    roc: pd.DataFrame,
+    distances: pd.DataFrame,
+    file: Path,
+    skilled: PairHistogram | None = None,
+) -> None:
     """Draw the ROC, false accepts on a logarithmic scale, and the distances of both kinds of pairs.
 
-    The tables are those of `metrics/roc.csv` and `metrics/distances.csv`.
+    Args:
+        roc: the table of `metrics/roc.csv`.
+        distances: the table of `metrics/distances.csv`.
+        file: PNG to write.
+        skilled: pairs of an image and a forgery of it, which are then drawn beside, in the bins of
+            `distances`.
     """
     picture, (rates, histogram) = plt.subplots(1, 2, figsize=(9, 3.4))
     accepted = roc[roc["far"] > 0]
     rates.plot(accepted["far"], accepted["tar"], color="black", label="all pairs of test images")
+    if skilled:
+        forged = skilled.roc()
+        rates.plot(forged["far"], forged["tar"], color=FORGED, label="against forgeries")
     rates.plot(accepted["far"], accepted["far"], color="grey", ls=":", label="chance")
     rates.set(
         xscale="log",
@@ -139,10 +154,15 @@ def draw_verification(roc: pd.DataFrame, distances: pd.DataFrame, file: Path) ->
         title="ROC",
     )
     distance = distances["distance"]
-    for kind, color in (("unlike", WRONG), ("like", RIGHT)):
-        share = distances[kind]
+    shares = [
+        ("unlike pairs", distances["unlike"], WRONG),
+        ("like pairs", distances["like"], RIGHT),
+    ]
+    if skilled:
+        shares.append(("forgeries", skilled.distances()["unlike"], FORGED))
+    for label, share, color in shares:
         histogram.fill_between(distance, share, color=color, alpha=0.3, step="mid")
-        histogram.step(distance, share, color=color, where="mid", label=f"{kind} pairs")
+        histogram.step(distance, share, color=color, where="mid", label=label)
     histogram.set(
         ylim=(0, None), xlabel="distance", ylabel="share of the pairs of a kind", title="distances"
     )

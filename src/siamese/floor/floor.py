@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import Field
 
 from siamese.base.blocks import blocks
-from siamese.base.dataset import Dataset, ImageRows
+from siamese.base.dataset import Dataset, ImageRows, is_forged
 from siamese.base.errors import InputError
 from siamese.base.params import Section
 from siamese.base.progress import progress_bar
@@ -176,6 +176,10 @@ def _verification_floors(
     dataset: Dataset, embed: Callable[[ImageRows], np.ndarray], manifest: Path
 ) -> dict[str, float]:
     pairs = read_manifest(manifest, dataset.samples, "test")
+    forged = is_forged(dataset.samples)
+    is_random = ~forged[pairs["left"]] & ~forged[pairs["right"]]
+    if not pairs["same"][is_random].all():  # `pairs.forged` may have left no unlike ones
+        pairs = pairs[is_random]
     left, right, same = (pairs[name].to_numpy() for name in ("left", "right", "same"))
     members, which = np.unique(np.stack([left, right]), return_inverse=True)
     embeddings = embed(dataset.images_of(members))

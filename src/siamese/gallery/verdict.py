@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from siamese.base.errors import InputError
 from siamese.model.calibration import Calibration
 
@@ -41,11 +39,8 @@ def decide(distance: float, calibration: Calibration, far: float | None = None) 
     """
     curve = calibration.curve
     threshold = calibration.accuracy_threshold if far is None else _threshold(calibration, far)
-    # Linear between two points of the curve.
-    at_far, at_frr = (
-        float(np.interp(threshold, curve.threshold, rates)) for rates in (curve.far, curve.frr)
-    )
-    return Verdict(bool(distance <= threshold), float(distance), threshold, at_far, at_frr)
+    rates = curve.rates_at(threshold)
+    return Verdict(bool(distance <= threshold), float(distance), threshold, *rates)
 
 
 def _threshold(calibration: Calibration, far: float) -> float:

@@ -2,10 +2,12 @@
 
 from bisect import bisect_right
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, get_args
+
+import numpy as np
 
 from siamese.base.errors import InputError
-from siamese.measures.claims import RULES, Rule
+from siamese.measures.claims import RULES, FalseKind, Rule
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,11 @@ class Curve:
     far: tuple[float, ...]
     frr: tuple[float, ...]
 
+    def rates_at(self, threshold: float) -> tuple[float, float]:
+        """Return FAR and FRR at any threshold, on straight lines between the points."""
+        far, frr = (np.interp(threshold, self.threshold, rates) for rates in (self.far, self.frr))
+        return float(far), float(frr)
+
 
 @dataclass(frozen=True)
 class ClaimCalibration:
@@ -25,9 +32,9 @@ class ClaimCalibration:
         rule: how the distances to the references become one.
         references: numbers of references, ascending.
         threshold: of each number, where FAR and FRR are most nearly equal.
-        far: what share of false claims that threshold accepted where it was found; of forgeries,
-            if there were any, else of random strangers.
+        far: what share of false claims that threshold accepted where it was found.
         frr: what share of true claims it rejected there.
+        against: what these false claims were: forgeries, if there were any, else strangers.
     """
 
     rule: Rule
@@ -35,6 +42,7 @@ class ClaimCalibration:
     threshold: tuple[float, ...]
     far: tuple[float, ...]
     frr: tuple[float, ...]
+    against: FalseKind = "stranger"
 
     def place(self, n_references: int) -> int:
         """Return the position of the largest number of references that is not above this one."""
@@ -88,11 +96,12 @@ class Calibration:
 
 
 def _claims_from(content: Any) -> ClaimCalibration:
-    """Read what `asdict` made of the thresholds for claims; a ValueError if it is
-    something else."""
-    rule = content["rule"]
+    """Read what `asdict` made of the thresholds for claims; else a KeyError and the like."""
+    rule, against = content["rule"], content["against"]
     references = tuple(map(int, content["references"]))
-    columns = [tuple(map(float, content[name])) for name in ("threshold", "far", "frr")]
-    if rule not in RULES or not references or {*map(len, columns)} != {len(references)}:
-        raise ValueError(f"`claims` has the rule {rule!r}, or columns of different lengths")
-    return ClaimCalibration(rule, references, *columns)
+    threshold, far, frr = (tuple(map(float, content[name])) for name in ("threshold", "far", "frr"))
+    if rule not in RULES or against not in get_args(FalseKind):
+        raise ValueError(f"`claims` has the rule {rule!r} against {against!r}")
+    if not references or {*map(len, (threshold, far, frr))} != {len(references)}:
+        raise ValueError("the columns of `claims` are empty, or differ in length")
+    return ClaimCalibration(rule, references, threshold, far, frr, against)

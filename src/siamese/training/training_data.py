@@ -15,7 +15,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from siamese.base.dataset import Classes, Dataset, channel_statistics, is_forged, load_dataset
+from siamese.base.dataset import (
+    Classes,
+    Dataset,
+    channel_statistics,
+    is_forged,
+    load_dataset,
+    pictures_of,
+)
 from siamese.measures.manifest import read_manifest
 from siamese.training.objective import PairedBatch
 
@@ -90,6 +97,7 @@ class TrainingData:
         validation_images: v of them, the validation samples; after the genuine ones the forgeries.
         validation_labels: int64 `[v]`, numbered the same way; from C on for classes that training
             does not have.
+        validation_pictures: int64 `[v]`, one number for all exact copies of an image.
         validation_pairs: int64 `[p, 2]`, positions in `validation_images`.
         validation_same: bool `[p]`.
         classes: the names of the labels.
@@ -104,6 +112,7 @@ class TrainingData:
     same: np.ndarray
     validation_images: Images
     validation_labels: np.ndarray
+    validation_pictures: np.ndarray
     validation_pairs: np.ndarray
     validation_same: np.ndarray
     classes: Classes
@@ -167,6 +176,7 @@ class TrainingData:
             same=train_pairs["same"].to_numpy().reshape(epochs, batches, -1),
             validation_images=Images.of(dataset.images, validation, device),
             validation_labels=labels[validation],
+            validation_pictures=pictures_of(dataset.samples)[validation],
             validation_pairs=position[validation_pairs[["left", "right"]].to_numpy()],
             validation_same=validation_pairs["same"].to_numpy(),
             classes=dataset.classes,
