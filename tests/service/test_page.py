@@ -267,7 +267,7 @@ def test_verify_decides_as_the_gallery_does(
         assert float(at or 0) == pytest.approx(
             float(page.locator(".chart line.threshold").get_attribute("x1") or 0), abs=1
         )
-        status = page.locator("[data-part=verify] > .status")
+        status = page.locator("[data-part=verify] .status")
         for value in (expected.distance + 0.01, expected.distance - 0.01, 0):
             said = "The same class" if value > expected.distance else "Different classes"
             threshold.fill(str(value))
