@@ -112,8 +112,11 @@ def _search(options: argparse.Namespace) -> None:
             )
 
 
-def _verify(options: argparse.Namespace) -> int | None:
-    return _verify_pair(options) if options.label is None else _verify_claims(options)
+def _verify(options: argparse.Namespace) -> int:
+    if options.label is not None:
+        return _verify_claims(options)
+    _verify_pair(options)
+    return 0
 
 
 def _verify_claims(options: argparse.Namespace) -> int:

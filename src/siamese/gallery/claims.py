@@ -105,7 +105,7 @@ def judge(
         ranked, gaps = (each[0] for each in rank(embedding[None], vectors[None], numbers[None]))
         distance = claim_distance(gaps, claims.rule).item()
         row = stored["number"].index(ranked[0].item())
-        nearest = Neighbour(*(stored[name][row] for name in COLUMNS), gaps[0].item())
+        nearest = Neighbour(*(*(stored[name][row] for name in COLUMNS), gaps[0].item()))
         alike = ranked[gaps <= ROUNDED * np.linalg.norm(embedding)]
         verdicts.append(
             ClaimVerdict(

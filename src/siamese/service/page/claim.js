@@ -1,30 +1,24 @@
 // A claim: is an image of the class that it is said to be of? All images of that class decide.
 
 import { get, post } from "./api.js";
-import { count, counted, distance, el, freshId, percent, statusLine, tile } from "./dom.js";
+import { count, counted, distance, el, freshId, percent, prose, tile } from "./dom.js";
 import { acceptDrops, picker, preview, sampleStrip } from "./picker.js";
 
-const SHOWN = 60; // references, at most
+const SHOWN = 24; // references, at most
 const RULES = { min: "least", mean: "mean" };
+const UNCALIBRATED =
+  "This model has no thresholds for claims: it is older than they are, or validation had too few" +
+  " images of a class. Train it again.";
 
 /** Build it, from the thresholds for claims; returns { node, paste(files) }. */
 export async function claim(thresholds) {
-  if (thresholds === null) {
-    const text =
-      "This model has no thresholds for claims: it is older than they are, or validation had too" +
-      " few images of a class. Train it again.";
-    return { node: el("p", { class: "card" }, text), paste: () => {} };
-  }
-  const status = statusLine();
+  if (thresholds === null) return { node: el("p", { class: "card" }, UNCALIBRATED), paste: () => {} };
   const id = freshId("claimed");
   const choice = el("select", { id, onchange: () => judge() });
-  const frame = el(
-    "figure",
-    { class: "frame plain-figure" },
-    el("span", { class: "no-preview" }, "none yet"),
-  );
-  const verdict = el("div", { class: "claim-verdict" });
-  const references = el("div", { class: "card neighbours", hidden: true });
+  const none = el("span", { class: "no-preview" }, "none yet");
+  const frame = el("figure", { class: "frame plain-figure" }, none);
+  const verdict = el("div", { class: "claim-verdict", role: "status" });
+  const references = el("div", { class: "neighbours" });
   let file = null;
   let turn = 0;
 
@@ -40,35 +34,34 @@ export async function claim(thresholds) {
     if (classes.some((one) => one.label === chosen)) choice.value = chosen;
   }
 
-  function missing() {
-    if (choice.value === "") return "Choose a class";
-    return file === null ? "Give an image" : "No answer";
+  function say(...content) {
+    verdict.replaceChildren(...content);
+    verdict.scrollIntoView({ block: "nearest" }); // on a phone it is below
+  }
+
+  function fail(error) {
+    say(el("h2", {}, "No answer"), el("p", { class: "failed" }, prose(error.message)));
   }
 
   async function judge() {
     turn += 1;
     const mine = turn;
     const label = choice.value;
-    const isWhole = label !== "" && file !== null;
-    verdict.replaceChildren(el("h2", {}, isWhole ? "Comparing…" : missing()));
-    references.hidden = true;
-    if (label === "") return;
+    references.replaceChildren();
+    if (label === "") return say(el("h2", {}, "Choose a class"));
+    say(el("h2", {}, file === null ? "Give an image" : "Comparing…"));
     try {
-      const [rows, [answer]] = await Promise.all([
+      const [rows, answers] = await Promise.all([
         get("gallery/rows", { label, limit: SHOWN }),
-        isWhole ? post("verify", [file], { label }) : [null],
+        file === null ? [] : post("verify", [file], { label }),
       ]);
-      if (mine !== turn) return;
-      references.replaceChildren(...shown(label, rows, answer?.nearest));
-      references.hidden = false;
-      if (!isWhole) return;
-      verdict.replaceChildren(...said(answer));
-      status.say(sentence(answer));
+      if (mine !== turn) return undefined;
+      references.replaceChildren(...shown(label, rows, answers[0]?.nearest));
+      if (answers.length) say(...said(answers[0]));
     } catch (error) {
-      if (mine !== turn) return;
-      verdict.replaceChildren(el("h2", {}, missing()));
-      status.fail(error);
+      if (mine === turn) fail(error);
     }
+    return undefined;
   }
 
   function place(given, truth = null) {
@@ -90,7 +83,7 @@ export async function claim(thresholds) {
     shown: 6,
     heading: "Of the test split",
     onpick: place,
-    onerror: status.fail,
+    onerror: fail,
   });
   const side = el(
     "section",
@@ -109,57 +102,47 @@ export async function claim(thresholds) {
     strip,
   );
   acceptDrops(side, ([one]) => place(one));
-  document.addEventListener("gallery-changed", () => list().then(judge).catch(status.fail));
+  document.addEventListener("gallery-changed", () => list().then(judge).catch(fail));
   await judge();
   const node = el(
     "div",
-    {},
-    el("div", { class: "grid sides" }, side, el("div", { class: "card" }, verdict)),
-    status.node,
-    references,
+    { class: "grid sides" },
+    side,
+    el("div", { class: "card" }, verdict, references),
   );
   return { node, paste: ([one]) => place(one) };
 }
 
-function sentence(answer) {
-  return `${answer.accepted ? "Accepted" : "Rejected"} as ${answer.label}: ${distance(answer.distance)} apart.`;
-}
-
 function said(answer) {
-  const against = counted(answer.calibrated_references, "image");
-  return [
-    el("h2", { class: "verdict" }, answer.accepted ? "Accepted" : "Rejected"),
+  const content = [
+    el("h2", { class: "verdict" }, `${answer.accepted ? "Accepted" : "Rejected"} as ${answer.label}`),
     el(
       "p",
       {},
-      `As ${answer.label}: the ${RULES[answer.rule]} distance to` +
-        ` ${counted(answer.references, "image")} is ${distance(answer.distance)},` +
-        ` ${answer.accepted ? "within" : "beyond"} the threshold of ${distance(answer.threshold)}.` +
-        ` Of validation claims against ${against}, at this threshold:`,
+      `The ${RULES[answer.rule]} distance to ${counted(answer.references, "image")} is` +
+        ` ${distance(answer.distance)}, ${answer.accepted ? "within" : "beyond"} the threshold of` +
+        ` ${distance(answer.threshold)}. Of validation claims against` +
+        ` ${counted(answer.calibrated_references, "image")}, at this threshold:`,
     ),
     el(
       "ul",
       { class: "rates" },
-      el("li", {}, el("strong", {}, percent(answer.far, 2)), " of false claims are accepted"),
-      el("li", {}, el("strong", {}, percent(answer.frr, 2)), " of true claims are rejected"),
+      el("li", {}, el("strong", {}, percent(answer.far, 2)), " of the false ones are accepted"),
+      el("li", {}, el("strong", {}, percent(answer.frr, 2)), " of the true ones are rejected"),
     ),
-    answer.is_copy ? el("p", {}, "The gallery has an exact copy of this image.") : null,
-  ].filter((one) => one !== null);
+  ];
+  if (answer.is_copy) content.push(el("p", {}, "The gallery has an exact copy of this image."));
+  return content;
 }
 
 // The nearest comes first; numbers of enrolled rows are text.
 function shown(label, { total, rows }, nearest) {
   const others = rows.filter((row) => !nearest || String(row.number) !== String(nearest.number));
   const first = nearest ? [nearest] : [];
-  const part = total > SHOWN ? `, of which ${SHOWN} are shown` : "";
-  return [
-    el("h3", {}, `${counted(total, "image")} of ${label}${part}`),
-    el(
-      "ul",
-      { class: "tiles" },
-      [...first, ...others].slice(0, SHOWN).map((row) => el("li", {}, reference(row))),
-    ),
-  ];
+  const heading = el("h3", {}, `${counted(total, "image")} of ${label}`);
+  const tiles = [...first, ...others].slice(0, SHOWN).map((row) => el("li", {}, reference(row)));
+  const all = el("a", { href: `#gallery/${encodeURIComponent(label)}` }, "All of them");
+  return [heading, el("ul", { class: "tiles" }, tiles), ...(total > SHOWN ? [el("p", {}, all)] : [])];
 }
 
 function reference(row) {

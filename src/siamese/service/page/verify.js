@@ -35,7 +35,7 @@ export async function show(section) {
       "Do two images show the same class, or is one of the class that it claims? Distances decide," +
         " and the threshold says how often that is wrong.",
     ),
-    el("div", { class: "row" }, choice("Compare an image with", WITH, chosen, choose).node),
+    el("div", { class: "row part-choice" }, choice("Compare an image with", WITH, chosen, choose).node),
     shown,
   );
   // Last: a part that could not be built is built again, and is to listen once.
