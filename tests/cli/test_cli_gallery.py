@@ -15,10 +15,12 @@ from siamese.base.dataset import load_dataset
 from siamese.cli.gallery import _outvoted
 from siamese.cli.main import main
 from siamese.gallery.answers import LabelCount
+from siamese.gallery.gallery import Gallery
 from siamese.model.folder import load_model
-from tests.support.galleries import save_other_model
+from tests.support.galleries import claims_at, save_claims, save_other_model
 from tests.support.listed import listed
 from tests.support.pictures import draw
+from tests.support.service import plain
 from tests.support.workspace import ROOT, Workspace
 
 
@@ -183,6 +185,55 @@ def test_verify_gives_distance_threshold_and_rates(
     assert capsys.readouterr().out.startswith("the same: distance 0.0000, within the threshold of ")
     assert main(["verify", one, one, "--far", "2"]) == 1
     assert "the false-accept rate is 2.0; expected a number" in capsys.readouterr().err
+
+
+def test_verify_as_a_label_judges_each_image_as_the_gallery_does(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = sorted(map(str, Path("pictures").glob("*/*.png")))
+    save_claims(own / "data/model", claims_at(0.0, 0.6))
+    expected = Gallery.open("data/gallery", load_model("data/model")).verify_claim(files, "3")
+    assert len({one.accepted for one in expected}) == 2
+    assert main(["verify", "--as", "3", "pictures", "--json"]) == 0
+    answers = lines_of(capsys)
+    assert [answer.pop("file") for answer in answers] == files
+    assert answers == [plain(one) for one in expected]
+    assert main(["verify", *files, "--as", "3"]) == 0
+    for line, file, one in zip(capsys.readouterr().out.splitlines(), files, expected, strict=True):
+        said, within = ("accepted", "within") if one.accepted else ("rejected", "beyond")
+        assert line == (
+            f"{file}: {said} as 3: mean distance {one.distance:.4f} to {one.references} images,"
+            f" {within} the threshold of 0.6000; nearest: {one.nearest.distance:.4f}"
+            f" ({one.nearest.file}). There, of validation claims against 3, 3.00% of the false are"
+            " accepted, 1.50% of the true rejected"
+        )
+
+
+def test_verify_as_a_label_of_one_image_that_is_there_already(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [picture, *_] = sorted(map(str, Path("pictures").glob("*/*.png")))
+    save_claims(own / "data/model", claims_at(0.5, rule="min"))
+    Path("pictures/broken.png").write_bytes(b"no picture")
+    assert main(["enroll", picture, "--label", "writer 1", "--new", "--gallery", "mine"]) == 0
+    capsys.readouterr()
+    command = ["verify", "--gallery", "mine", picture]
+    assert main([*command, "pictures/broken.png", "--as", "writer 1"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.startswith(
+        f"{picture}: accepted as writer 1: least distance 0.0000 to 1 image, within the threshold"
+    )
+    assert f"({picture}); the gallery has an exact copy of it. There, of" in printed.out
+    assert "broken.png: not a picture" in printed.err
+    assert main([*command, "--as", "Writer"]) == 1
+    assert "has the label 'Writer'; did you mean `writer 1`?" in capsys.readouterr().err
+    assert main([*command, "--as", "writer 1", "--far", "0.1"]) == 1
+    assert "--far: claims have one threshold for each number of" in capsys.readouterr().err
+    assert main(command) == 1
+    assert "1 image to verify; expected two, or `--as LABEL`" in capsys.readouterr().err
+    save_claims(own / "data/model", None)
+    assert main([*command, "--as", "writer 1"]) == 1
+    assert "this model has no thresholds for claims: " in capsys.readouterr().err
 
 
 def test_enrolment_by_folder_names_and_removal(

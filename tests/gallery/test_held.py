@@ -19,7 +19,13 @@ from siamese.gallery.held import Held
 from siamese.gallery.rows import FIRST_ENROLLED, Rows
 from siamese.gallery.table import GalleryTable
 from siamese.model.folder import Model, load_model
-from tests.support.galleries import build_gallery, noise_images, save_other_model
+from tests.support.galleries import (
+    build_gallery,
+    claims_at,
+    noise_images,
+    save_other_model,
+    with_claims,
+)
 from tests.support.vectors import clustered, galleries, rows_of
 from tests.support.workspace import Workspace
 
@@ -68,16 +74,25 @@ def test_any_gallery_answers_as_on_disk(
     check(gallery, queries, k, 1, len(numbers), None)
 
 
-def test_pictures_are_classified_without_lancedb(
+def test_pictures_are_classified_and_claims_judged_without_lancedb(
     gallery: Gallery, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = noise_images(model, 3)
-    asked = [gallery.classify(images), gallery.classify(images, 3), gallery.search(images)]
+    gallery = Gallery.open(gallery.table.address, with_claims(model, claims_at(0.5)))
+
+    def asked() -> list:
+        return [
+            gallery.classify(images),
+            gallery.classify(images, 3),
+            gallery.search(images),
+            gallery.verify_claim(images, "3"),
+        ]
+
+    on_disk = asked()
     assert not gallery.is_held
     assert gallery.hold()
     with no_lancedb(monkeypatch):
-        again = [gallery.classify(images), gallery.classify(images, 3), gallery.search(images)]
-    assert again == asked
+        assert asked() == on_disk
 
 
 def test_the_same_is_refused_in_the_same_words(gallery: Gallery, model: Model) -> None:

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from siamese.service.app import create_app
 from siamese.service.settings import Settings
-from tests.support.galleries import build_gallery
+from tests.support.galleries import build_gallery, claims_at, save_claims
 from tests.support.service import TOKEN
 from tests.support.workspace import Workspace
 
@@ -30,6 +30,7 @@ def place(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("service") / "project"
     shutil.copytree(finished.path, folder, ignore=shutil.ignore_patterns("raw", "cache", "tmp"))
     build_gallery(Workspace(folder), folder / "data/gallery")
+    save_claims(folder / "data/model", claims_at(0.0, 0.6))
     return folder
 
 

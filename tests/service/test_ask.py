@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from siamese.gallery.gallery import Gallery
 from siamese.model.folder import load_model
 from siamese.service.app import create_app
 from siamese.service.settings import Settings
-from tests.support.galleries import noise_images
+from tests.support.galleries import noise_images, save_claims
 from tests.support.service import alike, as_files, plain, png
 
 
@@ -70,6 +72,53 @@ def test_two_images_are_verified_as_by_the_gallery(
     answer = reader.post("/verify", files=as_files(pixels[:2]), data=form).json()
     [verdict] = gallery.verify(pixels[:1], pixels[1:2], far)
     assert alike(answer, plain(verdict))
+
+
+def test_images_are_verified_as_a_label_as_by_the_gallery(
+    reader: TestClient, gallery: Gallery, pixels: np.ndarray
+) -> None:
+    for label in ("3", "7"):
+        answers = reader.post("/verify", files=as_files(pixels), data={"label": label}).json()
+        expected = gallery.verify_claim(pixels, label)
+        assert alike(answers, [{"file": f"{n}.png", **plain(e)} for n, e in enumerate(expected)])
+
+
+@pytest.mark.parametrize(
+    ("form", "n_images", "status", "sentence"),
+    [
+        ({"label": "33"}, 1, 422, "no image of the gallery has the label '33'; did you mean `3`?"),
+        ({"label": "3", "far": 0.1}, 1, 422, "far: claims have one threshold for each number of "),
+        ({"label": "3"}, 101, 413, "expected at most 100 images in a request"),
+        ({"label": "3"}, 0, 422, "images: expected 1 image file or more, found 0"),
+        ({}, 1, 422, "images: expected exactly 2 image files, or the field `label`; found 1"),
+        ({}, 3, 413, "images: expected exactly 2 image files, or the field `label`; found 3"),
+    ],
+)
+def test_what_is_no_pair_and_no_claim_is_refused(
+    reader: TestClient,
+    pixels: np.ndarray,
+    form: dict[str, Any],
+    n_images: int,
+    status: int,
+    sentence: str,
+) -> None:
+    files = as_files(pixels[[0] * n_images])
+    answer = reader.post("/verify", files=files, data=form)
+    assert answer.status_code == status
+    assert answer.json()["detail"].startswith(sentence)
+
+
+def test_a_model_without_thresholds_for_claims_verifies_none(
+    read_only: Settings, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    model = shutil.copytree(read_only.model, tmp_path / "model")
+    save_claims(model, None)
+    settings = replace(read_only, model=model)
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
+        assert client.get("/thresholds").json()["claims"] is None
+        answer = client.post("/verify", files=as_files(pixels[:1]), data={"label": "3"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("this model has no thresholds for claims: it is old")
 
 
 def test_one_file_that_cannot_be_read_refuses_all_and_is_named_as_the_client_names_it(
@@ -143,19 +192,27 @@ def test_requests_that_come_together_get_each_its_own_answer(
         Question("search", pixels[4:5], k=3),
         Question("verify", pixels[:2]),
         Question("embed", pixels[3:4]),
+        Question("claim", pixels[:1], label="3"),
+        Question("claim", pixels[1:3], label="7"),
+        Question("claim", pixels[3:5], label="3"),
+        Question("claim", pixels[:1], label="nobody"),
     ]
 
     async def ask_all() -> list[Any]:
         return await asyncio.gather(*map(engine.ask, questions), return_exceptions=True)
 
     assert reader.portal is not None
-    found, classified, refused, other, verdict, embeddings = reader.portal.call(ask_all)
+    answers = reader.portal.call(ask_all)
+    found, classified, refused, other, verdict, embeddings, *claims, unknown = answers
     assert alike(plain(found), plain(gallery.search(pixels[:2], k=3)))
     assert alike(plain(classified), plain(gallery.classify(pixels[2:5], k=3)))
     assert isinstance(refused, ValueError)
     assert alike(plain(other), plain(gallery.search(pixels[4:5], k=3)))
     assert alike(plain(verdict), plain(gallery.verify(pixels[:1], pixels[1:2])[0]))
     assert np.allclose(embeddings, gallery.model.embed(pixels[3:4]), atol=1e-6)
+    parts = [(pixels[:1], "3"), (pixels[1:3], "7"), (pixels[3:5], "3")]
+    assert alike(plain(claims), [plain(gallery.verify_claim(*part)) for part in parts])
+    assert "has the label 'nobody'" in str(unknown)
 
 
 @pytest.mark.slow

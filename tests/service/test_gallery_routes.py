@@ -19,6 +19,7 @@ from siamese.model.folder import load_model
 from siamese.service.app import create_app
 from siamese.service.listing import listing
 from siamese.service.settings import Settings
+from tests.support.service import plain
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +160,8 @@ def test_thresholds_are_those_of_the_model(asked: TestClient, read_only: Setting
     assert answer["curve"] == {
         name: list(values) for name, values in vars(calibration.curve).items()
     }
+    assert calibration.claims is not None
+    assert answer["claims"] == plain(calibration.claims)
 
 
 def test_samples_are_the_test_split_with_its_classes_mixed(

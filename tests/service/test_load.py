@@ -62,6 +62,7 @@ def requests_of(model: Model, known: np.ndarray, unknown: np.ndarray) -> list[Re
         *(Request(sent("/classify", one, k=5), partial(classified, one)) for one in single),
         *(Request(sent("/search", one, k=3), partial(found, one)) for one in single),
         *(Request(sent("/verify", pair), partial(verified, pair)) for pair in pairs),
+        *(Request(sent("/verify", one, label="3"), partial(claimed, one)) for one in single[:3]),
     ]
 
 
@@ -85,6 +86,10 @@ def found(one: np.ndarray, gallery: Gallery) -> Any:
 
 def verified(pair: np.ndarray, gallery: Gallery) -> Any:
     return plain(gallery.verify(pair[:1], pair[1:])[0])
+
+
+def claimed(one: np.ndarray, gallery: Gallery) -> Any:
+    return plain([{"file": "0.png", **vars(each)} for each in gallery.verify_claim(one, "3")])
 
 
 async def answer_of(reader: asyncio.StreamReader) -> tuple[bytes, Any]:

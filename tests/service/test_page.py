@@ -19,7 +19,7 @@ from siamese.base.dataset import load_dataset
 from siamese.gallery.gallery import Gallery
 from siamese.model.folder import load_model
 from tests.support.browser import WIDTHS, check_basics, give, tab_to, visiting
-from tests.support.galleries import noise_images
+from tests.support.galleries import noise_images, save_claims
 from tests.support.service import TOKEN, Server, serving
 
 slow = pytest.mark.slow
@@ -267,7 +267,7 @@ def test_verify_decides_as_the_gallery_does(
         assert float(at or 0) == pytest.approx(
             float(page.locator(".chart line.threshold").get_attribute("x1") or 0), abs=1
         )
-        status = page.locator("[data-part=verify] > .status")
+        status = page.locator("[data-part=verify] .status")
         for value in (expected.distance + 0.01, expected.distance - 0.01, 0):
             said = "The same class" if value > expected.distance else "Different classes"
             threshold.fill(str(value))
@@ -314,6 +314,96 @@ def test_verify_takes_test_images_and_what_is_pasted(
         give(page, [first], "drop", sides.nth(0).locator(".drop"))
         expect(page.locator(".verdict-box")).to_contain_text("They are 0.000 apart")
         expect(page.locator(".verdict-box h2")).to_have_text("The same class")
+
+
+@slow
+@at_both_widths
+def test_verify_judges_a_claim_as_the_gallery_does(
+    browser: Browser, server: Server, gallery: Gallery, project: Path, width: int
+) -> None:
+    files = _images(project)
+    with visiting(browser, server.url, "verify", width) as page:
+        page.get_by_label("all images of a class").check()
+        verdict, tiles = page.locator(".claim-verdict"), page.locator(".neighbours .tile")
+        expect(verdict.locator("h2")).to_have_text("Choose a class")
+        page.get_by_label("The class that it claims").select_option("3")
+        expect(verdict.locator("h2")).to_have_text("Give an image")
+        expect(tiles).to_have_count(24)
+        give(page, files[:1], "paste", page.locator("body"))
+        for label, file in (("3", files[0]), ("7", files[0]), ("7", files[1]), ("2", files[2])):
+            page.get_by_label("The class that it claims").select_option(label)
+            give(page, [file], "drop", page.locator(".side"))
+            [expected] = gallery.verify_claim([file], label)
+            said, within = ("Accepted", "within") if expected.accepted else ("Rejected", "beyond")
+            expect(verdict).to_contain_text(
+                f"The mean distance to {expected.references} images is {expected.distance:.3f},"
+                f" {within} the threshold of {expected.threshold:.3f}. Of validation claims against"
+                f" {expected.calibrated_references} images, at this threshold:"
+            )
+            expect(verdict.locator("h2")).to_have_text(f"{said} as {label}")
+            expect(verdict).to_be_in_viewport()
+            expect(verdict.locator("strong")).to_have_text(["3.00 %", "1.50 %"])
+            expect(verdict).not_to_contain_text("exact copy")
+            expect(page.locator(".neighbours h3")).to_have_text(
+                f"{expected.references} images of {label}"
+            )
+            expect(tiles).to_have_count(24)
+            nearest = f"{server.url}/gallery/images/{expected.nearest.number}.png"
+            expect(tiles.first).to_contain_text(f"nearest, {expected.nearest.distance:.3f}")
+            sources = tiles.locator("img").evaluate_all("all => all.map(one => one.src)")
+            assert sources[0] == nearest
+            assert len(set(sources)) == 24
+        page.get_by_role("link", name="All of them").click()
+        expect(page.get_by_role("heading", name=label, exact=True)).to_be_visible()
+
+
+@slow
+def test_verify_tells_copies_what_cannot_be_read_and_what_was_enrolled_meanwhile(
+    browser: Browser, server: Server, gallery: Gallery, project: Path
+) -> None:
+    [first, *_] = _images(project)
+    with visiting(browser, server.url, "verify", refused=(422,)) as page:
+        page.get_by_label("all images of a class").check()
+        claimed = page.get_by_label("The class that it claims")
+        heading = page.locator(".claim-verdict h2")
+        expect(heading).to_have_text("Choose a class")
+        page.get_by_role("link", name="Gallery").click()
+        form = page.get_by_role("region", name="Enrol")
+        form.locator("input[type=file]").set_input_files(first)
+        form.get_by_label("Class").fill("writer 1")
+        form.get_by_label("Token").fill(TOKEN)
+        form.get_by_role("button", name="Enrol 1 image").click()
+        expect(page.locator("[data-part=gallery] > .status")).to_contain_text("1 image of writer 1")
+        page.get_by_role("link", name="Verify").click()
+        claimed.select_option("writer 1")
+        page.locator(".side input[type=file]").set_input_files(first)
+        expect(page.locator(".claim-verdict")).to_contain_text("has an exact copy of this image")
+        tile = page.locator("[data-part=verify] .neighbours .tile")
+        expect(tile.locator(".tile-name, .tile-more")).to_have_text(["nearest, 0.000", "enrolled"])
+        page.locator(".side input[type=file]").set_input_files(project / "images/broken.png")
+        expect(page.locator(".claim-verdict .failed")).to_contain_text("broken.png: not a picture")
+        expect(heading).to_have_text("No answer")
+        page.get_by_label("another image").check()
+        expect(page.locator(".verdict-box h2")).to_have_text("Give two images")
+    gallery.refresh()
+    assert gallery.remove(label="writer 1") == 1
+
+
+@slow
+def test_verify_says_that_the_model_has_no_thresholds_for_claims(
+    browser: Browser, place: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(place / "data", folder / "data")
+    save_claims(folder / "data/model", None)
+    with (
+        serving(folder, log=tmp_path / "log") as server,
+        visiting(browser, server.url, "verify") as page,
+    ):
+        page.get_by_label("all images of a class").check()
+        expect(page.locator("[data-part=verify]")).to_contain_text(
+            "This model has no thresholds for claims"
+        )
 
 
 @slow

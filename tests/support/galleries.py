@@ -1,11 +1,15 @@
 """Galleries of the digits, and what to ask them, for tests."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from siamese.base.files import write_json
 from siamese.gallery.build import Built, build
 from siamese.gallery.defaults import NOVELTY_SHARE
+from siamese.measures.claims import Rule
+from siamese.model.calibration import ClaimCalibration
 from siamese.model.folder import Model, load_model, save_model
 from tests.support.workspace import Workspace
 
@@ -43,3 +47,21 @@ def save_other_model(model: Model, folder: Path) -> Path:
     next(other.network.encoder.parameters()).data.add_(0.5)
     save_model(other, folder)
     return folder
+
+
+def claims_at(*thresholds: float, rule: Rule = "mean") -> ClaimCalibration:
+    """Return thresholds for 1, 3, 5 ... references, and rates that differ too."""
+    references = tuple(range(1, 2 * len(thresholds), 2))
+    rates = tuple(number / 100 for number in references)
+    return ClaimCalibration(rule, references, thresholds, rates, tuple(rate / 2 for rate in rates))
+
+
+def with_claims(model: Model, claims: ClaimCalibration | None) -> Model:
+    """Return a model with other thresholds for claims."""
+    return replace(model, calibration=replace(model.calibration, claims=claims))
+
+
+def save_claims(folder: Path, claims: ClaimCalibration | None) -> None:
+    """Put other thresholds for claims into a model folder."""
+    calibration = with_claims(load_model(folder), claims).calibration
+    write_json(folder / "verification.json", calibration.to_json())

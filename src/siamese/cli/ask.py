@@ -7,17 +7,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from siamese.base.errors import InputError
 from siamese.cli.answering import print_json, print_line, quick_imports, read_images
 from siamese.cli.arguments import add
-from siamese.gallery.defaults import FOUND, VOTERS
+from siamese.gallery.defaults import FOUND, ONE_THRESHOLD, VOTERS
 
 if TYPE_CHECKING:
     from siamese.gallery.answers import ClassifiedImage
+    from siamese.gallery.claims import ClaimVerdict
     from siamese.gallery.gallery import Gallery
     from siamese.model.folder import Model
 
 # Nearest examples that a line of text shows.
 EXAMPLES = 3
+# What a rule makes of the distances to several images.
+RULE_WORDS = {"min": "least", "mean": "mean"}
 
 
 def add_commands(commands: Any) -> None:
@@ -37,17 +41,29 @@ def add_commands(commands: Any) -> None:
     _add_search(search)
     search.set_defaults(command=_search)
 
-    verify = commands.add_parser("verify", help="tell whether two images show the same class")
-    verify.add_argument("left", type=Path, metavar="A")
-    verify.add_argument("right", type=Path, metavar="B")
+    verify = commands.add_parser(
+        "verify", help="tell whether two images show the same class, or one is of a class claimed"
+    )
+    verify.add_argument(
+        "paths",
+        nargs="+",
+        metavar="IMAGE",
+        help="two images; with --as any number of image files, folders (all in them), or globs",
+    )
+    verify.add_argument(
+        "--as",
+        dest="label",
+        metavar="LABEL",
+        help="compare each image with all that the gallery has under this label",
+    )
     verify.add_argument(
         "--far",
         type=float,
         metavar="RATE",
         help="share of unlike pairs that may be called the same (default: the threshold that"
-        " decides most pairs right)",
+        " decides most pairs right); not with --as",
     )
-    add(verify, "--model", "--json")
+    add(verify, "--gallery", "--model", "--json")
     verify.set_defaults(command=_verify)
 
 
@@ -96,12 +112,43 @@ def _search(options: argparse.Namespace) -> None:
             )
 
 
-def _verify(options: argparse.Namespace) -> None:
+def _verify(options: argparse.Namespace) -> int:
+    if options.label is not None:
+        return _verify_claims(options)
+    _verify_pair(options)
+    return 0
+
+
+def _verify_claims(options: argparse.Namespace) -> int:
+    from siamese.images.files import find_images
+
+    if options.far is not None:
+        raise InputError(f"--far: {ONE_THRESHOLD}")
+    files = find_images(options.paths)
+    gallery, model = _open(options)
+    broken = 0
+    for images, named, n_broken in read_images(files, model, "verify"):
+        broken += n_broken
+        verdicts = gallery.verify_claim(images, options.label)
+        for file, verdict in zip(named, verdicts, strict=True):
+            if options.json:
+                print_json({"file": str(file), **asdict(verdict)})
+            else:
+                print_line(_claimed(file, verdict))
+    return 1 if broken else 0
+
+
+def _verify_pair(options: argparse.Namespace) -> None:
+    if len(options.paths) != 2:
+        raise InputError(
+            f"{len(options.paths)} image{'s' * (len(options.paths) != 1)} to verify; expected two,"
+            " or `--as LABEL` to compare each with what the gallery has under a label"
+        )
     with quick_imports():
         from siamese.gallery.gallery import verify
         from siamese.model.folder import load_model
 
-    [verdict] = verify(load_model(options.model), [options.left], [options.right], options.far)
+    [verdict] = verify(load_model(options.model), options.paths[:1], options.paths[1:], options.far)
     if options.json:
         print_json(asdict(verdict))
         return
@@ -138,3 +185,18 @@ def _classified(file: Path, answer: "ClassifiedImage") -> str:
         f"{one.label} {one.distance:.3f} ({one.file})" for one in answer.neighbours[:EXAMPLES]
     )
     return f"{file}: {vote}; nearest: {examples}"
+
+
+def _claimed(file: Path, verdict: "ClaimVerdict") -> str:
+    count = verdict.references
+    relation = "within" if verdict.accepted else "beyond"
+    copy = "; the gallery has an exact copy of it" if verdict.is_copy else ""
+    nearest = verdict.nearest
+    return (
+        f"{file}: {'accepted' if verdict.accepted else 'rejected'} as {verdict.label}:"
+        f" {RULE_WORDS[verdict.rule]} distance {verdict.distance:.4f} to {count:,}"
+        f" image{'s' * (count != 1)}, {relation} the threshold of {verdict.threshold:.4f}; nearest:"
+        f" {nearest.distance:.4f} ({nearest.file}){copy}. There, of validation claims against"
+        f" {verdict.calibrated_references}, {verdict.far:.2%} of the false are accepted,"
+        f" {verdict.frr:.2%} of the true rejected"
+    )

@@ -11,3 +11,8 @@ NOVELTY_SHARE = 0.99
 # Neighbours that vote on the class of an image, and images that a search finds; fewer where the
 # gallery has fewer rows.
 VOTERS, FOUND = 20, 10
+# Why claims take no false-accept rate.
+ONE_THRESHOLD = (
+    "claims have one threshold for each number of references, where both error rates are most"
+    " nearly equal; leave the rate out"
+)

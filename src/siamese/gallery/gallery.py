@@ -1,4 +1,4 @@
-"""Ask a gallery: what is this, what resembles it, do these two show the same class? And add to it.
+"""Ask a gallery: what is this, what resembles it, is it of this class? And add to it.
 
     from siamese import Gallery, load_model
 
@@ -30,6 +30,7 @@ from siamese.gallery.answers import (
     Neighbour,
     Vote,
 )
+from siamese.gallery.claims import ClaimVerdict, claims_of, judge
 from siamese.gallery.defaults import ADDRESS, FOUND, VOTERS
 from siamese.gallery.failures import Unreadable
 from siamese.gallery.held import Held
@@ -228,6 +229,34 @@ class Gallery:
             InputError: an image cannot be read, the numbers differ, or no threshold is so strict.
         """
         return verify(self.model, left, right, far)
+
+    def verify_claim(
+        self, images: Images, label: str, embeddings: np.ndarray | None = None
+    ) -> list[ClaimVerdict]:
+        """Decide for each image whether it is accepted as one of a class.
+
+        It is compared with all that the gallery has under the label. Rule and threshold are those
+        that were calibrated on validation for so many references.
+
+        Args:
+            images: files, or uint8 `[N, size, size, 3]`.
+            label: of the class.
+            embeddings: of the images, float32 `[N, D]`, where the same model has made them already.
+
+        Raises:
+            InputError: the model has no thresholds for claims, the gallery no image of the class,
+                or an image cannot be read or is of another size.
+        """
+        claims = claims_of(self.model.calibration)
+        pixels = pixels_of(images, self.model)
+        given = self._embed(pixels) if embeddings is None else embeddings
+
+        def judged() -> list[ClaimVerdict]:
+            version, _ = self._checked()
+            asked = version.held or version.searcher
+            return judge(asked, version.table, pixels, given, one_form(label), claims)
+
+        return self._answered(judged)
 
     def enroll(
         self,
@@ -509,6 +538,13 @@ class Gallery:
             return np.empty((0, self.table.dimensions), dtype=np.float32)
         return self.model.embed(pixels)
 
+    def _checked(self) -> tuple[_Version, dict[str, str]]:
+        """Return the version to ask and its metadata, also after a refusal to `refresh`."""
+        version = self._version
+        metadata = version.table.metadata if version.held is None else version.held.metadata
+        self._check_model(metadata)
+        return version, metadata
+
     def _neighbours(
         self, queries: np.ndarray, k: int | None, default: int, exact: bool
     ) -> tuple[list[tuple[Neighbour, ...]], dict[str, str]]:
@@ -516,9 +552,7 @@ class Gallery:
 
         Without k, they are as many as the default says and the gallery has.
         """
-        version = self._version
-        metadata = version.table.metadata if version.held is None else version.held.metadata
-        self._check_model(metadata)  # also after a refusal to `refresh`
+        version, metadata = self._checked()
         if not len(queries):
             return [], metadata
         asked = version.held or version.searcher

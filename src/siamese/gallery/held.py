@@ -95,6 +95,12 @@ class Part:
         """Count the rows."""
         return len(self.rows)
 
+    def of_label(self, label: str) -> np.ndarray:
+        """Return the rows of a class, int64 `[n]`."""
+        names = self.columns.texts["label"]
+        code = names.index(label) if label in names else -1
+        return np.flatnonzero(self.columns.codes["label"] == code)
+
     def nearest(self, queries: np.ndarray, k: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows, int64 `[Q, k]`, and their distances, float64 `[Q, k]`."""
         searched = self.rows if exact or self.lists is None else self.lists
@@ -188,6 +194,19 @@ class Held:
         )
         stored = {name: both[0][name] + both[1][name] for name in COLUMNS}
         return stored, positions.reshape(rows.shape), distances
+
+    def of_label(self, label: str) -> tuple[dict[str, list[Any]], np.ndarray]:
+        """Do what `siamese.gallery.search.Searcher.of_label` does."""
+        rows = self.pipeline.of_label(label), self.enrolled.of_label(label)
+        both = self.pipeline.columns.of(rows[0]), self.enrolled.columns.of(rows[1])
+        vectors = self.pipeline.rows.vectors[rows[0]], self.enrolled.rows.vectors[rows[1]]
+        stored = {name: both[0][name] + both[1][name] for name in COLUMNS}
+        return stored, np.concatenate(vectors)
+
+    def label_names(self) -> list[str]:
+        """Return the names of all classes, in no set order."""
+        texts = (part.columns.texts["label"] for part in (self.pipeline, self.enrolled))
+        return list({name for names in texts for name in names if name is not None})
 
     def _has_pipeline_of(self, metadata: dict[str, str], n_rows: int) -> bool:
         """Tell whether another version has the same rows of the pipeline, for certain."""

@@ -15,7 +15,7 @@ from siamese.base.blocks import blocks
 from siamese.base.errors import InputError
 from siamese.gallery.failures import reading
 from siamese.gallery.rows import vectors_of
-from siamese.gallery.table import GalleryTable
+from siamese.gallery.table import GalleryTable, one_of
 from siamese.measures.knn import SPARE, nearest_in_parts, rank
 
 # From this many queries on, vectors are read into memory: LanceDB's scan takes a millisecond or two
@@ -100,6 +100,19 @@ class Searcher:
         table = self.table.lookup(numbers, COLUMNS)
         positions = np.searchsorted(table["number"].to_numpy(), numbers)
         return {name: table[name].to_pylist() for name in COLUMNS}, positions, distances
+
+    def of_label(self, label: str) -> tuple[dict[str, list[Any]], np.ndarray]:
+        """Return the columns `COLUMNS` of all n rows of a class, as lists, in no set order.
+
+        And their vectors, float32 `[n, D]`.
+        """
+        found = self.table.read(["vector", *COLUMNS], one_of("label", [label]))
+        vectors = vectors_of(found["vector"].combine_chunks())
+        return {name: found[name].to_pylist() for name in COLUMNS}, vectors
+
+    def label_names(self) -> list[str]:
+        """Return the names of all classes, in no set order."""
+        return self.table.read(["label"])["label"].unique().to_pylist()
 
     def _scan(
         self, queries: np.ndarray, k: int, wanted: int, n_rows: int

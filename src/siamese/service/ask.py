@@ -13,7 +13,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from siamese.gallery.answers import ClassifiedImage, Neighbour
-from siamese.gallery.defaults import FOUND, VOTERS
+from siamese.gallery.claims import ClaimVerdict
+from siamese.gallery.defaults import FOUND, ONE_THRESHOLD, VOTERS
 from siamese.gallery.verdict import Verdict
 from siamese.service.engine import Engine, Question
 from siamese.service.errors import Refused
@@ -43,15 +44,20 @@ class Found(Fields):
     exact: Exact = False
 
 
-class Strictness(Fields):
+class Verified(Fields):
     """What `/verify` takes besides images."""
 
+    label: str | None = Field(
+        None,
+        description="Compare each image with all that the gallery has under this label; without it,"
+        " two images with each other.",
+    )
     far: float | None = Field(
         None,
         gt=0,
         lt=1,
         description="Share of unlike pairs that may be called the same; without it, the threshold"
-        " that decides most pairs right.",
+        " that decides most pairs right. Not with a label, which has a threshold of its own.",
     )
 
 
@@ -62,6 +68,13 @@ class Nothing(Fields):
 @dataclass(frozen=True)
 class ClassifiedFile(ClassifiedImage):
     """The answer about one file."""
+
+    file: str
+
+
+@dataclass(frozen=True)
+class ClaimOfFile(ClaimVerdict):
+    """The answer about one file and a label."""
 
     file: str
 
@@ -102,12 +115,24 @@ async def search(request: Request, engine: TheEngine) -> Response:
     return as_json([{"file": name, "neighbours": neighbours} for name, neighbours in answers])
 
 
-@router.post("/verify", response_model=Verdict, openapi_extra=form_schema(Strictness, 2, 2))
+@router.post(
+    "/verify",
+    response_model=Verdict | list[ClaimOfFile],
+    openapi_extra=form_schema(Verified),
+)
 async def verify(request: Request, engine: TheEngine) -> Response:
-    """Tell whether two images show the same class, and how often that answer is wrong."""
-    uploads, asked = await read_form(request, Strictness, 2, 2)
+    """Tell whether two images show the same class, or whether images are of the class claimed.
+
+    And how often that answer is wrong.
+    """
+    uploads, asked = await read_form(request, Verified)
+    _check_claim(len(uploads), asked)
     pixels = await engine.decode(uploads)
-    return as_json(await engine.ask(Question("verify", pixels, far=asked.far)))
+    if asked.label is None:
+        return as_json(await engine.ask(Question("verify", pixels, far=asked.far)))
+    verdicts = await engine.ask(Question("claim", pixels, label=asked.label))
+    answers = zip(uploads, verdicts, strict=True)
+    return as_json([{"file": upload.name, **vars(verdict)} for upload, verdict in answers])
 
 
 @router.post("/embed", response_model=list[EmbeddedFile], openapi_extra=form_schema(Nothing))
@@ -135,6 +160,22 @@ async def _answers(
     pixels = await engine.decode(uploads)
     answers = await engine.ask(Question(kind, pixels, asked.k, asked.exact))
     return zip((upload.name for upload in uploads), answers, strict=True)
+
+
+def _check_claim(n_images: int, asked: Verified) -> None:
+    """Refuse what is neither a question about two images nor one about a label.
+
+    Raises:
+        Refused: there is no label and not two images, or a false-accept rate for a label.
+    """
+    if asked.label is None and n_images != 2:
+        too_many = n_images > 2
+        raise Refused(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_many else HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"images: expected exactly 2 image files, or the field `label`; found {n_images}",
+        )
+    if asked.label is not None and asked.far is not None:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"far: {ONE_THRESHOLD}")
 
 
 def _check_neighbours(request: Request, n_images: int, k: int | None) -> None:

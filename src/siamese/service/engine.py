@@ -46,19 +46,21 @@ class Question:
     """What is asked about images.
 
     Attributes:
-        kind: of the answer: for each image a `ClassifiedImage`, a tuple of neighbours or an
-            embedding; or one `Verdict` about two images.
+        kind: of the answer: for each image a `ClassifiedImage`, a tuple of neighbours, an embedding
+            or a `ClaimVerdict`; or one `Verdict` about two images.
         images: uint8 `[n, size, size, 3]`.
         k: neighbours.
         exact: search without the index.
         far: the highest false-accept rate allowed, to verify.
+        label: that the images claim.
     """
 
-    kind: Literal["classify", "search", "embed", "verify"]
+    kind: Literal["classify", "search", "embed", "verify", "claim"]
     images: np.ndarray
     k: int | None = None
     exact: bool = False
     far: float | None = None
+    label: str = ""
 
 
 Asked = tuple[Question, "asyncio.Future[Any]"]
@@ -173,11 +175,13 @@ class Engine:
         parts = np.split(embeddings, ends[:-1])
         alike: dict[Any, list[int]] = defaultdict(list)
         for number, one in enumerate(questions):
-            alike[one.kind, one.k, one.exact, one.far].append(number)
+            alike[one.kind, one.k, one.exact, one.far, one.label].append(number)
         for numbers in alike.values():
             try:
                 found = _answers(
-                    gallery, questions[numbers[0]], [parts[number] for number in numbers]
+                    gallery,
+                    [questions[number] for number in numbers],
+                    [parts[number] for number in numbers],
                 )
             except Exception as error:
                 found = [error] * len(numbers)
@@ -186,8 +190,11 @@ class Engine:
         return outcomes
 
 
-def _answers(gallery: Gallery, asked: Question, parts: Sequence[np.ndarray]) -> list[Any]:
-    """Answer a question that several ask, each about embeddings of its own, float32 `[n, D]`."""
+def _answers(
+    gallery: Gallery, questions: Sequence[Question], parts: Sequence[np.ndarray]
+) -> list[Any]:
+    """Answer questions that ask alike, each about embeddings of its own, float32 `[n, D]`."""
+    asked = questions[0]
     match asked.kind:
         case "embed":
             return list(parts)
@@ -202,6 +209,9 @@ def _answers(gallery: Gallery, asked: Question, parts: Sequence[np.ndarray]) -> 
             )
         case "search":
             found = gallery.search_embeddings(np.concatenate(parts), asked.k, asked.exact)
+        case "claim":
+            images = np.concatenate([one.images for one in questions])
+            found = gallery.verify_claim(images, asked.label, np.concatenate(parts))
     each = iter(found)
     return [list(islice(each, len(part))) for part in parts]
 

@@ -70,9 +70,10 @@ def row_image(gallery: TheGallery, number: int) -> Response:
 
 @router.get("/thresholds")
 def thresholds(gallery: TheGallery) -> dict[str, Any]:
-    """Return the model's thresholds for "the same class", and its error rates at others."""
+    """Return the model's thresholds: for two images, with error rates at others, and for claims."""
     calibration = gallery.model.calibration.to_json()
-    return {**calibration["thresholds"], "curve": calibration["curve"]}
+    claims = calibration.get("claims")  # of older models, none
+    return {**calibration["thresholds"], "curve": calibration["curve"], "claims": claims}
 
 
 @router.get("/samples")

@@ -73,10 +73,10 @@ async def read_form(
             unknown or has a value that cannot be.
     """
     settings: Settings = request.app.state.settings
-    most_images = settings.images_per_request if most_images is None else most_images
+    limit = settings.images_per_request if most_images is None else most_images
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind == PARTS:
-        parts = await _multipart(request, options.get(b"boundary", b""), most_images)
+        parts = await _multipart(request, options.get(b"boundary", b""), limit)
     elif kind == FORM:
         parts = await _urlencoded(request)
     else:

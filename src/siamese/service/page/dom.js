@@ -134,6 +134,36 @@ export function slider({ label, min, max, step = 1, value, shown = String, onsli
 }
 
 /**
+ * One of several, as native radio buttons: `options` are texts by name, and `onchoose` gets the name.
+ * Returns { node, set(name) }.
+ */
+export function choice(label, options, value, onchoose) {
+  const group = freshId("choice");
+  const inputs = Object.keys(options).map((name) =>
+    el("input", {
+      type: "radio",
+      name: group,
+      id: `${group}-${name}`,
+      value: name,
+      checked: name === value,
+      onchange: () => onchoose(name),
+    }),
+  );
+  const node = el(
+    "fieldset",
+    { class: "checks" },
+    el("legend", {}, label),
+    inputs.map((input) =>
+      el("label", { class: "check", for: input.id }, input, options[input.value]),
+    ),
+  );
+  const set = (name) => {
+    for (const input of inputs) input.checked = input.value === name;
+  };
+  return { node, set };
+}
+
+/**
  * An image with a caption below. `mark` is "right", "wrong" or null; its word is in the caption,
  * so that colour is not all that tells.
  */

@@ -1,7 +1,7 @@
 // The gallery in two dimensions: which points are shown, in which colours, and what each one is.
 
 import { get } from "./api.js";
-import { count, counted, el, percent, prose, title } from "./dom.js";
+import { choice, count, counted, el, percent, prose, title } from "./dom.js";
 import { SHAPES, scatter } from "./scatter.js";
 import { tables } from "./map_tables.js";
 
@@ -303,18 +303,4 @@ function button(text, label, onclick) {
 
 function mark(shape, text) {
   return el("span", { class: "mark" }, el("span", { class: `mark-${shape}`, "aria-hidden": "true" }), text);
-}
-
-// One of several, as native radio buttons. `onchoose` gets the name.
-function choice(label, options, value, onchoose) {
-  const inputs = Object.entries(options).map(([name]) => el("input", {
-    type: "radio", name: "map-method", id: `map-${name}`, value: name, checked: name === value,
-    onchange: () => onchoose(name),
-  }));
-  const node = el("fieldset", { class: "checks" }, el("legend", {}, label),
-    inputs.map((input) => el("label", { class: "check", for: input.id }, input, options[input.value])));
-  const set = (name) => {
-    for (const input of inputs) input.checked = input.value === name;
-  };
-  return { node, set };
 }
