@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from siamese.pictures.style import RIGHT, WRONG, plt, readable, save_picture
+from siamese.pictures.style import RIGHT, WRONG, cell, plt, readable, save_picture
 
 MOST_NAMED = 60  # classes that a confusion picture has names and numbers for
 MOST_DRAWN = 1000  # classes that it is drawn for: there are no more pixels
@@ -64,9 +64,9 @@ def draw_rows(
         row_labels: beside each row, `Q` of them or none.
     """
     n_rows, n_columns = names.shape
-    picture, grid = plt.subplots(
-        n_rows, n_columns, figsize=(1.05 * n_columns, 0.5 + 1.17 * n_rows), squeeze=False
-    )
+    wide, high = cell(images)
+    figsize = 1.05 * wide * n_columns, 0.5 + (1.17 + (high - 1)) * n_rows
+    picture, grid = plt.subplots(n_rows, n_columns, figsize=figsize, squeeze=False)
     for row in range(n_rows):
         query_axes, *others = grid[row]
         query_name, *other_names = names[row]
@@ -93,8 +93,10 @@ def draw_pairs(
         file: PNG to write.
     """
     n_pairs = images.shape[1]
+    wide, high = cell(images)
+    figsize = 6.2 * wide, 0.9 + (1.3 + (high - 1)) * n_pairs
     picture, grid = plt.subplots(
-        n_pairs, 5, figsize=(6.2, 0.9 + 1.3 * n_pairs), squeeze=False, width_ratios=[3, 3, 1, 3, 3]
+        n_pairs, 5, figsize=figsize, squeeze=False, width_ratios=[3, 3, 1, 3, 3]
     )
     for axes in grid[:, 2]:
         axes.set_axis_off()

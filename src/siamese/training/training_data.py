@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from siamese.base.dataset import Classes, Dataset, channel_statistics, is_forged, load_dataset
+from siamese.base.image_size import Size
 from siamese.measures.manifest import read_manifest
 from siamese.training.objective import PairedBatch
 
@@ -54,9 +55,9 @@ class Images:
         return len(self.rows)
 
     @property
-    def size(self) -> int:
+    def size(self) -> Size:
         """Height and width, in pixels."""
-        return self.pixels.shape[1]
+        return self.pixels.shape[1], self.pixels.shape[2]
 
     def __getitem__(self, chosen: Tensor | np.ndarray | slice) -> Tensor:
         """Return images by position, uint8 `[k, H, W, 3]` on the device."""
