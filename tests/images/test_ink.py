@@ -105,6 +105,15 @@ def test_dust_is_no_ink() -> None:
     assert (found == by_hand(written(), SHAPE)).all()
 
 
+def test_faulty_pixels_do_not_outshine_a_faint_pen() -> None:
+    dot = np.zeros((200, 300))
+    dot[100:106, 100:106] = 1
+    tones = np.where(dot, 180, 220).astype(np.uint8)
+    tones[101:105, 101:106] = 0  # fewer than count
+    found = fit_image(Image.fromarray(tones), SHAPE, "ink")[..., 0]
+    assert (found == by_hand(dot, SHAPE)).all()
+
+
 @pytest.mark.parametrize("paper", [0, 30, 128, 250, 255])
 @pytest.mark.parametrize("noise", [0, 4])
 def test_an_empty_page_is_white(paper: int, noise: float) -> None:

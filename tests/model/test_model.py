@@ -120,6 +120,14 @@ def test_weights_of_another_network_are_refused(folder: Path) -> None:
         load_model(folder)
 
 
+@pytest.mark.parametrize("size", [[8], [8, 8, 8], "8x8", None])
+def test_a_size_that_is_none_is_refused(folder: Path, size: object) -> None:
+    description = json.loads((folder / "network.json").read_text()) | {"image_size": size}
+    (folder / "network.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="damaged"):
+        load_model(folder)
+
+
 def test_another_format_is_refused(folder: Path) -> None:
     description = json.loads((folder / "network.json").read_text()) | {"format": 99}
     (folder / "network.json").write_text(json.dumps(description))

@@ -194,22 +194,12 @@ def _add_training(adopt: argparse.ArgumentParser) -> None:
     for name, kind, metavar, what in (
         ("resized-crop", float, "SHARE", "smallest of the area to cut out and enlarge; 1 for none"),
         ("resized-to", int, "PIXELS", "of the shorter side of that; 0 for as many as the image"),
-        (
-            "jitter",
-            float,
-            "SHARE",
-            "how much to change brightness, contrast and colours; 0 for none",
-        ),
+        ("jitter", float, "SHARE", "how much brightness, contrast and colours change; 0 for none"),
         ("policy", str, "NAME", "none, trivial or rand"),
         ("erase", float, "SHARE", "of the images, of which a rectangle is set to grey"),
         ("rotate", float, "DEGREES", "how far to turn at most, either way"),
         ("scale", float, "SHARE", "how much to enlarge or shrink at most"),
-        (
-            "stroke",
-            float,
-            "PIXELS",
-            "how much to thicken or thin lines on each side at most, up to 1",
-        ),
+        ("stroke", float, "PIXELS", "how much thicker or thinner lines get on each side, up to 1"),
     ):
         training.add_argument(
             f"--{name}",

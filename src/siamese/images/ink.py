@@ -61,7 +61,8 @@ def _blackness(grey: Image.Image) -> np.ndarray:
     deepest = depth[darkest if is_dark else lightest]
     if deepest < FAINT:
         return np.zeros(256, dtype=np.uint8)
-    lightest_ink = _threshold(np.bincount(depth, counts, minlength=256)) / 2
+    depth = np.minimum(depth, deepest)
+    lightest_ink = _threshold(np.bincount(depth, counts)) / 2
     share = np.clip((depth - lightest_ink) / (deepest - lightest_ink), 0, 1)
     return np.rint(255 * share).astype(np.uint8)
 

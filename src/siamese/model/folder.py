@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -120,14 +119,9 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
         calibration = Calibration.from_json(_read(folder / "verification.json"))
         fit = description.get("fit", "pad")  # older models had no choice
         origin = read_origin(folder)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        SafetensorError,
-        ValidationError,
-    ) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder}: this model folder is damaged: {error}") from None
     network = network.to(device).to(memory_format=torch.channels_last).eval()
     return Model(network, params, classes, calibration, fit, origin)
