@@ -603,7 +603,7 @@ def test_writing_is_given_its_shape_its_ink_and_its_changes(
     monkeypatch.chdir(workspace)
     make_folders(workspace / "names", line, (8, 7, 9), ".png")
     before = check_params()
-    adopted = adopt(Path("names"))
+    adopted = adopt(Path("names"), kind="writing")
     assert adopted.changes.get("data.image_size", (32, 32)) == (32, size)
     text = Path("params.yaml").read_text()
     assert f"image_size: {size} " in text
@@ -618,7 +618,7 @@ def test_writing_is_given_its_shape_its_ink_and_its_changes(
     said = "\n".join(adopted.found)
     assert f"{shape[1]} x {shape[0]} pixels, height and width" in said
     assert f"at {high} x {wide} pixels, of what is written alone, black on white" in said
-    options = "--fit pad --image-size 48x64 --no-augment --stroke 0.5 --mirror"
+    options = "--kind writing --fit pad --image-size 48x64 --no-augment --stroke 0.5 --mirror"
     assert main(["adopt", "names", *options.split()]) == 0
     found = check_params()
     assert (found.data.fit, found.data.image_size) == ("pad", (48, 64))
