@@ -65,7 +65,7 @@ def draw_rows(
     """
     n_rows, n_columns = names.shape
     wide, high = cell(images)
-    figsize = 1.05 * wide * n_columns, 0.5 + (1.17 + (high - 1)) * n_rows
+    figsize = 1.05 * wide * n_columns, 0.5 + (1.17 + 0.8 * (high - 1)) * n_rows
     picture, grid = plt.subplots(n_rows, n_columns, figsize=figsize, squeeze=False)
     for row in range(n_rows):
         query_axes, *others = grid[row]
@@ -94,7 +94,7 @@ def draw_pairs(
     """
     n_pairs = images.shape[1]
     wide, high = cell(images)
-    figsize = 6.2 * wide, 0.9 + (1.3 + (high - 1)) * n_pairs
+    figsize = 6.2 * wide, 0.9 + (1.3 + 0.8 * (high - 1)) * n_pairs
     picture, grid = plt.subplots(
         n_pairs, 5, figsize=figsize, squeeze=False, width_ratios=[3, 3, 1, 3, 3]
     )

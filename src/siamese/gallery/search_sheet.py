@@ -29,7 +29,7 @@ def draw_search(
     """
     n_rows = -(-len(neighbours) // COLUMNS)
     wide, high = cell(query)
-    figsize = 1.35 * (COLUMNS + 1) * wide, (1.75 + (high - 1)) * n_rows
+    figsize = 1.35 * (COLUMNS + 1) * wide, (1.75 + 0.8 * (high - 1)) * n_rows
     figure, grid = plt.subplots(n_rows, COLUMNS + 1, figsize=figsize, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
