@@ -71,7 +71,7 @@ def loaded(image: Path, rounds: int) -> dict[str, Any]:
     model = load_model("data/model")
     gallery = Gallery.open("data/gallery", model)
     size = model.network.image_size
-    pixels = np.random.default_rng(0).integers(0, 256, (1000, size, size, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (1000, *size, 3), dtype=np.uint8)
     planes = torch.from_numpy(pixels).permute(0, 3, 1, 2).split(500)
 
     @torch.inference_mode()

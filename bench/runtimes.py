@@ -39,7 +39,7 @@ def main() -> None:
     print("\n| images at once | PyTorch | onnxruntime | times as fast |\n|---|---|---|---|")
     size = model.network.image_size
     for count in options.batches:
-        images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (count, *size, 3), dtype=np.uint8)
         seconds = take_turns([one.embed for one in contestants], images, options.seconds)
         print(row(count, seconds), flush=True)
 

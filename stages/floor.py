@@ -35,7 +35,8 @@ def main() -> None:
     dataset = load_dataset(PREPARED)
     statistics = channel_statistics(dataset.images_of(dataset.rows("train")))
     weights = read_weights(WEIGHTS)
-    network = build_network(params.network, dataset.images.shape[1], *statistics, weights)
+    _, height, width, _ = dataset.images.shape
+    network = build_network(params.network, (height, width), *statistics, weights)
     if weights:
         network.drop_head()  # it is random, and would only spoil what the weights know
     network = network.to(device)

@@ -188,8 +188,23 @@ def test_images_too_small_for_the_architecture_are_refused(tmp_path: Path) -> No
     content["data"]["image_size"] = 15
     with pytest.raises(InputError, match=r"`data\.image_size` is 15; .* conv4 .* needs 16 or more"):
         check_params(write(tmp_path / "params.yaml", content))
+    content["data"]["image_size"] = [64, 15]
+    with pytest.raises(InputError, match=r"`data\.image_size` is \[64, 15\]; .* needs 16 or more"):
+        check_params(write(tmp_path / "params.yaml", content))
     content["data"]["image_size"] = 16
     check_params(write(tmp_path / "params.yaml", content))
+
+
+def test_a_size_is_one_number_or_height_and_width(tmp_path: Path) -> None:
+    content = read_document(ROOT / "params.yaml")
+    for written, size in ((64, (64, 64)), ([64, 64], (64, 64)), ([16, 192], (16, 192))):
+        content["data"]["image_size"] = written
+        assert check_params(write(tmp_path / "params.yaml", content)).data.image_size == size
+    for wrong in ("64x192", "32", True, [64], [64, 64, 3], [64, 7], [64, "64"], {"height": 64}):
+        content["data"]["image_size"] = wrong
+        expected = r"`data\.image_size` is .*; expected a number of pixels from 8 to 768, or two"
+        with pytest.raises(InputError, match=expected):
+            check_params(write(tmp_path / "params.yaml", content))
 
 
 def test_weights_for_a_network_that_cannot_start_from_them_are_refused(tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.numpy import save_file
 
 from siamese.base.dataset import Classes, Dataset
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size, sides
 from siamese.cli.adoption import Adopted, Changes, adopt
 from siamese.cli.defaults import DEFAULTS
 from siamese.cli.fitting import CUT, cut_with_pairs, fitting
@@ -66,7 +68,7 @@ def test_the_folder_and_what_depends_on_it_are_set(workspace: Path) -> None:
     assert content["pairs"]["classes_per_batch"] == 3
     assert content["embed"]["batch_size"] == 500 * 32**2 // 48**2
     assert "50 images of 3 classes (`bat` 8 to `owl` 30)" in adopted.found[0]
-    assert "6 x 4 pixels" in adopted.found[2]
+    assert "4 x 6 pixels" in adopted.found[2]
     check_params(workspace / "params.yaml")
 
 
@@ -551,6 +553,7 @@ def test_photographs_are_given_a_pretrained_network(
         ("--kind small", "resnet9", 32, "none"),
         ("--kind drawings --fast", NETWORK, 224, "backbone"),
         ("--kind writing --weights pretrained", NETWORK, 160, "none"),
+        ("--weights none --image-size 32x96", "resnet9", (32, 96), "none"),
     ],
 )
 def test_each_proposal_is_an_option(
@@ -560,7 +563,7 @@ def test_each_proposal_is_an_option(
     monkeypatch: pytest.MonkeyPatch,
     options: str,
     network: str,
-    size: int,
+    size: int | Size,
     freeze: str,
 ) -> None:
     monkeypatch.chdir(workspace)
@@ -568,7 +571,7 @@ def test_each_proposal_is_an_option(
     found = check_params()
     is_pretrained = network.startswith("timm/") and "--weights none" not in options
     assert found.network.architecture == network
-    assert found.data.image_size == size
+    assert found.data.image_size == sides(size)
     assert found.train.freeze == freeze
     assert (found.weights.source != "none") == is_pretrained
     assert (found.train.optimizer == "adamw") == is_pretrained
@@ -577,7 +580,61 @@ def test_each_proposal_is_an_option(
     is_cropped = is_photographs and freeze != "backbone"
     assert (found.train.augment.resized_crop < 1) == is_cropped
     takes_any = is_cropped and "vit" not in network
-    assert found.train.augment.resized_to == ({160: 128, 128: 96}[size] if takes_any else 0)
+    smaller = {(160, 160): 128, (128, 128): 96}
+    assert found.train.augment.resized_to == (smaller[found.data.image_size] if takes_any else 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((192, 62), [64, 192]),
+        ((40, 130), [192, 64]),
+        ((150, 110), 64),
+        ((300, 20), [64, 256]),
+        ((90, 40), [32, 64]),
+    ],
+)
+def test_writing_is_given_its_shape_its_ink_and_its_changes(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], size: Any
+) -> None:
+    def line(number: int) -> Image.Image:
+        return writing(number).crop((15, 45, 135, 75)).resize(shape)
+
+    monkeypatch.chdir(workspace)
+    make_folders(workspace / "names", line, (8, 7, 9), ".png")
+    before = check_params()
+    adopted = adopt(Path("names"), kind="writing")
+    assert adopted.changes.get("data.image_size", (32, 32)) == (32, size)
+    text = Path("params.yaml").read_text()
+    assert f"image_size: {size} " in text
+    assert "# pixels; images are brought to" in text
+    found = check_params()
+    assert found.data.fit == "ink"
+    assert not found.network.mirror
+    assert not found.train.augment.flip
+    augment = found.train.augment
+    assert min(augment.rotate, augment.scale, augment.stroke) > 0
+    high, wide = found.data.image_size
+    said = "\n".join(adopted.found)
+    assert f"{shape[1]} x {shape[0]} pixels, height and width" in said
+    assert f"at {high} x {wide} pixels, of what is written alone, black on white" in said
+    options = "--kind writing --fit pad --image-size 48x64 --no-augment --stroke 0.5 --mirror"
+    assert main(["adopt", "names", *options.split()]) == 0
+    found = check_params()
+    assert (found.data.fit, found.data.image_size) == ("pad", (48, 64))
+    assert (found.train.augment.rotate, found.train.augment.stroke) == (0, 0.5)
+    assert found.network.mirror
+    adopt(Path("photos"))
+    again = check_params()
+    assert (again.data.image_size, again.data.fit) == (before.data.image_size, "pad")
+    assert again.train.augment == before.train.augment
+
+
+@pytest.mark.parametrize("size", ["64x", "x64", "64x64x64", "large", "64.5"])
+def test_a_size_that_is_none_is_refused(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["adopt", "photos", "--image-size", size])
+    assert f"'{size}' is no size; expected pixels as 64, or" in capsys.readouterr().err
 
 
 def test_augmentation_is_an_option(

@@ -52,6 +52,17 @@ def test_any_text_is_read_as_it_was_set(
     ]
 
 
+def test_a_list_in_place_of_a_number_stays_on_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(CONTENT)
+    content = CONTENT.replace("data/none ", "[64, 192] ")
+    for value, expected in (([64, 192], content), ("data/none", CONTENT), ([64, 192], content)):
+        changed(file, {"data.path": value})
+        assert [line.split() for line in file.read_text().splitlines()] == [
+            line.split() for line in expected.splitlines()
+        ]
+
+
 def test_a_list_in_lines_can_be_emptied_and_filled(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text("data:\n  drop:   # classes\n    - a\n    - b\n  k: 1\n")

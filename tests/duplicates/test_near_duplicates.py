@@ -210,6 +210,9 @@ def test_the_sheet_shows_the_pairs_on_both_sides_of_the_threshold(tmp_path: Path
     for name in ("first.png", "again.png"):
         draw_duplicate_sheet(images, found, 0.495).save(tmp_path / name)
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+    wide = draw_duplicate_sheet(np.tile(images, (1, 1, 4, 1)), found, 0.495)
+    assert (wide.width - 98) / (sheet.width - 98) == 2  # but for seven gaps
+    assert wide.height < sheet.height
     none = found.assign(near_duplicate=False)
     assert draw_duplicate_sheet(images, none, 0.0).height < sheet.height
 

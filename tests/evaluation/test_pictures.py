@@ -109,6 +109,16 @@ def test_without_a_mistake_a_sentence_says_so(drawn: list[Figure], tmp_path: Pat
     assert [label.get_text() for label in drawn[0].axes[0].get_xticklabels()] == ["x", "y", "z"]
 
 
+def test_cells_have_the_shape_of_the_images(drawn: list[Figure], tmp_path: Path) -> None:
+    images, names = np.zeros((2, 3, 8, 24, 3), np.uint8), np.full((2, 3), "one")
+    draw_rows(images, names, "a headline", tmp_path / "rows.png")
+    pairs = images[:, :2, None].repeat(2, axis=2)  # (2, 2, 2, 8, 24, 3)
+    draw_pairs(pairs, np.full((2, 2, 2), "one"), np.ones((2, 2)), 1.0, tmp_path / "pairs.png")
+    for picture in drawn:
+        shown = [axes.get_position() for axes in picture.axes if axes.images]
+        assert sum(box.width * box.height for box in shown) > 0.3, "a third is image"
+
+
 @pytest.mark.parametrize("k", [1, 4, 9])
 def test_a_headline_is_whole_however_few_the_columns(
     k: int, drawn: list[Figure], tmp_path: Path

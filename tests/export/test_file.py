@@ -56,7 +56,7 @@ def test_it_takes_stored_images_in_any_number(
     assert (given.name, given.type, given.shape) == (
         "images",
         "tensor(uint8)",
-        ["batch", size, size, 3],
+        ["batch", *size, 3],
     )
     assert (taken.name, taken.type, taken.shape) == (
         "embeddings",
@@ -103,13 +103,13 @@ def test_it_was_checked_with_noise_and_images(written: tuple[Path, Exported]) ->
 def test_images_come_from_all_over_the_data_set(finished: Workspace, tmp_path: Path) -> None:
     prepared = finished.path / "data/prepared"
     stored = load_dataset(prepared).images
-    chosen = some_images(prepared, stored.shape[1])
+    chosen = some_images(prepared, stored.shape[1:3])
     rows = [int((stored == one).all(axis=(1, 2, 3)).argmax()) for one in chosen]
     assert rows == sorted(rows)
     assert rows[0] == 0
     assert rows[-1] > 0.95 * len(stored)
-    assert len(some_images(prepared, 224)) == 0
-    assert len(some_images(tmp_path, 8)) == 0
+    assert len(some_images(prepared, (224, 224))) == 0
+    assert len(some_images(tmp_path, (8, 8))) == 0
 
 
 @pytest.mark.slow

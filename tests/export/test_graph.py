@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from siamese.base.dataset import Classes
+from siamese.base.image_size import Size
 from siamese.export.graph import to_onnx
 from siamese.export.runtime import open_session
 from siamese.model.calibration import Calibration, Curve
@@ -22,7 +23,7 @@ QUICK = [("conv4", False, False), ("resnet9", True, True)]
 ALL = itertools.product(CONVOLUTIONS, [True, False], [True, False])
 
 
-def made_up(architecture: str, mirror: bool, normalize: bool, size: int) -> Model:
+def made_up(architecture: str, mirror: bool, normalize: bool, size: int | Size) -> Model:
     """Return a model whose normalisation layers have met images, and no two channels alike."""
     params = NetworkParams(
         architecture=architecture,
@@ -49,7 +50,7 @@ def made_up(architecture: str, mirror: bool, normalize: bool, size: int) -> Mode
 def test_every_network_is_computed_as_pytorch_does(
     architecture: str, mirror: bool, normalize: bool
 ) -> None:
-    size = 17  # halved, it leaves a rest
+    size = 17, 26  # halved, both leave a rest
     model = made_up(architecture, mirror, normalize, size)
     proto = to_onnx(model, "")
     # The network is there once, though it sees the mirror image too.
@@ -59,7 +60,7 @@ def test_every_network_is_computed_as_pytorch_does(
     session = open_session(proto.SerializeToString())
     for count in (0, 1, 2, 7, 33):
         rng = np.random.default_rng(count)
-        images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+        images = rng.integers(0, 256, (count, *size, 3), dtype=np.uint8)
         with torch.inference_mode():
             planes = torch.from_numpy(images).permute(0, 3, 1, 2)
             expected = model.network.encode(planes).numpy()

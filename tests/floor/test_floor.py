@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from siamese.base import dataset as dataset_module
 from siamese.base.dataset import Classes, Dataset, ImageRows, load_dataset
@@ -104,6 +105,15 @@ def test_large_images_are_brought_down_as_pytorch_does_it(
     assert vectors.shape == (8, 32 * 32 * 3)
     # Pillow rounds to whole numbers after each of the two directions.
     assert abs(vectors[::-1] - expected).max() < 1.3
+
+
+def test_large_images_of_another_shape_are_brought_down_to_as_many_pixels() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 256, 3), dtype=np.uint8)
+    vectors = thumbnails(ImageRows(images, np.arange(3)))
+    expected = [np.asarray(Image.fromarray(image).resize((64, 16), 3)) for image in images]
+    assert (vectors == flat(np.stack(expected))).all()
+    small = images[:, :16, :64]
+    assert (thumbnails(ImageRows(small, np.arange(3))) == flat(small)).all()
 
 
 def test_large_images_are_compared_as_thumbnails(monkeypatch: pytest.MonkeyPatch) -> None:

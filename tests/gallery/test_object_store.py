@@ -30,7 +30,7 @@ from siamese import Gallery, load_model
 address, folder, label, seed, count = sys.argv[1:]
 model = load_model(folder)
 gallery = Gallery.open(address, model)
-shape = int(count), model.network.image_size, model.network.image_size, 3
+shape = int(count), *model.network.image_size, 3
 images = np.random.default_rng(int(seed)).integers(0, 256, shape, dtype=np.uint8)
 print("ready", flush=True)
 sys.stdin.readline()

@@ -12,11 +12,13 @@ from PIL import ExifTags, Image
 
 from siamese.base.data_params import Fit
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size, sides
 from siamese.images.fit import fit_image
 from siamese.images.reading import load_image
 from tests.support.pictures import CORNERS, NOISE, RNG, close, grey, png16, saved, tiff12
 
 FITS: tuple[Fit, ...] = get_args(Fit)
+PROPORTIONS: tuple[Fit, ...] = ("pad", "crop")  # what leaves all tones as they are
 
 # Modes
 
@@ -236,32 +238,48 @@ def test_a_high_picture_of_odd_width_keeps_its_proportions() -> None:
     assert (fit_image(Image.fromarray(high), 4, "crop") == high[1:5]).all()
 
 
+def test_a_picture_is_brought_to_a_shape_that_is_not_square() -> None:
+    picture = RNG.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    padded = fit_image(Image.fromarray(picture), (6, 15), "pad")
+    inner = resized(picture, 6, 6)
+    assert (padded[:, 4:10] == inner).all()
+    assert (padded[:, :4] == inner[:, :1]).all()
+    assert (padded[:, 10:] == inner[:, 5:]).all()
+    cropped = fit_image(Image.fromarray(picture), (6, 18), "crop")
+    assert (cropped == resized(picture[4:8], 18, 6)).all()
+    cropped = fit_image(Image.fromarray(picture), (18, 6), "crop")
+    assert (cropped == resized(picture[:, 4:8], 6, 18)).all()
+
+
 @given(
     width=st.integers(1, 40),
     height=st.integers(1, 40),
-    size=st.integers(1, 20),
+    size=st.integers(1, 20) | st.tuples(st.integers(1, 20), st.integers(1, 20)),
     fit=st.sampled_from(FITS),
     mode=st.sampled_from(["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I"]),
 )
 def test_any_shape_and_mode_fits_and_a_plain_colour_stays_one(
-    width: int, height: int, size: int, fit: Fit, mode: str
+    width: int, height: int, size: int | Size, fit: Fit, mode: str
 ) -> None:
     picture = Image.new("L", (width, height), 255)
     picture = picture.convert("P").convert(mode) if mode == "PA" else picture.convert(mode)
     image = fit_image(picture, size, fit)
-    assert image.shape == (size, size, 3)
+    assert image.shape == (*sides(size), 3)
     assert image.dtype == np.uint8
     assert (image == 255).all()
 
 
-@given(st.integers(1, 30), st.sampled_from(FITS))
-def test_a_picture_of_the_right_size_stays_as_it_is(size: int, fit: Fit) -> None:
-    square = np.random.default_rng(size).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    assert (fit_image(Image.fromarray(square), size, fit) == square).all()
+@given(st.integers(1, 30), st.integers(1, 30), st.sampled_from(PROPORTIONS))
+def test_a_picture_of_the_right_size_stays_as_it_is(height: int, width: int, fit: Fit) -> None:
+    shape = (height, width, 3)
+    picture = np.random.default_rng(width).integers(0, 256, shape, dtype=np.uint8)
+    assert (fit_image(Image.fromarray(picture), (height, width), fit) == picture).all()
+    if height == width:
+        assert (fit_image(Image.fromarray(picture), height, fit) == picture).all()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 5000), (5000, 1), (1500, 1499)])
-@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("fit", PROPORTIONS)
 def test_extreme_shapes(width: int, height: int, fit: Fit, tmp_path: Path) -> None:
     file = saved(Image.new("RGB", (width, height), (10, 200, 30)), tmp_path / "a.png")
     assert (load_image(file, 32, fit) == (10, 200, 30)).all()
@@ -283,5 +301,5 @@ def test_the_opened_picture_is_left_alone() -> None:
 
 
 def test_an_unknown_fit_is_refused() -> None:
-    with pytest.raises(InputError, match="fit is 'stretch'; expected `pad` or `crop`"):
+    with pytest.raises(InputError, match="fit is 'stretch'; expected `pad`, `crop` or `ink`"):
         fit_image(Image.fromarray(NOISE), 8, "stretch")  # type: ignore[arg-type]

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from siamese.base.data_params import Fit
 from siamese.base.dataset import Classes
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size, sides
 from siamese.base.weights_folder import Origin
 from siamese.gallery.model_hash import model_hash
 from siamese.model.description import describe_folder
@@ -26,13 +28,13 @@ PARAMS = NetworkParams(
 )
 
 
-def model() -> Model:
-    network = build_network(PARAMS, 8, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)).eval()
+def model(size: int | Size = 8, fit: Fit = "pad") -> Model:
+    network = build_network(PARAMS, size, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)).eval()
     for name, buffer in network.named_buffers():
         if name.endswith("running_mean"):
             buffer.fill_(0.25)  # statistics are part of the model
     calibration = calibrate(np.array([0.1, 0.2, 0.8, 0.9]), np.array([True, True, False, False]))
-    return Model(network, PARAMS, Classes(("cat", "dog"), ("animal",)), calibration)
+    return Model(network, PARAMS, Classes(("cat", "dog"), ("animal",)), calibration, fit)
 
 
 def images(count: int) -> np.ndarray:
@@ -51,6 +53,21 @@ def test_a_loaded_model_embeds_as_the_saved_one(folder: Path) -> None:
     assert loaded.classes == model().classes
     assert loaded.calibration == model().calibration
     assert loaded.params == PARAMS
+
+
+def test_size_and_fit_are_kept_and_a_square_is_one_number(tmp_path: Path) -> None:
+    for name, size, written in (("square", 8, 8), ("wide", (8, 24), [8, 24])):
+        (tmp_path / name).mkdir()
+        save_model(model(size, "ink"), tmp_path / name)
+        assert json.loads((tmp_path / name / "network.json").read_text())["image_size"] == written
+        loaded = load_model(tmp_path / name)
+        assert (loaded.network.image_size, loaded.fit) == (sides(size), "ink")
+        assert f"{sides(size)[0]} x {sides(size)[1]} pixels" in describe_folder(tmp_path / name)
+    wide = np.random.default_rng(0).integers(0, 256, (3, 8, 24, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(loaded.embed(wide), model((8, 24)).embed(wide))
+    for other in (wide[:, :, :8], wide.transpose(0, 2, 1, 3)):
+        with pytest.raises(InputError, match=r"expected images as uint8 \[N, 8, 24, 3\]"):
+            loaded.embed(other)
 
 
 def test_equal_models_give_equal_bytes(folder: Path, tmp_path: Path) -> None:
@@ -98,6 +115,14 @@ def test_a_missing_or_damaged_file_is_named(folder: Path, name: str) -> None:
 def test_weights_of_another_network_are_refused(folder: Path) -> None:
     description = json.loads((folder / "network.json").read_text())
     description["network"]["width"] = 5
+    (folder / "network.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="damaged"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("size", [[8], [8, 8, 8], "8x8", None])
+def test_a_size_that_is_none_is_refused(folder: Path, size: object) -> None:
+    description = json.loads((folder / "network.json").read_text()) | {"image_size": size}
     (folder / "network.json").write_text(json.dumps(description))
     with pytest.raises(InputError, match="damaged"):
         load_model(folder)

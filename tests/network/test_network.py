@@ -5,6 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size, sides
 from siamese.network.siamese_network import NetworkParams, build_network
 
 
@@ -20,21 +21,22 @@ def params(**changes: object) -> NetworkParams:
     return NetworkParams(**values | changes)  # type: ignore[arg-type]
 
 
-def images(count: int, size: int = 32) -> torch.Tensor:
+def images(count: int, size: int | Size = 32) -> torch.Tensor:
     generator = torch.Generator().manual_seed(count)
-    return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
+    return torch.randint(0, 256, (count, 3, *sides(size)), dtype=torch.uint8, generator=generator)
 
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
 
 
 @pytest.mark.parametrize("architecture", ["conv4", "resnet9", "resnet18"])
-@pytest.mark.parametrize("size", [16, 32, 40])
-def test_every_architecture_embeds(architecture: str, size: int) -> None:
+@pytest.mark.parametrize("size", [16, 32, 40, (16, 48), (50, 17)])
+def test_every_architecture_embeds(architecture: str, size: int | Size) -> None:
     network = build_network(params(architecture=architecture), size, MEAN, STD)
     embeddings = network.encode(images(3, size))
     assert embeddings.shape == (3, 8)
     assert embeddings.dtype == torch.float32
+    assert network.image_size == sides(size)
     torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(3))
 
 
@@ -104,6 +106,8 @@ def test_a_seed_out_of_range_is_refused(seed: int) -> None:
 def test_images_too_small_are_refused(architecture: str, size: int) -> None:
     with pytest.raises(InputError, match=rf"`data\.image_size` is {size}.*needs"):
         build_network(params(architecture=architecture), size, MEAN, STD)
+    with pytest.raises(InputError, match=rf"`data\.image_size` is \[64, {size}\].*needs"):
+        build_network(params(architecture=architecture), (64, size), MEAN, STD)
 
 
 def test_in_use_an_image_and_its_mirror_image_share_an_embedding() -> None:

@@ -1,6 +1,7 @@
 """Networks of timm: the same features as timm's own, started from all weights of a file or none."""
 
 import os
+import re
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size, sides, written
 from siamese.base.weights_folder import Origin, Weights
 from siamese.network.embedding import embed_images
 from siamese.network.siamese_network import (
@@ -266,6 +268,7 @@ def test_weights_of_a_network_that_is_not_timms_are_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
+        ("test_vit", (40, 96), r"multiples of 16, such as \[32, 96\]"),
         ("test_vit", 40, "multiples of 16, such as 32"),
         ("test_vit", 8, "multiples of 16, such as 16"),
         ("vit_tiny_patch16_224", 161, "multiples of 16, such as 160"),  # timm would cut a pixel off
@@ -277,9 +280,10 @@ def test_weights_of_a_network_that_is_not_timms_are_refused(tmp_path: Path) -> N
         ("vgg11", 8, "multiples of 32, such as 32"),
     ],
 )
-def test_a_size_that_it_cannot_take_is_refused(name: str, size: int, message: str) -> None:
+def test_a_size_that_it_cannot_take_is_refused(name: str, size: int | Size, message: str) -> None:
+    named = re.escape(str(written(size)))
     with pytest.raises(
-        InputError, match=rf"`data\.image_size` is {size}; .*timm/{name} takes {message}"
+        InputError, match=rf"`data\.image_size` is {named}; .*timm/{name} takes {message}"
     ):
         check_image_size(f"timm/{name}", size)
 
@@ -288,12 +292,14 @@ def test_a_size_that_it_cannot_take_is_refused(name: str, size: int, message: st
     ("name", "size", "features"),
     [
         ("resnet50", 160, 2048),
+        ("resnet50", (64, 192), 2048),
+        ("vit_tiny_patch16_224", (64, 192), 192),
         ("vit_small_patch14_dinov2", 224, 384),  # its weights are of 518
         ("mobilenetv3_small_100", 224, 1024),  # timm's `num_features` says 576
     ],
 )
 def test_features_are_counted_without_building_it(name: str, size: int, features: int) -> None:
-    assert count_features(f"timm/{name}", size) == features
+    assert count_features(f"timm/{name}", sides(size)) == features
 
 
 @pytest.mark.parametrize(
@@ -327,10 +333,10 @@ def test_what_timm_does_not_have_is_refused(name: str, advice: str) -> None:
 def test_a_size_to_train_on_that_it_cannot_take_is_refused(
     name: str, made_for: int, size: int, is_taken: bool
 ) -> None:
-    check_training_size(described(name), made_for, 0)  # the same size
+    check_training_size(described(name), sides(made_for), 0)  # the same size
     what = f"`train.augment.resized_to` is {size}, but .*{name}, made for images of {made_for}"
     with nullcontext() if is_taken else pytest.raises(InputError, match=what):
-        check_training_size(described(name), made_for, size)
+        check_training_size(described(name), sides(made_for), size)
 
 
 def test_without_timm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

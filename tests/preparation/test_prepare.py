@@ -10,6 +10,7 @@ from PIL import Image
 
 from siamese.base.dataset import Classes, Dataset, load_dataset
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size
 from siamese.preparation.copies import identical_pairs
 from siamese.preparation.labelled_images import LabelledImages, folder_images, raw_images
 from siamese.preparation.prepare import prepare
@@ -148,7 +149,7 @@ def test_too_few_images_that_can_be_read_name_those_that_cannot(tmp_path: Path) 
 def test_images_that_the_disk_has_no_room_for_are_refused_before_any_is_read(
     tmp_path: Path,
 ) -> None:
-    def read(size: int, fit: str) -> Any:
+    def read(size: Size, fit: str) -> Any:
         raise AssertionError("read")
 
     raw = make()

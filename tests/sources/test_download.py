@@ -226,6 +226,7 @@ GOOD: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())["data"
         ("image_size", 7),
         ("image_size", 769),
         ("image_size", 32.5),
+        ("image_size", [32]),
         ("archives", []),
         ("archives.cifar100", "https://example.org/x"),
         ("archives.cifar100.urls", []),

@@ -36,7 +36,7 @@ def build_gallery(
 def noise_images(model: Model, count: int) -> np.ndarray:
     """Draw images that look like no digit, always the same ones."""
     size = model.network.image_size
-    return np.random.default_rng(5).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    return np.random.default_rng(5).integers(0, 256, (count, *size, 3), dtype=np.uint8)
 
 
 def save_other_model(model: Model, folder: Path) -> Path:

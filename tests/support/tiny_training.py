@@ -31,6 +31,9 @@ NO_CHANGES: dict[str, Any] = {
     "jitter": 0.0,
     "policy": "none",
     "erase": 0.0,
+    "rotate": 0.0,
+    "scale": 0.0,
+    "stroke": 0.0,
 }
 
 

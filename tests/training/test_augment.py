@@ -11,6 +11,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageFilter
+from scipy import ndimage
 from torchvision.transforms import v2
 
 from siamese.training.augment import Changes, augment
@@ -39,8 +41,10 @@ PHOTOGRAPHS: dict[str, dict[str, Any]] = {
     "jitter": {"jitter": 0.4},
     "erase": {"erase": 0.6},
 }
+WRITING = {"rotate": 10.0, "scale": 0.2, "stroke": 0.8}
 ALL = {
     **{"flip": True, "crop": 2, "cutout": 3},
+    **WRITING,
     **{"resized_crop": 0.3, "policy": "rand", "jitter": 0.4, "erase": 0.6},
 }
 
@@ -111,14 +115,14 @@ def test_cutout_greys_one_rectangle_no_larger_than_asked(seed: int, side: int) -
         assert np.array_equal(changed[..., 0], changed[..., 2])
 
 
-@pytest.mark.parametrize("changes", [{"flip": True, "crop": 2, "cutout": 3}, ALL])
+@pytest.mark.parametrize("changes", [{"flip": True, "crop": 2, "cutout": 3}, WRITING, ALL])
 def test_the_seed_decides(changes: dict[str, Any]) -> None:
     first, again, other = (augmented(batch(), seed, **changes) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("changes", [{"flip": True, "crop": 2, "cutout": 3}, ALL])
+@pytest.mark.parametrize("changes", [{"flip": True, "crop": 2, "cutout": 3}, WRITING, ALL])
 def test_parts_of_a_batch_are_changed_as_in_the_whole(changes: dict[str, Any]) -> None:
     """Whatever part a process takes, its images look as they would have in a single process."""
     images = batch()
@@ -131,12 +135,12 @@ def test_parts_of_a_batch_are_changed_as_in_the_whole(changes: dict[str, Any]) -
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 1000), st.booleans(), st.integers(0, 9), st.sampled_from([{}, ALL]))
+@given(st.integers(0, 1000), st.booleans(), st.integers(0, 9), st.sampled_from([{}, WRITING, ALL]))
 def test_numbers_of_all_images_are_drawn_first(
-    seed: int, flip: bool, crop: int, photographs: dict[str, Any]
+    seed: int, flip: bool, crop: int, others: dict[str, Any]
 ) -> None:
-    """So what trained on them before there were changes of photographs trains alike."""
-    chosen = AugmentParams(**(NO_CHANGES | photographs | {"flip": flip, "crop": crop}))
+    """So what trained on them before there were other changes trains alike."""
+    chosen = AugmentParams(**(NO_CHANGES | others | {"flip": flip, "crop": crop}))
     found = drawn(7, chosen, seed)
     generator = torch.Generator().manual_seed(seed)
     mirrored = torch.rand(7, generator=generator) < 0.5
@@ -144,7 +148,8 @@ def test_numbers_of_all_images_are_drawn_first(
     shift = torch.randint(-crop, crop + 1, (7, 2), generator=generator)
     assert torch.equal(found.shift, shift)
     assert torch.equal(found.hole, torch.rand(7, 2, generator=generator))
-    assert (found.seed is not None) == bool(photographs)
+    assert (found.bent is not None) == bool(others)
+    assert (found.seed is not None) == ("jitter" in others)
 
 
 def by_torchvision(height: int, width: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
@@ -163,7 +168,7 @@ def by_torchvision(height: int, width: int) -> dict[str, Callable[[torch.Tensor]
     "names", [*([name] for name in PHOTOGRAPHS), ["resized_crop", "rand", "jitter", "erase"]]
 )
 def test_photographs_are_changed_as_torchvision_does(names: list[str]) -> None:
-    images = batch(40, 24, 20)
+    images = batch(40, 24, 24)
     changes = {key: value for name in names for key, value in PHOTOGRAPHS[name].items()}
     seed = drawn(len(images), AugmentParams(**(NO_CHANGES | changes)), 4).seed
     assert seed is not None
@@ -174,7 +179,7 @@ def test_photographs_are_changed_as_torchvision_does(names: list[str]) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(own_seed)
             for name in names:
-                expected = by_torchvision(24, 20)[name](expected)
+                expected = by_torchvision(24, 24)[name](expected)
         assert torch.equal(changed, expected)
     assert not torch.equal(found[:, :, :9, :9], images.permute(0, 3, 1, 2)[:, :, :9, :9])
 
@@ -204,6 +209,73 @@ def test_a_resized_crop_is_a_part_of_the_image_of_the_size_asked_for(
     assert areas.min() < areas.max()
 
 
+def test_a_resized_crop_has_the_shape_of_an_image_that_is_not_square() -> None:
+    row, column = torch.meshgrid(torch.arange(20), torch.arange(60), indexing="ij")
+    image = torch.stack([4 * row, 4 * column, row], dim=-1).to(torch.uint8)
+    found = augmented(image.expand(200, -1, -1, -1), resized_crop=0.2, resized_to=10)
+    assert found.shape == (200, 3, 10, 30)
+    extent = found[:, :2].amax(dim=(2, 3)).float() - found[:, :2].amin(dim=(2, 3)) + 4  # (200, 2)
+    ratio = extent[:, 1] / extent[:, 0] / 3
+    assert 0.85 < ratio.median() < 1.15
+    assert (ratio > 0.6).all()
+    assert (ratio < 1.6).all()
+
+
+def line(height: int = 30, width: int = 80, paper: int = 255, ink: int = 20) -> torch.Tensor:
+    """A bar with a tick at one end, far from the edges."""
+    image = torch.full((height, width, 3), paper, dtype=torch.uint8)
+    image[12:16, 25:60] = ink
+    image[16:20, 25:28] = ink
+    return image
+
+
+def test_writing_is_turned_and_enlarged_as_scipy_does() -> None:
+    images = batch(20, 30, 80)
+    chosen = AugmentParams(**(NO_CHANGES | {"rotate": 12.0, "scale": 0.2}))
+    changes = drawn(20, chosen)
+    assert changes.bent is not None
+    angles, scales = (changes.bent[:, :2] * torch.tensor([12, 0.2])).numpy().T
+    assert angles.min() < -6 < 6 < angles.max()
+    assert scales.min() < -0.1 < 0.1 < scales.max()
+    found = augment(images, changes, chosen).permute(0, 2, 3, 1).numpy()
+    middle = np.array([29 / 2, 79 / 2])
+    for image, angle, scale, turned in zip(images, np.radians(angles), scales, found, strict=True):
+        sine, cosine = np.sin(angle), np.cos(angle)
+        origin = np.array([[cosine, -sine], [sine, cosine]]) / (1 + scale)  # of rows and columns
+        for channel in range(3):
+            expected = ndimage.affine_transform(
+                image[..., channel].numpy().astype(float),
+                origin,
+                middle - origin @ middle,
+                order=1,
+                mode="nearest",
+            )
+            assert np.abs(turned[..., channel] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("tones", [{}, {"paper": 10, "ink": 200}])
+def test_strokes_grow_and_shrink_as_pillow_filters_do(tones: dict[str, int]) -> None:
+    image = line(**tones)
+    chosen = AugmentParams(**(NO_CHANGES | {"stroke": 0.9}))
+    changes = drawn(20, chosen)
+    assert changes.bent is not None
+    found = augment(image.expand(20, -1, -1, -1), changes, chosen).permute(0, 2, 3, 1)
+    picture = Image.fromarray(image.numpy())
+    for bend, redrawn in zip(changes.bent[:, 2].tolist(), found, strict=True):
+        name = ImageFilter.MinFilter(3) if bend > 0 else ImageFilter.MaxFilter(3)
+        expected = Image.blend(picture, picture.filter(name), 0.9 * abs(bend))
+        assert np.abs(redrawn.numpy().astype(int) - np.asarray(expected)).max() <= 1
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1000), st.integers(1, 9), st.integers(1, 30), st.sampled_from([0, 77, 255]))
+def test_plain_paper_stays_plain(seed: int, height: int, width: int, tone: int) -> None:
+    images = torch.full((3, height, width, 3), tone, dtype=torch.uint8)
+    found = augmented(images, seed, rotate=90.0, scale=0.5, stroke=1.0)
+    assert found.shape == (3, 3, height, width)
+    assert (found == tone).all()
+
+
 @settings(max_examples=40)
 @given(
     st.integers(0, 1000),
@@ -221,7 +293,7 @@ def test_tiny_and_grey_images_are_changed_too(
     assert found.dtype == torch.uint8
 
 
-@pytest.mark.parametrize("changes", [*PHOTOGRAPHS.values(), ALL])
+@pytest.mark.parametrize("changes", [*PHOTOGRAPHS.values(), WRITING, ALL])
 def test_no_global_generator_is_read_or_moved(changes: dict[str, Any]) -> None:
     outcomes = []
     for seed in (1, 2):
@@ -295,7 +367,8 @@ def test_a_gpu_changes_photographs_by_the_same_numbers(
 
 
 def test_a_step_that_changes_photographs_is_not_recorded(cuda: torch.device) -> None:
-    for changes, is_recorded in ((NO_CHANGES, True), (NO_CHANGES | ALL, False)):
+    recorded = (NO_CHANGES, True), (NO_CHANGES | WRITING, True), (NO_CHANGES | ALL, False)
+    for changes, is_recorded in recorded:
         data = data_of(tiny_dataset(), 1, cuda)
         trainer = new_trainer(data, new_network().to(cuda), params(augment=changes))
         assert isinstance(trainer.take_step, CapturedStep) == is_recorded

@@ -91,7 +91,7 @@ def test_the_stage_starts_its_processes_and_the_first_alone_writes(workspace: Wo
     printed = workspace.run(sys.executable, "stages/train.py")
     assert printed.count("epoch   2 ") == 1
     assert printed.count("best of 2 epochs") == 1
-    assert load_model(workspace.path / "data/model").network.image_size == 16
+    assert load_model(workspace.path / "data/model").network.image_size == (16, 16)
     assert not list((workspace.path / "data/resume").glob("*"))
 
 

@@ -6,8 +6,9 @@ the names of data sets are checked elsewhere, by `siamese.sources.registry`.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from siamese.base.image_size import Size
 from siamese.base.params import Section
 
 # The name of a data set that is a folder of images, or a table of them: nothing is fetched.
@@ -15,8 +16,17 @@ FOLDER = "folder"
 # A file of the project that `data.path` and `data.images` name where the data set needs no folder:
 # both are dependencies in `dvc.yaml`, and DVC wants a dependency to exist.
 NO_PATH = "data/none"
-# What to do with images that are not square; see `siamese.images.fit.fit_image`.
-Fit = Literal["pad", "crop"]
+# How images are brought to `data.image_size`; see `siamese.images.fit.fit_image`.
+Fit = Literal["pad", "crop", "ink"]
+LEAST, MOST = 8, 768  # pixels a side
+
+
+def _size(value: object) -> Size:
+    """Return the height and width that a file says, as one number or two."""
+    both = value if isinstance(value, list | tuple) else (value, value)
+    if len(both) == 2 and all(type(one) is int and LEAST <= one <= MOST for one in both):
+        return both[0], both[1]
+    raise ValueError(f"expected a number of pixels from {LEAST} to {MOST}, or two, [height, width]")
 
 
 class Archive(Section):
@@ -58,7 +68,7 @@ class DataParams(Section):
     drop_labels: list[str]
     min_images: int = Field(ge=1)
     unreadable: Literal["stop", "leave_out"]
-    image_size: int = Field(ge=8, le=768)
+    image_size: Annotated[Size, BeforeValidator(_size)]
     fit: Fit
     novel_classes: int = Field(ge=0)
     archives: dict[str, Archive]

@@ -3,6 +3,7 @@
 The pairs that can be drawn depend on how many images each class has: see `siamese.cli.fitting`.
 """
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 from siamese.base.data_params import FOLDER, NO_PATH, DataParams, TableParams
 from siamese.base.dataset import is_forged
 from siamese.base.errors import InputError
+from siamese.base.image_size import in_words
 from siamese.base.params import PARAMS_FILE, Section, read_sections
 from siamese.cli.defaults import DEFAULTS
 from siamese.cli.fitting import CUT, cut_with_pairs, fitting
@@ -139,8 +141,9 @@ def adopt(
         found.insert(0, _table_described(path, listing, params.data.table))
     if look.longer:
         found.append(
-            f"{look.width} x {look.height} pixels (median of {look.share[1]} images), to be"
-            f" resized to {params.data.image_size} x {params.data.image_size} (data.image_size)"
+            f"{in_words((look.height, look.width))} pixels, height and width (median of"
+            f" {look.share[1]} images), to be brought to {in_words(params.data.image_size)}"
+            " (data.image_size)"
         )
         found += reasons(look, kind, proposal, values, int(counts["train"]))
     else:
@@ -188,10 +191,10 @@ def _notes(params: Params, wanted: Changes, n_images: int) -> list[str]:
                 f" is measured on them says little; more images, or a larger prepare.{split}, help"
             )
     size = params.data.image_size
-    if (n_bytes := n_images * size * size * 3) > LARGE_ON_DISK:
+    if (n_bytes := n_images * math.prod(size) * 3) > LARGE_ON_DISK:
         notes.append(
             f"note: data/prepared will take {n_bytes / 10**9:.1f} GB ({n_images:,} images of"
-            f" {size} x {size} pixels, data.image_size), and DVC's cache as much again, unless its"
+            f" {in_words(size)} pixels, data.image_size), and DVC's cache as much again, unless its"
             " cache.type has links; training reads it memory-mapped"
         )
     if "network.mirror" not in wanted and (params.train.augment.flip or params.network.mirror):

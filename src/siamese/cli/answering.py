@@ -45,7 +45,7 @@ def _use_allowed_cores() -> None:
 def read_images(
     files: Sequence[Path], model: "Model", label: str
 ) -> "Iterator[tuple[np.ndarray, list[Path], int]]":
-    """Yield images, uint8 `[n, size, size, 3]`, their files, and how many could not be read.
+    """Yield images, uint8 `[n, H, W, 3]`, their files, and how many could not be read.
 
     A file that cannot be read gets a line on stderr.
     """
@@ -67,7 +67,7 @@ def read_images(
                 else:
                     images.append(image)
                     named.append(file)
-            pixels = np.array(images, dtype=np.uint8).reshape(-1, size, size, 3)
+            pixels = np.array(images, dtype=np.uint8).reshape(-1, *size, 3)
             yield pixels, named, len(part) - len(named)
             bar.update(len(part))
 

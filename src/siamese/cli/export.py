@@ -30,10 +30,10 @@ def _export(options: argparse.Namespace) -> None:
     from siamese.export.file import export
 
     done = export(options.model, options.file, options.prepared)
-    size = done.image_size
+    high, wide = done.image_size
     print(
         f"{options.file}: {done.network}; {done.bytes / 1e6:.1f} MB; in: uint8"
-        f" [batch, {size}, {size}, 3], out: float32 [batch, {done.embedding_dim}]; within"
+        f" [batch, {high}, {wide}, 3], out: float32 [batch, {done.embedding_dim}]; within"
         f" {done.difference:.1e} of PyTorch on {done.noise} random images and {done.images} of the"
         " data set"
     )

@@ -85,10 +85,12 @@ def set_values(document: Any, values: Mapping[str, Any]) -> None:
         old = content[key]
         if old == value:
             continue
-        if isinstance(value, list) and isinstance(old, CommentedSeq):
-            if not old or not value:  # ruamel.yaml puts what is empty on a line of its own
-                old.fa.set_flow_style()
-            old[:] = [_quoted(one) for one in value]  # in place: it stays on one line, if it was
+        if isinstance(value, list):
+            listed = old if isinstance(old, CommentedSeq) else CommentedSeq()
+            if not listed or not value:  # ruamel.yaml puts what is empty on a line of its own
+                listed.fa.set_flow_style()
+            listed[:] = [_quoted(one) for one in value]  # in place: it stays on one line, if it was
+            content[key] = listed
         else:
             content[key] = _quoted(value)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -166,10 +167,18 @@ def _add_training(adopt: argparse.ArgumentParser) -> None:
         help="what of the pretrained network stays as it is",
     )
     training.add_argument(
-        "--image-size", dest="data.image_size", type=int, metavar="PIXELS", help="height and width"
+        "--image-size",
+        dest="data.image_size",
+        type=_size,
+        metavar="PIXELS",
+        help="height and width: 64, or 64x192",
     )
     training.add_argument(
-        "--fit", dest="data.fit", choices=("pad", "crop"), help="images that are not square"
+        "--fit",
+        dest="data.fit",
+        choices=("pad", "crop", "ink"),
+        help="how they are brought to that: edges repeated, the middle, or what is written alone,"
+        " black on white (default: ink for writing, crop for photographs, else pad)",
     )
     training.add_argument(
         "--mirror",
@@ -182,18 +191,21 @@ def _add_training(adopt: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="change images at random in training, as proposed or not at all",
     )
-    for name, kind, what in (
-        ("resized-crop", float, "smallest share of the area to cut out and enlarge; 1 for none"),
-        ("resized-to", int, "pixels a side of what that gives; 0 for as many as the image"),
-        ("jitter", float, "how much to change brightness, contrast and colours; 0 for none"),
-        ("policy", str, "none, trivial or rand"),
-        ("erase", float, "share of the images of which a rectangle is set to grey"),
+    for name, kind, metavar, what in (
+        ("resized-crop", float, "SHARE", "smallest of the area to cut out and enlarge; 1 for none"),
+        ("resized-to", int, "PIXELS", "of the shorter side of that; 0 for as many as the image"),
+        ("jitter", float, "SHARE", "how much brightness, contrast and colours change; 0 for none"),
+        ("policy", str, "NAME", "none, trivial or rand"),
+        ("erase", float, "SHARE", "of the images, of which a rectangle is set to grey"),
+        ("rotate", float, "DEGREES", "how far to turn at most, either way"),
+        ("scale", float, "SHARE", "how much to enlarge or shrink at most"),
+        ("stroke", float, "PIXELS", "how much thicker or thinner lines get on each side, up to 1"),
     ):
         training.add_argument(
             f"--{name}",
             dest=f"train.augment.{name.replace('-', '_')}",
             type=kind,
-            metavar={float: "SHARE", int: "PIXELS", str: "NAME"}[kind],
+            metavar=metavar,
             help=what,
         )
 
@@ -250,6 +262,16 @@ def _names(text: str) -> list[str]:
         return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
     except csv.Error as error:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be read as names ({error})") from None
+
+
+def _size(text: str) -> int | list[int]:
+    """Return a size as `params.yaml` has it, of `64` or `64x192`."""
+    if not re.fullmatch(r"\d+(x\d+)?", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size; expected pixels as 64, or height and width as 64x192"
+        )
+    sides = [int(side) for side in text.split("x")]
+    return sides[0] if sides[0] == sides[-1] else sides
 
 
 def _separator(text: str) -> str:

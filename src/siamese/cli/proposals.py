@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size, in_words, sides, written
 from siamese.base.weights_folder import NONE
 from siamese.cli.defaults import DEFAULTS
 from siamese.cli.looks import KINDS, LARGE, Kind, Look
@@ -25,7 +26,17 @@ from siamese.network.timm_networks import is_timm, timm_config
 PRETRAINED = "pretrained"  # of `--weights`: those that timm names for the network
 # The size for a network of ours, where the images are LARGE.
 SIZE = 64
-WRITING: dict[str, Any] = {"network.mirror": False, "train.augment.flip": False}
+# For writing: what is written alone, and changes that leave it what it is.
+WRITING: dict[str, Any] = {
+    "data.fit": "ink",
+    "network.mirror": False,
+    "train.augment.flip": False,
+    "train.augment.rotate": 5.0,
+    "train.augment.scale": 0.1,
+    "train.augment.stroke": 0.3,
+}
+# At most so many times as wide as high, or the other way round: images cost by their pixels.
+LONGEST = 4
 NO_AUGMENT: dict[str, Any] = {
     "train.augment.flip": False,
     "train.augment.crop": 0,
@@ -35,6 +46,9 @@ NO_AUGMENT: dict[str, Any] = {
     "train.augment.jitter": 0.0,
     "train.augment.policy": "none",
     "train.augment.erase": 0.0,
+    "train.augment.rotate": 0.0,
+    "train.augment.scale": 0.0,
+    "train.augment.stroke": 0.0,
 }
 
 SEEN: dict[Kind, str] = {
@@ -109,10 +123,19 @@ def propose(
         # Transformers take images of one size alone.
         if not timm_config(network).fixed_input_size:
             size = wanted.get("data.image_size") or values["data.image_size"]
-            values["train.augment.resized_to"] = training_size(size)
+            values["train.augment.resized_to"] = training_size(min(sides(size)))
     if taken_for == "writing":
         values |= WRITING
+        if not is_timm(network) and look.longer:
+            side = values.get("data.image_size", DEFAULTS["data.image_size"])
+            values["data.image_size"] = written(_shape(look, side))
     return Proposal(taken_for, values, weights)
+
+
+def _shape(look: Look, side: int) -> Size:
+    """Return the size in steps of `side`, the shorter of its sides, that images come nearest to."""
+    times = min(LONGEST, round(look.longer / min(look.width, look.height))) * side
+    return (side, times) if look.width >= look.height else (times, side)
 
 
 def reasons(
@@ -142,8 +165,9 @@ def reasons(
             f" grey, of many tones (if you know better: `--kind {others}`)"
         )
     network, size = values["network.architecture"], values["data.image_size"]
+    ink = ", of what is written alone, black on white" if values["data.fit"] == "ink" else ""
     mirror = "" if values["network.mirror"] else ", and no mirror images"
-    at = f"at {size} x {size} pixels{mirror}"
+    at = f"at {in_words(size)} pixels{ink}{mirror}"
     if values["train.freeze"] == "backbone":
         return [
             what,

@@ -5,7 +5,10 @@ import hashlib
 import os
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from siamese.base.image_size import Size
 
 DOWNLOADS = Path("data/downloads")  # the stage looks there, too
 
@@ -124,8 +127,9 @@ def _weights(options: argparse.Namespace) -> None:
     print(f"Next: {given}dvc repro, and siamese show")
 
 
-def _notes(values: dict[str, Any], image_size: int) -> list[str]:
+def _notes(values: dict[str, Any], image_size: "Size") -> list[str]:
     """Return sentences on what is worth knowing of the weights."""
+    from siamese.base.image_size import sides, written
     from siamese.cli.timm_weights import timm_weights
 
     notes = []
@@ -135,10 +139,10 @@ def _notes(values: dict[str, Any], image_size: int) -> list[str]:
             " weights.license, which goes into the model folder"
         )
     wanted = timm_weights(values["network.architecture"]).image_size
-    if image_size != wanted:
+    if image_size != sides(wanted):
         notes.append(
             f"note: timm's own weights of this network were trained on images of {wanted} pixels;"
-            f" data.image_size is {image_size}"
+            f" data.image_size is {written(image_size)}"
         )
     return notes
 

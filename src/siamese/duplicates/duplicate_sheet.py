@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
+from siamese.base.image_size import with_area
+
 COLUMNS, ROWS = 6, 5  # of pairs on each side of the threshold
-CELL = 96  # pixels that each image of a pair is shown at
+CELL = 96  # pixels a side that each image of a pair is shown at, or as many of another shape
 GAP, CAPTION, HEADLINE = 14, 16, 26
 
 
@@ -31,8 +33,9 @@ def draw_duplicate_sheet(images: np.ndarray, found: pd.DataFrame, threshold: flo
         (f"Near-duplicates: a ratio of {threshold:g} or less ({counts.sum():,})", above),
         (f"Not counted: more than {threshold:g} ({(~counts).sum():,})", below),
     ]
-    width = COLUMNS * (2 * CELL + GAP) + GAP
-    height = sum(HEADLINE + _rows(pairs) * (CELL + CAPTION) for _, pairs in parts) + GAP
+    high, wide = with_area((images.shape[1], images.shape[2]), CELL)
+    width = COLUMNS * (2 * wide + GAP) + GAP
+    height = sum(HEADLINE + _rows(pairs) * (high + CAPTION) for _, pairs in parts) + GAP
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     top = 0
@@ -42,14 +45,14 @@ def draw_duplicate_sheet(images: np.ndarray, found: pd.DataFrame, threshold: flo
         columns = (pairs[name].tolist() for name in ("sample", "of", "ratio"))
         for position, (sample, of, ratio) in enumerate(zip(*columns, strict=True)):
             row, column = divmod(position, COLUMNS)
-            corner = (GAP + column * (2 * CELL + GAP), top + row * (CELL + CAPTION))
+            corner = (GAP + column * (2 * wide + GAP), top + row * (high + CAPTION))
             for place, row_of_image in enumerate((sample, of)):
                 image = Image.fromarray(np.asarray(images[row_of_image]))
-                enlarged = image.resize((CELL, CELL), Image.Resampling.NEAREST)
-                sheet.paste(enlarged, (corner[0] + place * CELL, corner[1]))
+                enlarged = image.resize((wide, high), Image.Resampling.NEAREST)
+                sheet.paste(enlarged, (corner[0] + place * wide, corner[1]))
             caption = f"{ratio:.3f}   {sample} | {of}"
-            draw.text((corner[0], corner[1] + CELL + 1), caption, fill="black")
-        top += _rows(pairs) * (CELL + CAPTION)
+            draw.text((corner[0], corner[1] + high + 1), caption, fill="black")
+        top += _rows(pairs) * (high + CAPTION)
     return sheet
 
 

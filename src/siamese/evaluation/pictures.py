@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from siamese.evaluation.pair_histogram import PairHistogram
-from siamese.pictures.style import RIGHT, WRONG, plt, readable, save_picture
+from siamese.pictures.style import RIGHT, WRONG, cell, plt, readable, save_picture
 
 FORGED = "#bf8700"
 MOST_NAMED = 60  # classes that a confusion picture has names and numbers for
@@ -66,9 +66,9 @@ def draw_rows(
         row_labels: beside each row, `Q` of them or none.
     """
     n_rows, n_columns = names.shape
-    picture, grid = plt.subplots(
-        n_rows, n_columns, figsize=(1.05 * n_columns, 0.5 + 1.17 * n_rows), squeeze=False
-    )
+    wide, high = cell(images)
+    figsize = 1.05 * wide * n_columns, 0.5 + (1.17 + 0.8 * (high - 1)) * n_rows
+    picture, grid = plt.subplots(n_rows, n_columns, figsize=figsize, squeeze=False)
     for row in range(n_rows):
         query_axes, *others = grid[row]
         query_name, *other_names = names[row]
@@ -95,8 +95,10 @@ def draw_pairs(
         file: PNG to write.
     """
     n_pairs = images.shape[1]
+    wide, high = cell(images)
+    figsize = 6.2 * wide, 0.9 + (1.3 + 0.8 * (high - 1)) * n_pairs
     picture, grid = plt.subplots(
-        n_pairs, 5, figsize=(6.2, 0.9 + 1.3 * n_pairs), squeeze=False, width_ratios=[3, 3, 1, 3, 3]
+        n_pairs, 5, figsize=figsize, squeeze=False, width_ratios=[3, 3, 1, 3, 3]
     )
     for axes in grid[:, 2]:
         axes.set_axis_off()

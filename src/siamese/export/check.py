@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size
 from siamese.export.graph import INPUT
 from siamese.network.embedding import embed_images, images_at_once
 from siamese.network.siamese_network import SiameseNetwork
@@ -20,7 +21,7 @@ BATCHES = (1, 2, 7)
 MOST = 64
 
 
-def images_to_check(size: int) -> int:
+def images_to_check(size: Size) -> int:
     """Return how many images of one kind to compare: as many as one batch may have, within reason.
 
     Args:
@@ -29,9 +30,9 @@ def images_to_check(size: int) -> int:
     return max(sum(BATCHES), min(MOST, images_at_once(size)))
 
 
-def noise(size: int) -> np.ndarray:
-    """Return random images, always the same, uint8 `[N, size, size, 3]`."""
-    shape = (images_to_check(size), size, size, 3)
+def noise(size: Size) -> np.ndarray:
+    """Return random images, always the same, uint8 `[N, H, W, 3]`."""
+    shape = (images_to_check(size), *size, 3)
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from siamese.base.dataset import load_dataset
 from siamese.base.errors import InputError
 from siamese.base.files import new_file
+from siamese.base.image_size import Size
 from siamese.export.check import check, images_to_check, noise
 from siamese.export.graph import to_onnx
 from siamese.export.runtime import open_session
@@ -31,7 +32,7 @@ class Exported:
 
     network: str
     bytes: int
-    image_size: int
+    image_size: Size
     embedding_dim: int
     difference: float
     noise: int
@@ -72,14 +73,14 @@ def export(folder: Path, target: Path, prepared: Path) -> Exported:
     )
 
 
-def some_images(prepared: Path, size: int) -> np.ndarray:
-    """Return images from all over a data set, uint8 `[n, size, size, 3]`; n may be 0.
+def some_images(prepared: Path, size: Size) -> np.ndarray:
+    """Return images from all over a data set, uint8 `[n, H, W, 3]`; n may be 0.
 
     Raises:
         InputError: the data set is damaged.
     """
     if (prepared / "images.npy").exists():
         images = load_dataset(prepared).images
-        if images.shape[1:3] == (size, size):
+        if images.shape[1:3] == size:
             return images[:: -(-len(images) // images_to_check(size))]
-    return np.empty((0, size, size, 3), dtype=np.uint8)
+    return np.empty((0, *size, 3), dtype=np.uint8)

@@ -1,6 +1,6 @@
 """The network as an ONNX graph that needs nothing of this project, and what is noted in it.
 
-- Input `images`: uint8 `[batch, size, size, 3]`, red, green and blue, brought to that size as
+- Input `images`: uint8 `[batch, H, W, 3]`, red, green and blue, brought to that size as
   `siamese.images.fit` does it. Standardisation, mirror image and unit length are in the graph.
 - Output `embeddings`: float32 `[batch, embedding_dim]`.
 - Metadata, as text: see `metadata`.
@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from siamese import __version__
 from siamese.base.errors import InputError
+from siamese.base.image_size import written
 from siamese.model.folder import Model
 from siamese.network.siamese_network import SiameseNetwork
 
@@ -63,7 +64,7 @@ def to_onnx(model: Model, fingerprint: str) -> "ModelProto":
     from onnx.helper import find_min_ir_version_for, set_model_props
 
     size = model.network.image_size
-    example = torch.zeros((2, size, size, 3), dtype=torch.uint8)  # of 1, the batch would be fixed
+    example = torch.zeros((2, *size, 3), dtype=torch.uint8)  # of 1, the batch would be fixed
     with warnings.catch_warnings(), _one_precision():
         warnings.simplefilter("ignore")  # of PyTorch's own parts that it will replace
         program = torch.onnx.export(
@@ -92,7 +93,7 @@ def metadata(model: Model, fingerprint: str) -> dict[str, str]:
     return {
         "siamese.format": str(FORMAT),
         "siamese.model": fingerprint,
-        "siamese.image_size": str(model.network.image_size),
+        "siamese.image_size": json.dumps(written(model.network.image_size)),
         "siamese.fit": model.fit,
         "siamese.embedding_dim": str(model.network.embedding_dim),
         "siamese.thresholds": json.dumps(verification["thresholds"]),

@@ -1,10 +1,11 @@
 """What costs no learning: k-NN on raw pixels and on the features of an untrained network.
 
-Pixels are those of thumbnails: images of more than `THUMBNAIL` pixels a side are reduced to that,
-as `prepare` does it, since the distances of large images cost much and say little more. They are
-compared by blocks of images, so that only a few blocks are in memory.
+Pixels are those of thumbnails: images larger than a square of `THUMBNAIL` pixels are reduced to as
+many, as `prepare` does it, since the distances of large images cost much and say little more. They
+are compared by blocks of images, so that only a few blocks are in memory.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pydantic import Field
 from siamese.base.blocks import blocks
 from siamese.base.dataset import Dataset, ImageRows, is_forged
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size, with_area
 from siamese.base.params import Section
 from siamese.base.progress import progress_bar
 from siamese.images.fit import fit_image
@@ -24,7 +26,7 @@ from siamese.measures.knn import class_ranking, nearest, nearest_in_parts
 from siamese.measures.manifest import read_manifest
 from siamese.measures.verification import auc, pair_distances
 
-THUMBNAIL = 32  # pixels a side, as CIFAR-100's images have
+THUMBNAIL = 32  # pixels a side, as CIFAR-100's images have; of images that are square
 # Pixel values in a block of the gallery, and in one of queries, as float32. Larger blocks read
 # images less often; these take 1 GB at the most.
 VALUES_AT_ONCE = 2**26
@@ -156,17 +158,18 @@ def thumbnails(images: ImageRows) -> np.ndarray:
     """Return the pixels of images as vectors, larger images reduced to thumbnails.
 
     Args:
-        images: n images of S pixels a side, read a part at a time.
+        images: n images, read a part at a time.
 
     Returns:
-        float32 `[n, T·T·3]`, T the lesser of S and `THUMBNAIL`. Pixels stay whole numbers, which
-        are the same bits everywhere.
+        float32 `[n, D]`, D three times as many as the pixels of a thumbnail, or of an image. Pixels
+        stay whole numbers, which are the same bits everywhere.
     """
+    size = _size(images.images)
     vectors = np.empty((len(images), _values(images.images)), dtype=np.float32)
     done = 0
     for read in images.parts():
-        if read.shape[1] > THUMBNAIL:
-            read = np.stack([fit_image(Image.fromarray(one), THUMBNAIL) for one in read])
+        if read.shape[1:3] != size:
+            read = np.stack([fit_image(Image.fromarray(one), size) for one in read])
         vectors[done : done + len(read)] = read.reshape(len(read), -1)
         done += len(read)
     return vectors
@@ -191,5 +194,12 @@ def _verification_floors(
 
 
 def _values(images: np.ndarray) -> int:
-    """Return how many values the thumbnail of an image has, of `[N, S, S, 3]`."""
-    return 3 * min(images.shape[1], THUMBNAIL) ** 2
+    """Return how many values the thumbnail of an image has, of `[N, H, W, 3]`."""
+    return 3 * math.prod(_size(images))
+
+
+def _size(images: np.ndarray) -> Size:
+    """Return the size of the thumbnails of images, `[N, H, W, 3]`."""
+    _, height, width, _ = images.shape
+    is_large = height * width > THUMBNAIL**2
+    return with_area((height, width), THUMBNAIL) if is_large else (height, width)

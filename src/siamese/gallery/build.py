@@ -159,10 +159,10 @@ def _pipeline_rows(embeddings: Embeddings, dataset: Dataset) -> Iterator[Rows]:
 def _embedded_again(rows: Rows, model: "Model") -> Rows:
     """Embed the stored images of rows, resized for the new network."""
     size = model.network.image_size
-    pixels = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+    pixels = np.empty((len(rows), *size, 3), dtype=np.uint8)
     for row, content in enumerate(rows.images):
         assert content is not None, "every enrolled row has an image"
-        pixels[row] = resized(decode_png(content), size)
+        pixels[row] = resized(decode_png(content), size, model.fit)
     # The stored picture stays as it was enrolled, whatever size later networks want.
     return replace(rows, vectors=model.embed(pixels))
 
@@ -181,9 +181,8 @@ def _check(
         if len(set(names)) < len(names):
             raise InputError(f"{prepared / 'classes.json'}: two classes have the same name")
     chosen = np.unique(np.linspace(0, len(samples) - 1, CHECKED).round().astype(int))
-    size = model.network.image_size
     if (
-        dataset.images.shape[1] == size
+        dataset.images.shape[1:3] == model.network.image_size
         and embeddings.vectors.shape[1] == model.params.embedding_dim
     ):
         again = model.embed(dataset.images[samples[chosen]])

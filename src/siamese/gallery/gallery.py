@@ -9,6 +9,7 @@ Images are given as files, or as uint8 `[N, size, size, 3]`, each made by
 `siamese.images.reading.load_image`. Nothing heavy is imported before it is needed.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -412,8 +413,8 @@ class Gallery:
                 raise InputError(f"{self.table.address}: row {number} has no image")
         pictures = [decode_png(stored[number]) for number in numbers]
         # One that was enrolled for an earlier network may have another size.
-        size = max((picture.shape[0] for picture in pictures), default=0)
-        alike = [resized(picture, size) for picture in pictures]
+        sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
+        alike = [resized(picture, max(sizes, key=math.prod)) for picture in pictures]
         return np.stack(alike) if alike else np.empty((0, 0, 0, 3), dtype=np.uint8)
 
     def hold(self, limit: int = HOLD_LIMIT, device: "torch.device | None" = None) -> bool:
@@ -616,7 +617,7 @@ def pixels_of(images: Images, model: "Model") -> np.ndarray:
     """Return images at the model's input size; files are read.
 
     Returns:
-        uint8 `[N, size, size, 3]`.
+        uint8 `[N, H, W, 3]`.
 
     Raises:
         InputError: a file cannot be read.
@@ -627,4 +628,4 @@ def pixels_of(images: Images, model: "Model") -> np.ndarray:
 
     size = model.network.image_size
     loaded = [load_image(file, size, model.fit) for file in images]
-    return np.stack(loaded) if loaded else np.empty((0, size, size, 3), dtype=np.uint8)
+    return np.stack(loaded) if loaded else np.empty((0, *size, 3), dtype=np.uint8)

@@ -4,6 +4,9 @@ import io
 
 import numpy as np
 
+from siamese.base.data_params import Fit
+from siamese.base.image_size import Size
+
 
 def encode_png(image: np.ndarray) -> bytes:
     """Return an image, uint8 `[H, W, 3]`, as the bytes of a PNG file."""
@@ -22,10 +25,10 @@ def decode_png(content: bytes) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """Return a square image, uint8 `[H, H, 3]`, as uint8 `[size, size, 3]`."""
+def resized(image: np.ndarray, size: Size, fit: Fit = "pad") -> np.ndarray:
+    """Return an image brought to another size; one that has it stays as it is, unless by `ink`."""
     from PIL import Image
 
     from siamese.images.fit import fit_image
 
-    return fit_image(Image.fromarray(image), size)
+    return fit_image(Image.fromarray(image), size, fit)

@@ -8,7 +8,7 @@ import numpy as np
 from siamese.base.errors import InputError
 from siamese.base.files import new_file
 from siamese.gallery.answers import Neighbour
-from siamese.pictures.style import plt, readable, save_picture
+from siamese.pictures.style import cell, plt, readable, save_picture
 
 COLUMNS = 5
 
@@ -28,9 +28,9 @@ def draw_search(
         InputError: the file cannot be written.
     """
     n_rows = -(-len(neighbours) // COLUMNS)
-    figure, grid = plt.subplots(
-        n_rows, COLUMNS + 1, figsize=(1.35 * (COLUMNS + 1), 1.75 * n_rows), squeeze=False
-    )
+    wide, high = cell(query)
+    figsize = 1.35 * (COLUMNS + 1) * wide, (1.75 + 0.8 * (high - 1)) * n_rows
+    figure, grid = plt.subplots(n_rows, COLUMNS + 1, figsize=figsize, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     grid[0, 0].imshow(query, interpolation="nearest")

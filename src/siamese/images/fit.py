@@ -1,6 +1,6 @@
 """An opened picture, brought to the network's input: the one way in the whole project.
 
-Whatever the picture, the outcome is uint8 `[size, size, 3]`, red, green and blue:
+Whatever the picture, the outcome is uint8 `[H, W, 3]`, red, green and blue:
 
 - Orientation: turned as EXIF says, so that the network sees what a viewer shows.
 - Transparency: laid over white, the paper that logos, drawings and cut-out photos are made for.
@@ -14,11 +14,13 @@ Whatever the picture, the outcome is uint8 `[size, size, 3]`, red, green and blu
   resizing add beyond an edge, must not make the picture black. Negative values and NaN are black.
 - CMYK and other colour spaces are converted by Pillow without colour management, and profiles are
   ignored: the makers of the usual training sets did not look at them either.
-- Proportions are kept. `pad` makes the longer side `size` and repeats the outermost pixels on both
-  sides of the shorter one; `crop` takes the square in the middle. The edge is repeated because no
-  one colour suits all: a digit on black continues in black, a product on white in white, and a
-  photo has no line where it ends. A network that has only seen full squares would take such a line
-  for part of the object.
+- Proportions are kept. `pad` makes the picture as large as fits into `H x W`, and repeats its
+  outermost pixels where it is too short or too narrow; `crop` takes the largest part of these
+  proportions from its middle. The edge is repeated because no one colour suits all: a digit on
+  black continues in black, a product on white in white, and a photo has no line where it ends. A
+  network that has only seen full images would take such a line for part of the object.
+- `ink` is for writing: what is written becomes black on white, whatever it was written with, and
+  fills the image; see `siamese.images.ink`.
 - Resampling: Pillow's bicubic filter, which averages where it makes an image smaller. An image of
   the right size stays as it is, byte by byte.
 """
@@ -30,6 +32,8 @@ from PIL import ExifTags, Image
 
 from siamese.base.data_params import Fit
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size, sides
+from siamese.images.ink import ink_alone
 
 FULL_SCALES = (1, 255, 65_535)
 OVERSHOOT = 1.25
@@ -47,24 +51,25 @@ TURNS = {
 }
 
 
-def fit_image(image: Image.Image, size: int, fit: Fit = "pad") -> np.ndarray:
+def fit_image(image: Image.Image, size: int | Size, fit: Fit = "pad") -> np.ndarray:
     """Bring an opened picture to the network's input, as the top of this module says.
 
     Args:
         image: of any mode and size; it stays as it is. The caller makes sure that decoding it does
             not take too much memory, as `load_image` does.
-        size: height and width wanted, in pixels.
+        size: height and width wanted, in pixels; one number if they are the same.
         fit: `pad` keeps all of the picture and repeats its outermost pixels where it is too short;
-            an odd pixel goes to the bottom or right. `crop` keeps the square in its middle.
+            an odd pixel goes to the bottom or right. `crop` keeps what is in its middle. `ink`
+            keeps what is written.
 
     Returns:
-        uint8 `[size, size, 3]`.
+        uint8 `[H, W, 3]`.
 
     Raises:
         InputError: `fit` is unknown.
     """
     if fit not in get_args(Fit):
-        raise InputError(f"fit is {fit!r}; expected `pad` or `crop`")
+        raise InputError(f"fit is {fit!r}; expected `pad`, `crop` or `ink`")
     image.load()  # some formats turn themselves here
     try:
         turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -73,7 +78,8 @@ def fit_image(image: Image.Image, size: int, fit: Fit = "pad") -> np.ndarray:
     colours = _colours(image)
     if turn is not None:
         colours = colours.transpose(turn)
-    return _padded(colours, size) if fit == "pad" else _cropped(colours, size)
+    bring = {"pad": _padded, "crop": _cropped, "ink": ink_alone}[fit]
+    return bring(colours, sides(size))
 
 
 def _colours(image: Image.Image) -> Image.Image:
@@ -104,22 +110,30 @@ def _eight_bits(image: Image.Image) -> np.ndarray:
     return np.rint(values, out=values).astype(np.uint8)
 
 
-def _padded(image: Image.Image, size: int) -> np.ndarray:
-    longer = max(image.size)
-    width, height = (max(1, round(side * size / longer)) for side in image.size)
+def _padded(image: Image.Image, size: Size) -> np.ndarray:
+    (high, wide), (width, height) = size, image.size
+    # Of the two, the side that the picture fills.
+    if width * high >= height * wide:
+        height, width = max(1, round(height * wide / width)), wide
+    else:
+        height, width = high, max(1, round(width * high / height))
     inner = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))  # (h, w, 3)
-    above, left = (size - height) // 2, (size - width) // 2
-    if (width, height) == (size, size):
+    if (height, width) == size:
         return inner
-    sides = (above, size - height - above), (left, size - width - left), (0, 0)
-    return np.pad(inner, sides, mode="edge")
+    above, left = (high - height) // 2, (wide - width) // 2
+    beyond = (above, high - height - above), (left, wide - width - left), (0, 0)
+    return np.pad(inner, beyond, mode="edge")
 
 
-def _cropped(image: Image.Image, size: int) -> np.ndarray:
-    width, height = image.size
-    side = min(width, height)
-    if width != height:
-        left, top = (width - side) // 2, (height - side) // 2
+def _cropped(image: Image.Image, size: Size) -> np.ndarray:
+    (high, wide), (width, height) = size, image.size
+    # Of the two, the side that is kept whole.
+    if width * high >= height * wide:
+        part = max(1, round(height * wide / high)), height
+    else:
+        part = width, max(1, round(width * high / wide))
+    if part != image.size:
+        left, top = (width - part[0]) // 2, (height - part[1]) // 2
         # Not by `resize(box=...)`, which looks at pixels beyond the box.
-        image = image.crop((left, top, left + side, top + side))
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+        image = image.crop((left, top, left + part[0], top + part[1]))
+    return np.asarray(image.resize((wide, high), Image.Resampling.BICUBIC))

@@ -29,6 +29,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from siamese.base.data_params import Fit
 from siamese.base.errors import InputError, explained
+from siamese.base.image_size import Size
 from siamese.base.progress import progress_bar
 from siamese.images.fit import fit_image
 
@@ -57,16 +58,16 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 WEB_PAGE = re.compile(rb"<!doctype html|<html[\s>]", re.IGNORECASE)
 
 
-def load_image(file: Path | str, size: int, fit: Fit = "pad") -> np.ndarray:
+def load_image(file: Path | str, size: int | Size, fit: Fit = "pad") -> np.ndarray:
     """Read a picture from a file and bring it to the network's input.
 
     Args:
         file: of any format in `FORMATS`, whatever its name ends in.
-        size: height and width wanted, in pixels.
-        fit: what to do with a picture that is not square; see `fit_image`.
+        size: height and width wanted, in pixels; one number if they are the same.
+        fit: how it is brought to that size; see `fit_image`.
 
     Returns:
-        uint8 `[size, size, 3]`.
+        uint8 `[H, W, 3]`.
 
     Raises:
         InputError: the file is missing, empty, damaged, in no format that can be read, or too
@@ -78,7 +79,7 @@ def load_image(file: Path | str, size: int, fit: Fit = "pad") -> np.ndarray:
 
 
 def read_image(
-    content: bytes, name: str, size: int, fit: Fit = "pad", most_pixels: int = MAX_PIXELS
+    content: bytes, name: str, size: int | Size, fit: Fit = "pad", most_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
     """Read a picture from the bytes of its file, as `load_image` does.
 
@@ -88,13 +89,13 @@ def read_image(
     Args:
         content: of the file.
         name: what messages call it.
-        size: height and width wanted, in pixels.
+        size: see `load_image`.
         fit: see `fit_image`.
         most_pixels: up to how many the header may promise. With fewer than `MAX_PIXELS`, a JPEG
             may not have more either: decoded at half its size, it would not give the same pixels.
 
     Returns:
-        uint8 `[size, size, 3]`.
+        uint8 `[H, W, 3]`.
 
     Raises:
         InputError: as of `load_image`.
@@ -105,7 +106,7 @@ def read_image(
 
 def iter_images(
     files: Sequence[Path],
-    size: int,
+    size: int | Size,
     fit: Fit = "pad",
     progress: str | None = None,
     workers: int | None = None,
@@ -118,14 +119,14 @@ def iter_images(
 
     Args:
         files: see `load_image`.
-        size: height and width wanted, in pixels.
+        size: see `load_image`.
         fit: see `fit_image`.
         progress: the label of a progress bar; without one, there is no bar.
         workers: threads that read, at least one; None takes as many as this process may use cores.
             Each may need the memory of one file, and holds at most `AHEAD` results.
 
     Yields:
-        For each file, in the order of `files`: the picture, uint8 `[size, size, 3]`; or, if it
+        For each file, in the order of `files`: the picture, uint8 `[H, W, 3]`; or, if it
         cannot be read, the error that `load_image` raises.
     """
     workers = max(1, min(joblib.cpu_count() if workers is None else workers, len(files)))
@@ -158,7 +159,7 @@ def iter_images(
             pool.shutdown(cancel_futures=True)
 
 
-def _load_image(file: Path, size: int, fit: Fit) -> np.ndarray:
+def _load_image(file: Path, size: int | Size, fit: Fit) -> np.ndarray:
     """Do what `load_image` does, except for warnings, which no thread can silence on its own."""
     _check_file(file)
     try:
@@ -169,7 +170,7 @@ def _load_image(file: Path, size: int, fit: Fit) -> np.ndarray:
 
 
 def _image(
-    stream: IO[bytes], name: str, size: int, fit: Fit, most_pixels: int = MAX_PIXELS
+    stream: IO[bytes], name: str, size: int | Size, fit: Fit, most_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
     """Read a picture from a stream that can seek.
 
@@ -194,7 +195,9 @@ def _image(
         raise InputError(f"{name}: cannot be decoded ({reason}); is it damaged?") from None
 
 
-def _decoded(stream: IO[bytes], name: str, size: int, fit: Fit, most_pixels: int) -> np.ndarray:
+def _decoded(
+    stream: IO[bytes], name: str, size: int | Size, fit: Fit, most_pixels: int
+) -> np.ndarray:
     """Do what `_image` does; decoders raise what they like."""
     try:
         with _open(stream, name, most_pixels) as image:

@@ -4,14 +4,15 @@ import json
 from pathlib import Path
 
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size, in_words
 from siamese.base.weights_folder import Origin
 
 ORIGIN = "weights.json"
 
 
-def describe(architecture: str, image_size: int, origin: Origin | None) -> str:
+def describe(architecture: str, image_size: int | Size, origin: Origin | None) -> str:
     """Say which network it is, how large its images are, and what its training started from."""
-    line = f"{architecture}, {image_size} x {image_size} pixels"
+    line = f"{architecture}, {in_words(image_size)} pixels"
     if origin is None:
         return line
     return f"{line}, trained from {origin.source} (license: {origin.license or 'not known'})"

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -21,6 +20,7 @@ from siamese.base.data_params import Fit
 from siamese.base.dataset import Classes
 from siamese.base.errors import InputError, no_such_file
 from siamese.base.files import write_json
+from siamese.base.image_size import written
 from siamese.base.weights_folder import Origin
 from siamese.model.calibration import Calibration
 from siamese.model.description import ORIGIN, describe, read_origin
@@ -39,7 +39,7 @@ class Model:
         params: what the network was built from.
         classes: names of the labels it was trained on, in label order.
         calibration: distance thresholds for "the same class", from the validation split.
-        fit: what was done with images that are not square; see `siamese.images.fit.fit_image`.
+        fit: how images were brought to its size; see `siamese.images.fit.fit_image`.
         origin: where the weights are from that training started with; None if they were random.
     """
 
@@ -59,7 +59,7 @@ class Model:
         """Embed images of the size the network was trained on.
 
         Args:
-            images: uint8 `[N, image_size, image_size, 3]`.
+            images: uint8 `[N, H, W, 3]`.
             batch_size: images computed at once; see `siamese.network.embedding.embed_images`.
 
         Returns:
@@ -68,10 +68,10 @@ class Model:
         Raises:
             InputError: the images have another type or shape.
         """
-        size = self.network.image_size
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
+        high, wide = self.network.image_size
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (high, wide, 3):
             raise InputError(
-                f"expected images as uint8 [N, {size}, {size}, 3],"
+                f"expected images as uint8 [N, {high}, {wide}, 3],"
                 f" found {images.dtype} {list(images.shape)}"
             )
         return embed_images(self.network, images, batch_size)
@@ -84,7 +84,7 @@ def save_model(model: Model, folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(save(weights))
     description = {
         "format": FORMAT,
-        "image_size": model.network.image_size,
+        "image_size": written(model.network.image_size),
         "fit": model.fit,
         "network": model.params.model_dump(),
     }
@@ -119,7 +119,9 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
         calibration = Calibration.from_json(_read(folder / "verification.json"))
         fit = description.get("fit", "pad")  # older models had no choice
         origin = read_origin(folder)
-    except (KeyError, TypeError, RuntimeError, SafetensorError, ValidationError) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder}: this model folder is damaged: {error}") from None
     network = network.to(device).to(memory_format=torch.channels_last).eval()
     return Model(network, params, classes, calibration, fit, origin)

@@ -1,8 +1,8 @@
 """The architectures that `network.architecture` names: from images to vectors, untrained.
 
 Each is a function of `width` (channels of the first layer, where the architecture can be made
-wider), `embedding_dim` and `image_size` in pixels. It takes float32 `[B, 3, image_size,
-image_size]` and returns `[B, embedding_dim]`.
+wider), `embedding_dim` and `image_size`, height and width in pixels. It takes float32
+`[B, 3, H, W]` and returns `[B, embedding_dim]`.
 """
 
 from collections.abc import Callable
@@ -10,23 +10,25 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from siamese.base.image_size import Size
 
-def conv4(width: int, embedding_dim: int, image_size: int) -> nn.Module:
+
+def conv4(width: int, embedding_dim: int, image_size: Size) -> nn.Module:
     """Four convolutions of 32, 64, 128 and 256 channels, each halving the image."""
-    left = image_size // 16
+    left = (image_size[0] // 16) * (image_size[1] // 16)
     return nn.Sequential(
         *_convolution(3, 32, pool=True),
         *_convolution(32, 64, pool=True),
         *_convolution(64, 128, pool=True),
         *_convolution(128, 256, pool=True),
         nn.Flatten(),
-        nn.Linear(256 * left * left, 512),
+        nn.Linear(256 * left, 512),
         nn.ReLU(inplace=True),
         nn.Linear(512, embedding_dim),
     )
 
 
-def resnet9(width: int, embedding_dim: int, image_size: int) -> nn.Module:
+def resnet9(width: int, embedding_dim: int, image_size: Size) -> nn.Module:
     """Eight convolutions of 1, 2, 4 and 8 times `width` channels, and a linear layer.
 
     The small residual network of the DAWNBench CIFAR-10 entries (D. Page, *How to Train Your
@@ -44,7 +46,7 @@ def resnet9(width: int, embedding_dim: int, image_size: int) -> nn.Module:
     )
 
 
-def resnet18(width: int, embedding_dim: int, image_size: int) -> nn.Module:
+def resnet18(width: int, embedding_dim: int, image_size: Size) -> nn.Module:
     """Return torchvision's ResNet-18, untrained, with first layers that keep small images large.
 
     He et al., *Deep Residual Learning for Image Recognition*, CVPR 2016.
@@ -61,7 +63,7 @@ def resnet18(width: int, embedding_dim: int, image_size: int) -> nn.Module:
 class Architecture(NamedTuple):
     """How to build an encoder, and how often it halves height and width, rounding down."""
 
-    build: Callable[[int, int, int], nn.Module]
+    build: Callable[[int, int, Size], nn.Module]
     halvings: int
 
 

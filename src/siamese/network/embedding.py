@@ -1,5 +1,6 @@
 """Running the network over many images, without changing it."""
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from siamese.base.blocks import blocks
+from siamese.base.image_size import Size, sides
 from siamese.base.params import Section
 from siamese.base.progress import progress_bar
 from siamese.network.siamese_network import SiameseNetwork
@@ -34,12 +36,12 @@ class ImageSequence(Protocol):
         ...
 
 
-def images_at_once(size: int) -> int:
-    """Return how many images of `size` times `size` pixels to compute at once.
+def images_at_once(size: int | Size) -> int:
+    """Return how many images of a size, height and width or one number, to compute at once.
 
     The memory that takes is about the same for all sizes from 32 pixels up.
     """
-    return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // size**2))
+    return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // math.prod(sides(size))))
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size, sides, with_shorter, written
 from siamese.base.params import Section, nearest_name
 from siamese.base.weights_folder import NONE, Weights
 from siamese.network.architectures import ARCHITECTURES
@@ -46,7 +47,7 @@ class SiameseNetwork(nn.Module):
 
     Args:
         params: the architecture and the embedding.
-        image_size: height and width of the images, in pixels.
+        image_size: height and width of the images, in pixels; one number if they are the same.
         channel_mean: mean of each channel over the training images, pixels in [0, 1].
         channel_std: standard deviation of each channel, on the same scale.
         weights: that the backbone of a timm network starts from.
@@ -62,7 +63,7 @@ class SiameseNetwork(nn.Module):
     def __init__(
         self,
         params: NetworkParams,
-        image_size: int,
+        image_size: int | Size,
         channel_mean: Sequence[float] = (0.5, 0.5, 0.5),
         channel_std: Sequence[float] = (0.25, 0.25, 0.25),
         weights: Weights | None = None,
@@ -70,19 +71,17 @@ class SiameseNetwork(nn.Module):
         super().__init__()
         self.normalize = params.normalize
         self.mirror = params.mirror
-        self.image_size = image_size
+        self.image_size = size = sides(image_size)
         self.embedding_dim = params.embedding_dim
         self.register_buffer("channel_mean", torch.tensor(channel_mean).view(1, 3, 1, 1))
         self.register_buffer("channel_std", torch.tensor(channel_std).view(1, 3, 1, 1))
         self.encoder: nn.Module
         if is_timm(params.architecture):
-            self.encoder = timm_network(
-                params.architecture, params.embedding_dim, image_size, weights
-            )
+            self.encoder = timm_network(params.architecture, params.embedding_dim, size, weights)
         else:
-            check_image_size(params.architecture, image_size)
+            check_image_size(params.architecture, size)
             build = ARCHITECTURES[params.architecture].build
-            self.encoder = build(params.width, params.embedding_dim, image_size)
+            self.encoder = build(params.width, params.embedding_dim, size)
 
     def encode(self, images: Tensor) -> Tensor:
         """Embed one batch.
@@ -173,7 +172,7 @@ class SiameseNetwork(nn.Module):
 
 def build_network(
     params: NetworkParams,
-    image_size: int,
+    image_size: int | Size,
     channel_mean: Sequence[float],
     channel_std: Sequence[float],
     weights: Weights | None = None,
@@ -195,13 +194,13 @@ def build_network(
     return network.to(memory_format=torch.channels_last)
 
 
-def check_training_size(params: NetworkParams, image_size: int, training_size: int) -> None:
+def check_training_size(params: NetworkParams, image_size: Size, training_size: int) -> None:
     """Refuse to train on images of another size than a network was made for, if it takes no other.
 
     Args:
         params: of the network.
-        image_size: that it was made for, in pixels.
-        training_size: of the images to train on, in pixels; 0: the same.
+        image_size: that it was made for.
+        training_size: the shorter side of the images to train on, in pixels; 0: the same.
 
     Raises:
         InputError: it takes no such images, or is one of timm's and cannot be had.
@@ -211,14 +210,15 @@ def check_training_size(params: NetworkParams, image_size: int, training_size: i
     with torch.device("meta"), torch.inference_mode():  # shapes alone, which takes little time
         network = SiameseNetwork(params, image_size).eval()
         try:
-            network.encoder(torch.zeros(1, 3, training_size, training_size))
+            network.encoder(torch.zeros(1, 3, *with_shorter(image_size, training_size)))
         except (
             Exception
         ):  # an assertion of timm's, or a layer that has too little left of the image
             raise InputError(
                 f"params.yaml: `train.augment.resized_to` is {training_size}, but"
-                f" `network.architecture` {params.architecture}, made for images of {image_size}"
-                " pixels, takes none of that size; set it to 0, for images as they are"
+                f" `network.architecture` {params.architecture}, made for images of"
+                f" {written(image_size)} pixels, takes none of that size; set it to 0, for images"
+                " as they are"
             ) from None
 
 
@@ -236,18 +236,18 @@ def check_source(architecture: str, source: str) -> None:
         )
 
 
-def check_image_size(architecture: str, image_size: int) -> None:
+def check_image_size(architecture: str, image_size: int | Size) -> None:
     """Refuse images of a size that an architecture cannot take.
 
     Raises:
         InputError: it cannot, or it is one of timm's and cannot be had.
     """
     if is_timm(architecture):
-        count_features(architecture, image_size)
+        count_features(architecture, sides(image_size))
         return
     halvings = ARCHITECTURES[architecture].halvings
-    if image_size < 2**halvings:
+    if min(sides(image_size)) < 2**halvings:
         raise InputError(
-            f"params.yaml: `data.image_size` is {image_size}; `network.architecture` {architecture}"
-            f" halves the image {halvings} times and needs {2**halvings} or more"
+            f"params.yaml: `data.image_size` is {written(image_size)}; `network.architecture`"
+            f" {architecture} halves the image {halvings} times and needs {2**halvings} or more"
         )

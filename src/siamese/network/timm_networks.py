@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from siamese.base.errors import InputError
 from siamese.base.files import reading
+from siamese.base.image_size import Size, sides, written
 from siamese.base.weights_folder import Weights
 
 PREFIX = "timm/"
@@ -45,7 +46,7 @@ def is_timm(architecture: str) -> bool:
 
 
 def timm_network(
-    architecture: str, embedding_dim: int, image_size: int, weights: Weights | None = None
+    architecture: str, embedding_dim: int, image_size: Size, weights: Weights | None = None
 ) -> HeadedBackbone:
     """Build a network of timm with an embedding head.
 
@@ -67,7 +68,7 @@ def timm_network(
     return network
 
 
-def count_features(architecture: str, image_size: int) -> int:
+def count_features(architecture: str, image_size: Size) -> int:
     """Return how many features a network of timm makes of an image, having seen that it does.
 
     Raises:
@@ -78,8 +79,8 @@ def count_features(architecture: str, image_size: int) -> int:
     if seen is None:
         sizes = _sizes(architecture, image_size)
         raise InputError(
-            f"params.yaml: `data.image_size` is {image_size}; `network.architecture` {architecture}"
-            f" takes {sizes}: set `data.image_size` to that"
+            f"params.yaml: `data.image_size` is {written(image_size)}; `network.architecture`"
+            f" {architecture} takes {sizes}: set `data.image_size` to that"
         )
     _, features = seen
     if not isinstance(features, Tensor) or features.ndim != 2:
@@ -105,7 +106,7 @@ def statistics_of(architecture: str, weights: Weights) -> tuple[list[float], lis
 
 
 def _started_from(
-    file: Path, architecture: str, image_size: int, backbone: nn.Module
+    file: Path, architecture: str, image_size: Size, backbone: nn.Module
 ) -> dict[str, Tensor]:
     """Return the state of a backbone that starts from a file, as timm makes it of that file.
 
@@ -155,12 +156,12 @@ def _started_from(
     return loaded(found)
 
 
-def _misfit(file: Path, architecture: str, image_size: int, reason: str) -> InputError:
+def _misfit(file: Path, architecture: str, image_size: Size, reason: str) -> InputError:
     """Return the error of weights that are not those of a network."""
     config = timm_config(architecture)
     size = config.input_size[-1]
     advice = ""
-    if config.fixed_input_size and size != image_size:
+    if config.fixed_input_size and sides(size) != image_size:
         advice = f", or set `data.image_size` to {size}: this network may take no other with them"
     return InputError(
         f"{file}: these are not the weights of `network.architecture` {architecture}"
@@ -177,7 +178,7 @@ def _reason(error: Exception) -> str:
     return "; ".join(listed) or textwrap.shorten(repr(error), WIDTH)
 
 
-def _try(architecture: str, image_size: int) -> tuple[nn.Module, Any] | None:
+def _try(architecture: str, image_size: Size) -> tuple[nn.Module, Any] | None:
     """Return a network of timm and what it makes of one image; None if it cannot take the size.
 
     Both are on PyTorch's device without memory: shapes alone are computed, in little time.
@@ -186,35 +187,37 @@ def _try(architecture: str, image_size: int) -> tuple[nn.Module, Any] | None:
     try:
         with torch.device("meta"), torch.inference_mode():
             backbone = _create(architecture, image_size, num_classes=0).eval()
-            features = backbone(torch.zeros(1, 3, image_size, image_size))
+            features = backbone(torch.zeros(1, 3, *image_size))
     except Exception:  # timm asserts, or a layer has too little left of the image for it
         return None
     # Many transformers would not see the pixels that are left over when an image is cut in patches.
     patches: list[Any] = [getattr(one, "patch_size", None) for one in backbone.modules()]
     patch = next(filter(None, patches), 1)
     side = patch if isinstance(patch, int) else max(patch)
-    return None if config.fixed_input_size and image_size % side else (backbone, features)
+    is_cut = any(pixels % side for pixels in image_size)
+    return None if config.fixed_input_size and is_cut else (backbone, features)
 
 
-def _sizes(architecture: str, image_size: int) -> str:
+def _sizes(architecture: str, image_size: Size) -> str:
     """Say which sizes a network of timm takes, of those near one that it does not take."""
     native = timm_config(architecture).input_size[-1]
-    seen = _try(architecture, native)
+    seen = _try(architecture, sides(native))
     info = getattr(seen[0], "feature_info", None) if seen else None
     if info:
         step = info[-1]["reduction"]
-        near = max(1, round(image_size / step)) * step
-        if image_size % step and _try(architecture, near):
-            return f"multiples of {step}, such as {near}"
+        high, wide = (max(1, round(pixels / step)) * step for pixels in image_size)
+        if (high, wide) != image_size and _try(architecture, (high, wide)):
+            return f"multiples of {step}, such as {written((high, wide))}"
     return f"{native} pixels"
 
 
-def _create(architecture: str, image_size: int, **settings: Any) -> nn.Module:
+def _create(architecture: str, image_size: Size, **settings: Any) -> nn.Module:
     """Create a network of timm for images of a size, its weights random unless they are given."""
     import timm
 
     if timm_config(architecture).fixed_input_size:  # then, and only then, it is made for one size
-        settings["img_size"] = image_size
+        high, wide = image_size
+        settings["img_size"] = high if high == wide else image_size  # some know squares alone
     return timm.create_model(architecture.removeprefix(PREFIX), in_chans=3, **settings)
 
 

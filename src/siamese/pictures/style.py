@@ -1,11 +1,13 @@
-"""Colours, readable class names, and PNG files that are equal for equal data."""
+"""Colours, readable class names, cells, and PNG files that are equal for equal data."""
 
+import math
 import re
 import warnings
 from functools import cache
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")  # draws without a screen
 
@@ -23,6 +25,16 @@ def readable(name: str) -> str:
         # Of a path of folders, the last says most.
         name = "…" + name[1 - MOST_LETTERS :] if "/" in name else name[: MOST_LETTERS - 1] + "…"
     return name.replace("_", " ").replace("$", r"\$")  # two of them would enclose mathematics
+
+
+def cell(images: np.ndarray) -> tuple[float, float]:
+    """Return width and height of a cell for one of some images, beside those of a square image's.
+
+    Args:
+        images: `[..., H, W, 3]`; the cell is as large as the square's.
+    """
+    height, width = images.shape[-3:-1]
+    return math.sqrt(width / height), math.sqrt(height / width)
 
 
 def save_picture(picture: Figure, file: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from siamese.base.data_params import FOLDER, DataParams, Fit
 from siamese.base.dataset import Classes, Dataset, load_dataset
 from siamese.base.errors import InputError
+from siamese.base.image_size import Size
 from siamese.base.progress import progress_bar
 from siamese.images.fit import fit_image
 from siamese.images.reading import iter_images
@@ -26,22 +27,22 @@ class LabelledImages:
         samples: one row per image: `fine`, `coarse`, `file`, `split` (null in all rows if there
             are no splits) and, if there are groups, `group`.
         classes: the names of the labels.
-        read: yields the images of all rows, brought to a size: uint8 `[size, size, 3]`, or why one
-            cannot be read.
+        read: yields the images of all rows, brought to a size: uint8 `[H, W, 3]`, or why one cannot
+            be read.
         notes: sentences on what is worth knowing.
     """
 
     samples: pd.DataFrame
     classes: Classes
-    read: Callable[[int, Fit], Iterator[np.ndarray | InputError]]
+    read: Callable[[Size, Fit], Iterator[np.ndarray | InputError]]
     notes: Sequence[str] = ()
 
 
 def raw_images(raw: Dataset) -> LabelledImages:
     """Return what `download` wrote; images of the right size stay as they are, byte by byte."""
 
-    def read(size: int, fit: Fit) -> Iterator[np.ndarray]:
-        is_right = raw.images.shape[1:3] == (size, size)
+    def read(size: Size, fit: Fit) -> Iterator[np.ndarray]:
+        is_right = raw.images.shape[1:3] == size and fit != "ink"
         for image in map(np.asarray, progress_bar("prepare", "image", raw.images)):
             yield image if is_right else fit_image(Image.fromarray(image), size, fit)
 
@@ -51,7 +52,7 @@ def raw_images(raw: Dataset) -> LabelledImages:
 def folder_images(listing: Listing, notes: Sequence[str] = ()) -> LabelledImages:
     """Return the images of a folder, read by as many threads as there are cores."""
 
-    def read(size: int, fit: Fit) -> Iterator[np.ndarray | InputError]:
+    def read(size: Size, fit: Fit) -> Iterator[np.ndarray | InputError]:
         files = [listing.root / name for name in listing.samples["file"]]
         for file, image in zip(files, iter_images(files, size, fit, "prepare"), strict=True):
             if isinstance(image, InputError):

@@ -5,6 +5,7 @@ into memory can be prepared.
 """
 
 import hashlib
+import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from siamese.base.data_params import Fit
 from siamese.base.dataset import Dataset, is_forged, save_tables
 from siamese.base.errors import InputError
 from siamese.base.files import new_file
+from siamese.base.image_size import Size, in_words, sides
 from siamese.preparation.copies import copy_notes, identical_pairs, listing
 from siamese.preparation.labelled_images import LabelledImages
 from siamese.preparation.splits import PrepareParams, check_splits, cut_splits
@@ -64,7 +66,7 @@ def prepare(
     folder: Path,
     params: PrepareParams,
     *,
-    image_size: int,
+    image_size: int | Size,
     fit: Fit = "pad",
     novel_classes: int = 0,
     unreadable: Literal["stop", "leave_out"] = "stop",
@@ -76,8 +78,8 @@ def prepare(
         folder: an existing one, to write into, in the format of `load_dataset`; and `left_out.csv`,
             if a file had to be left out.
         params: the section `prepare`.
-        image_size: height and width wanted, in pixels.
-        fit: what to do with images that are not square; see `siamese.images.fit.fit_image`.
+        image_size: height and width wanted, in pixels; one number if they are the same.
+        fit: how images are brought to that size; see `siamese.images.fit.fit_image`.
         novel_classes: see `siamese.preparation.splits.cut_splits`.
         unreadable: what to do about a file that cannot be read.
 
@@ -96,14 +98,14 @@ def prepare(
         return found, check_splits(found, images.classes, params.split_by)
 
     samples, notes = cut(images.samples)  # before the long work
-    total = len(images.samples)
-    _check_room(folder, total, image_size)
+    total, size = len(images.samples), sides(image_size)
+    _check_room(folder, total, size)
     is_read, is_dark = np.zeros((2, total), dtype=bool)
     digests: list[bytes] = []
     faults: list[tuple[str, str]] = []
 
     def readable() -> Iterator[np.ndarray]:
-        for row, image in enumerate(images.read(image_size, fit)):
+        for row, image in enumerate(images.read(size, fit)):
             if isinstance(image, InputError):
                 faults.append((images.samples["file"].iloc[row], str(image)))
                 continue
@@ -112,7 +114,7 @@ def prepare(
             yield image
 
     file = folder / "images.npy"
-    _write_images(file, readable(), image_size)
+    _write_images(file, readable(), size)
     if faults and unreadable == "stop":
         raise InputError(
             f"{_unreadable(faults, total)}\nRepair or remove them, or set `data.unreadable:"
@@ -140,12 +142,12 @@ def prepare(
     return Prepared(samples, faults, notes)
 
 
-def _check_room(folder: Path, n_images: int, size: int) -> None:
+def _check_room(folder: Path, n_images: int, size: Size) -> None:
     """Refuse what does not fit on the disk, before the long work."""
-    needed, free = n_images * size * size * 3, shutil.disk_usage(folder).free
+    needed, free = n_images * math.prod(size) * 3, shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            f"data/prepared would take {needed:,} bytes ({n_images:,} images of {size} x {size}"
+            f"data/prepared would take {needed:,} bytes ({n_images:,} images of {in_words(size)}"
             f" pixels, `data.image_size`), but the disk has {free:,} free; make room, or lower"
             " `data.image_size`"
         )
@@ -171,15 +173,15 @@ def _dark(dark: pd.DataFrame, total: int) -> list[str]:
     ]
 
 
-def _write_images(file: Path, images: Iterable[np.ndarray], size: int) -> None:
-    """Write images, uint8 `[size, size, 3]`, one after the other, as `numpy.save` does all at once.
+def _write_images(file: Path, images: Iterable[np.ndarray], size: Size) -> None:
+    """Write images, uint8 `[H, W, 3]`, one after the other, as `numpy.save` does all at once.
 
     Their number is not known beforehand. NumPy leaves room in the header for it to grow, so the
     header is written again at the end.
     """
 
     def write_header(count: int) -> int:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, *size, 3)}
         stream.seek(0)
         np.lib.format.write_array_header_1_0(stream, header)
         return stream.tell()
@@ -188,7 +190,7 @@ def _write_images(file: Path, images: Iterable[np.ndarray], size: int) -> None:
         length = write_header(0)
         count = 0
         for image in images:
-            assert (image.dtype, image.shape) == (np.uint8, (size, size, 3))
+            assert (image.dtype, image.shape) == (np.uint8, (*size, 3))
             stream.write(image.tobytes())
             count += 1
         assert write_header(count) == length
@@ -200,7 +202,7 @@ def _keep_rows(file: Path, rows: np.ndarray) -> None:
     if len(rows) == len(images):
         return
     with new_file(file) as kept:
-        _write_images(kept, (images[row] for row in rows), images.shape[1])
+        _write_images(kept, (images[row] for row in rows), images.shape[1:3])
 
 
 def _unreadable(faults: list[tuple[str, str]], total: int) -> str:

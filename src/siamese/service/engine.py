@@ -48,7 +48,7 @@ class Question:
     Attributes:
         kind: of the answer: for each image a `ClassifiedImage`, a tuple of neighbours, an embedding
             or a `ClaimVerdict`; or one `Verdict` about two images.
-        images: uint8 `[n, size, size, 3]`.
+        images: uint8 `[n, H, W, 3]`.
         k: neighbours.
         exact: search without the index.
         far: the highest false-accept rate allowed, to verify.
@@ -88,7 +88,7 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
         self._thread.start()
         size = self._newest.gallery().model.network.image_size
-        black = Upload("black.png", encode_png(np.zeros((size, size, 3), dtype=np.uint8)))
+        black = Upload("black.png", encode_png(np.zeros((*size, 3), dtype=np.uint8)))
         try:
             await self.ask(Question("classify", await self.decode([black])))
         except InputError as error:  # an empty gallery, say, which may be filled
@@ -105,7 +105,7 @@ class Engine:
         """Bring images to the input of the network.
 
         Returns:
-            uint8 `[n, size, size, 3]`.
+            uint8 `[n, H, W, 3]`.
 
         Raises:
             Refused: one of them cannot be read; the sentence names it as the client did.
@@ -165,7 +165,7 @@ class Engine:
         try:
             gallery = self._newest.gallery()
             size = gallery.model.network.image_size
-            if any(question.images.shape[1] != size for question in questions):
+            if any(question.images.shape[1:3] != size for question in questions):
                 # Decoded for another network, which has been replaced since.
                 raise Unavailable("the model has just been replaced; ask again")
             embeddings = gallery.model.embed(np.concatenate([one.images for one in questions]))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Query, Response
 
+from siamese.base.image_size import written
 from siamese.gallery.png import encode_png
 from siamese.service.errors import Refused
 from siamese.service.listing import listing
@@ -31,7 +32,7 @@ def info(gallery: TheGallery, settings: TheSettings) -> dict[str, Any]:
         "classes": [asdict(one) for one in found.classes],
         "network": {
             **model.params.model_dump(),
-            "image_size": model.network.image_size,
+            "image_size": written(model.network.image_size),
             "fit": model.fit,
             "origin": model.origin and asdict(model.origin),  # of the weights it started from
         },

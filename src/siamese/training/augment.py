@@ -15,6 +15,7 @@ from torch import Tensor
 
 from siamese.training.augment_params import AugmentParams
 from siamese.training.photographs import GREY, change_photographs
+from siamese.training.writing import change_writing, draw_bends
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class Changes:
         mirrored: bool `[n]`, left to right.
         shift: int64 `[n, 2]`, by how many pixels the window moves down and right.
         hole: float32 `[n, 2]`, the centre of the cut-out square, as shares of height and width.
+        bent: float32 `[n, 3]`, of the changes of writing; None if there are none.
         seed: int64 `[n]`, on the CPU, of the changes of photographs; None if there are none.
     """
 
     mirrored: Tensor
     shift: Tensor
     hole: Tensor
+    bent: Tensor | None
     seed: Tensor | None
 
     @classmethod
@@ -39,15 +42,17 @@ class Changes:
         mirrored = torch.rand(count, generator=generator) < 0.5
         shift = torch.randint(-params.crop, params.crop + 1, (count, 2), generator=generator)
         hole = torch.rand(count, 2, generator=generator)
-        seed = None
+        bent = seed = None
+        if params.changes_writing:
+            bent = draw_bends(count, generator)
         if params.changes_photographs:
             seed = torch.randint(2**63 - 1, (count,), generator=generator)
-        return cls(mirrored & params.flip, shift, hole, seed)
+        return cls(mirrored & params.flip, shift, hole, bent, seed)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Self:
         """Return the same with each tensor changed: cut to some of the images, say."""
-        seed = None if self.seed is None else change(self.seed)
-        return type(self)(change(self.mirrored), change(self.shift), change(self.hole), seed)
+        bent, seed = (None if one is None else change(one) for one in (self.bent, self.seed))
+        return type(self)(change(self.mirrored), change(self.shift), change(self.hole), bent, seed)
 
     def to(self, device: torch.device) -> Self:
         """Return the same on the device that holds the images."""
@@ -63,10 +68,11 @@ def augment(images: Tensor, changes: Changes, params: AugmentParams) -> Tensor:
         params: `flip` mirrors half of the images left to right; `crop` shifts by up to this many
             pixels each way, into a border that mirrors the image; `cutout` greys a square of this
             side, centred anywhere (DeVries and Taylor, *Improved Regularization of CNNs with
-            Cutout*, 2017), after the changes that `change_photographs` explains.
+            Cutout*, 2017), after the changes that `change_writing` and `change_photographs`
+            explain.
 
     Returns:
-        uint8 `[B, 3, H, W]`, or of `resized_to` pixels a side; channels last in memory.
+        uint8 `[B, 3, H, W]`, or of another size by `resized_to`; channels last in memory.
     """
     count, height, width, _ = images.shape
     index = torch.arange(count, device=images.device)
@@ -78,6 +84,8 @@ def augment(images: Tensor, changes: Changes, params: AugmentParams) -> Tensor:
     # Pixels by their number among all of the batch: three times as fast as by three indices.
     pixels = (index[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
     batch = images.reshape(-1, 3).index_select(0, pixels.view(-1)).view(images.shape)
+    if changes.bent is not None:
+        batch = change_writing(batch, changes.bent, params)
     if changes.seed is not None:
         batch = change_photographs(batch, changes.seed, params)
     if params.cutout:

@@ -18,6 +18,14 @@ class AugmentParams(Section):
     jitter: float = Field(ge=0, le=1)
     policy: Literal["none", "trivial", "rand"]
     erase: float = Field(ge=0, le=1)
+    rotate: float = Field(ge=0, le=180)
+    scale: float = Field(ge=0, le=0.5)
+    stroke: float = Field(ge=0, le=1)
+
+    @property
+    def changes_writing(self) -> bool:
+        """Whether there is a change that leaves writing what it is."""
+        return max(self.rotate, self.scale, self.stroke) > 0
 
     @property
     def changes_photographs(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from siamese.base.image_size import Size, with_shorter
 from siamese.training.augment_params import AugmentParams
 
 GREY = 128
@@ -23,17 +24,19 @@ def change_photographs(images: Tensor, seeds: Tensor, params: AugmentParams) -> 
         images: uint8 `[B, H, W, 3]`.
         seeds: int64 `[B]`, on the CPU.
         params: in this order, `resized_crop` cuts out a rectangle of at least this share of the
-            area and enlarges it, to `resized_to` pixels a side if that is not 0 (Touvron et al.,
-            *Fixing the train-test resolution discrepancy*, NeurIPS 2019); `policy` changes colours
-            or geometry in one or two of many ways (Müller and Hutter, *TrivialAugment*, 2021; Cubuk
-            et al., *RandAugment*, 2020); `jitter` changes brightness, contrast and saturation by up
-            to this share; `erase` greys a rectangle of this share of the images (Zhong et al.,
-            *Random Erasing Data Augmentation*, 2020).
+            area and enlarges it, its shorter side to `resized_to` pixels if that is not 0 (Touvron
+            et al., *Fixing the train-test resolution discrepancy*, NeurIPS 2019); `policy` changes
+            colours or geometry in one or two of many ways (Müller and Hutter, *TrivialAugment*,
+            2021; Cubuk et al., *RandAugment*, 2020); `jitter` changes brightness, contrast and
+            saturation by up to this share; `erase` greys a rectangle of this share of the images
+            (Zhong et al., *Random Erasing Data Augmentation*, 2020).
 
     Returns:
-        uint8 `[B, H, W, 3]`, or of `resized_to` pixels a side.
+        uint8 `[B, H, W, 3]`, or of another size by `resized_to`.
     """
-    size = (params.resized_to,) * 2 if params.resized_to else images.shape[1:3]
+    size = images.shape[1], images.shape[2]
+    if params.resized_to:
+        size = with_shorter(size, params.resized_to)
     change = _transform(size, params)
     changed = images.new_empty(len(images), *size, 3)
     with torch.random.fork_rng(devices=[]), _one_thread():
@@ -61,7 +64,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _transform(size: tuple[int, ...], params: AugmentParams) -> Any:
+def _transform(size: Size, params: AugmentParams) -> Any:
     """Return all changes that are switched on as one, in the order of torchvision's recipes.
 
     Args:
@@ -76,7 +79,9 @@ def _transform(size: tuple[int, ...], params: AugmentParams) -> Any:
     share, jitter = params.resized_crop, params.jitter
     changes: list[Any] = []
     if share < 1 or params.resized_to:
-        changes.append(v2.RandomResizedCrop(size, (share, 1), antialias=True))
+        height, width = size
+        ratio = 3 / 4 * (width / height), 4 / 3 * (width / height)
+        changes.append(v2.RandomResizedCrop(size, (share, 1), ratio, antialias=True))
     # Cropping is faster with a pixel's colours side by side, all else with one colour at a time.
     changes.append(torch.Tensor.contiguous)
     if params.policy == "trivial":

@@ -23,6 +23,7 @@ from siamese.base.dataset import (
     load_dataset,
     pictures_of,
 )
+from siamese.base.image_size import Size
 from siamese.measures.manifest import read_manifest
 from siamese.training.objective import PairedBatch
 
@@ -61,9 +62,9 @@ class Images:
         return len(self.rows)
 
     @property
-    def size(self) -> int:
+    def size(self) -> Size:
         """Height and width, in pixels."""
-        return self.pixels.shape[1]
+        return self.pixels.shape[1], self.pixels.shape[2]
 
     def __getitem__(self, chosen: Tensor | np.ndarray | slice) -> Tensor:
         """Return images by position, uint8 `[k, H, W, 3]` on the device."""

@@ -31,6 +31,11 @@ export function freshId(prefix) {
   return `${prefix}-${made}`;
 }
 
+/** Height and width of the network's input, which is one number if they are the same. */
+export function sides(size) {
+  return Array.isArray(size) ? size : [size, size];
+}
+
 /** 50000 as 50,000. */
 export function count(number) {
   return Number(number).toLocaleString("en");

@@ -9,12 +9,18 @@ import {
   el,
   field,
   percent,
+  sides,
   statusLine,
   tile,
   title,
 } from "./dom.js";
 import { removal, writing } from "./enrol.js";
 
+const FITTED = {
+  pad: "edges repeated where a picture is too short",
+  crop: "the middle of a picture",
+  ink: "what is written, black on white",
+};
 const CLASSES_AT_ONCE = 120;
 const IMAGES_AT_ONCE = 60;
 
@@ -112,7 +118,7 @@ function facts(gallery) {
     ["Classes", count(gallery.labels)],
     ["Network", network.architecture],
     ...(network.origin ? [["Trained from", startedFrom(network.origin)]] : []),
-    ["Input", `${network.image_size} × ${network.image_size} pixels, ${fitted(network.fit)}`],
+    ["Input", `${sides(network.image_size).join(" × ")} pixels, ${FITTED[network.fit]}`],
     ["Embedding", `${network.embedding_dim} numbers${network.normalize ? ", of length 1" : ""}`],
     ["Model", el("code", { title: gallery.model }, gallery.model.slice(0, 12))],
     [
@@ -139,10 +145,6 @@ function facts(gallery) {
       rows.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]).flat(),
     ),
   );
-}
-
-function fitted(fit) {
-  return fit === "pad" ? "edges repeated to a square" : "the square in the middle";
 }
 
 function classes(gallery) {

@@ -1,7 +1,7 @@
 // Which part is shown: the one that the address names, after the `#`.
 
 import { GONE, get } from "./api.js";
-import { count, el, prose } from "./dom.js";
+import { count, el, prose, sides } from "./dom.js";
 
 const PARTS = ["ask", "verify", "gallery", "map", "results"];
 const main = document.getElementById("main");
@@ -57,6 +57,8 @@ function route() {
 async function summarise() {
   const gallery = await get("gallery");
   const images = gallery.pipeline + gallery.enrolled;
+  const [height, width] = sides(gallery.network.image_size);
+  document.documentElement.style.setProperty("--shape", width / height);
   document.getElementById("summary").textContent =
     `${count(images)} images of ${count(gallery.labels)} classes. This machine answers; no image is` +
     " sent anywhere else.";
