@@ -19,7 +19,7 @@ from tests.support.listed import listed
 from tests.support.workspace import ROOT
 
 WRITTEN = {
-    **{name: name for name in ("file", "label", "split", "group", "coarse")},
+    **{name: name for name in ("file", "label", "split", "group", "coarse", "kind")},
     **{"header": True, "separator": ",", "encoding": "utf-8", "suffix": ""},
 }
 

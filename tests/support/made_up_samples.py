@@ -44,7 +44,7 @@ def made_up(
     return Dataset(np.zeros((len(samples), 0, 0, 3), np.uint8), samples, Classes(names))
 
 
-def made_params(**changes: int) -> PairsParams:
+def made_params(**changes: float) -> PairsParams:
     """Return parameters for few pairs, with some of them changed."""
     small = {
         "batch_size": 8,
@@ -53,6 +53,7 @@ def made_params(**changes: int) -> PairsParams:
         "epochs": 2,
         "validation": 12,
         "test": 12,
+        "forged": 0.5,
         "seed": 0,
     }
     return PairsParams(**(small | changes))

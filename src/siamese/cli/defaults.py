@@ -58,6 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "train.augment.jitter": 0.0,
     "train.augment.policy": "none",
     "train.augment.erase": 0.0,
+    "train.monitor": "knn",
     "train.monitor_gallery": 10_000,
     "embed.batch_size": 500,
     "floor.k": 20,
