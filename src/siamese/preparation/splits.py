@@ -153,7 +153,7 @@ def _following(
     of_whole = forged["fine"].map(splits_of[splits_of.str.len() == 1].str[0])
     if params.split_by == "group":
         of_group = forged["group"].map(followed.groupby("group")["split"].first())
-        of_whole = of_group.fillna(of_whole)
+        of_whole = of_group.where(of_group.notna(), of_whole)
     is_bound = is_cut & of_whole.notna().to_numpy()
     split[is_bound] = of_whole[is_bound]
     for name in new:
