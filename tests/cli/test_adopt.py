@@ -209,16 +209,16 @@ def test_a_table_says_what_is_forged_and_few_genuine_images_leave_a_class_out(
 ) -> None:
     files = sorted(str(file.relative_to(workspace / "photos")) for file in workspace.rglob("*.png"))
     table = pd.DataFrame({"file": files, "label": [file.split("/")[0] for file in files]})
-    table["group"] = table["label"] + pd.Series(range(len(files))).mod(6).astype(str)
+    table["group"] = table["label"] + pd.Series(range(len(files))).mod(5).astype(str)
     table["kind"] = np.where(np.arange(len(files)) % 3 == 0, "forged", "genuine")
     table.to_csv(workspace / "table.csv", index=False)
     adopted = adopt(Path("table.csv"), Path("photos"), {"data.min_images": 6}, workspace)
     assert "`group` (group), `kind` (kind), separated" in adopted.found[0]
     genuine = table[table["kind"] == "genuine"]["label"].value_counts()
     assert genuine["bat"] == 5 < 6
-    described = f"{genuine['cat'] + genuine['owl']} images of 2 classes, 12 groups"
+    described = f"{genuine['cat'] + genuine['owl']} images of 2 classes, 10 groups"
     assert described in adopted.found[1]
-    assert re.match(r"1\d forgeries beside them", adopted.found[3])
+    assert adopted.found[3].startswith("14 forgeries beside them")
     found = check_params(workspace / "params.yaml")
     assert (found.prepare.split_by, found.train.monitor) == ("group", "eer")
 

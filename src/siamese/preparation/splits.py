@@ -414,7 +414,8 @@ def _check_apart(samples: pd.DataFrame) -> None:
         raise InputError(
             f"the group `{group}` is in the splits `{found[0]}` and `{found[1]}` ({example});"
             " with `prepare.split_by: group` expected in one of them. The data set's own splits may"
-            " cut through it, or a novel class may share it with others"
+            " cut through it, a novel class may share it with others, or it is of forgeries of"
+            " several classes"
         )
 
 
