@@ -1,6 +1,7 @@
 """Small data sets without pixels, and parameters for pairs of their samples."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,7 @@ def _with_novel(dataset: Dataset, novel: tuple[int, ...]) -> Dataset:
 
 def made_params(**changes: float) -> PairsParams:
     """Return parameters for few pairs, with some of them changed."""
-    small = {
+    small: dict[str, Any] = {
         "batch_size": 8,
         "classes_per_batch": 3,
         "batches_per_epoch": 2,

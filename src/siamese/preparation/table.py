@@ -130,7 +130,7 @@ def _places(path: Path, names: Sequence[str], written: TableParams) -> dict[str,
             f" {_listed(names)}: `siamese adopt` is told by {options} (data.table) which to take"
             + _header_advice(names, written)
         )
-    places = {}
+    places: dict[str, int] = {}
     for key in (*REQUIRED, *OPTIONAL):
         name = getattr(written, key)
         if names.count(name) > 1:
