@@ -83,7 +83,7 @@ def train(params: Params, weights: Weights | None) -> None:
     model = Model(network.cpu(), params.network, data.classes, calibration, params.data.fit, origin)
     with new_folder(MODEL) as folder:
         save_model(model, folder)
-    write_figures(trained, trainer.ran_on(), METRICS, CURVE)
+    write_figures(trained, trainer.ran_on(), METRICS, CURVE, params.train.monitor)
     resume.delete()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from siamese.base.dataset import Classes, Dataset, load_dataset, save_dataset
+from siamese.base.dataset import Classes, Dataset, is_forged, load_dataset, save_dataset
 from siamese.base.errors import InputError
 from siamese.base.files import write_json
 
@@ -92,3 +92,27 @@ def test_images_and_table_that_do_not_belong_together_are_refused(folder: Path) 
     np.save(folder / "images.npy", np.zeros((5, 4, 4, 3), np.uint8))
     with pytest.raises(InputError, match=r"5 images but 6 rows .* `dvc repro prepare`"):
         load_dataset(folder)
+
+
+def test_every_sample_is_in_the_gallery_a_query_or_a_forgery(folder: Path) -> None:
+    dataset = load_dataset(folder)
+    assert not is_forged(dataset.samples).any()
+    assert dataset.forged("train", "test").tolist() == []
+    dataset.samples["forged"] = [True, True, False, False, False, False]
+    dataset.samples["enrolled"] = [False, False, False, True, False, False]
+    save_dataset(dataset, folder)
+    dataset = load_dataset(folder)
+    assert dataset.gallery().tolist() == [2, 3, 4]
+    assert dataset.queries().tolist() == [5]
+    assert dataset.forged("train", "test").tolist() == [0, 1]
+    assert dataset.forged("test").tolist() == [1]
+    assert dataset.rows("train").tolist() == [2, 4]
+    assert dataset.rows("test").tolist() == [3, 5]
+
+
+def test_a_class_that_training_has_only_forgeries_of_is_novel(folder: Path) -> None:
+    dataset = load_dataset(folder)
+    dataset.samples["fine"] = [0, 1, 0, 1, 1, 0]
+    assert dataset.novel_classes().tolist() == []
+    dataset.samples["forged"] = dataset.samples["sample"] == 4
+    assert dataset.novel_classes().tolist() == [1]

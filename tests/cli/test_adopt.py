@@ -175,6 +175,56 @@ def test_a_table_with_groups_is_split_by_them(workspace: Path) -> None:
     assert split_by() == ("sample", True), "splits that are given are taken as they are"
 
 
+@pytest.mark.parametrize("suffix", ["_forg", " forged"])
+def test_folders_of_forgeries_are_found_and_training_is_watched_by_them(
+    workspace: Path, suffix: str
+) -> None:
+    file = workspace / "params.yaml"
+    adopt(Path("photos"), workspace=workspace)
+    before = yaml.safe_load(file.read_text())
+    for label, count in (("cat", 9), ("bat", 4)):
+        for number in range(count):
+            draw(workspace / f"photos/{label}{suffix}/{number}.png", 100 + number)
+    adopted = adopt(Path("photos"), workspace=workspace)
+    assert adopted.changes == {
+        "data.forged_suffix": ("", suffix),
+        "train.monitor": ("knn", "eer"),
+    }, "forgeries are no images to fit anything else to"
+    assert "50 images of 3 classes (`bat` 8 to `owl` 30)" in adopted.found[0]
+    n_each = [int(number) for number in re.findall(r"\d+", adopted.found[1])]
+    assert sum(n_each) == 50
+    assert adopted.found[2].startswith("13 forgeries beside them")
+    assert adopt(Path("photos"), workspace=workspace).changes == {}
+    wanted = {"data.forged_suffix": "", "train.monitor": "loss"}
+    adopted = adopt(Path("photos"), wanted=wanted, workspace=workspace)
+    assert "63 images of 5 classes" in adopted.found[0]
+    after = yaml.safe_load(file.read_text())
+    assert (after["data"]["forged_suffix"], after["train"]["monitor"]) == ("", "loss")
+    adopt(Path("photos"), wanted={"train.monitor": "knn"}, workspace=workspace)
+    after = yaml.safe_load(file.read_text())
+    after["data"]["forged_suffix"] = ""
+    assert after == before
+
+
+def test_a_table_says_what_is_forged_and_few_genuine_images_leave_a_class_out(
+    workspace: Path,
+) -> None:
+    files = sorted(str(file.relative_to(workspace / "photos")) for file in workspace.rglob("*.png"))
+    table = pd.DataFrame({"file": files, "label": [file.split("/")[0] for file in files]})
+    table["group"] = table["label"] + pd.Series(range(len(files))).mod(5).astype(str)
+    table["kind"] = np.where(np.arange(len(files)) % 3 == 0, "forged", "genuine")
+    table.to_csv(workspace / "table.csv", index=False)
+    adopted = adopt(Path("table.csv"), Path("photos"), {"data.min_images": 6}, workspace)
+    assert "`group` (group), `kind` (kind), separated" in adopted.found[0]
+    genuine = table[table["kind"] == "genuine"]["label"].value_counts()
+    assert genuine["bat"] == 5 < 6
+    described = f"{genuine['cat'] + genuine['owl']} images of 2 classes, 10 groups"
+    assert described in adopted.found[1]
+    assert adopted.found[3].startswith("14 forgeries beside them")
+    found = check_params(workspace / "params.yaml")
+    assert (found.prepare.split_by, found.train.monitor) == ("group", "eer")
+
+
 def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> None:
     names = ["a.png", "b.png"] * 40
     files = [f"{number}-{name}" for number, name in enumerate(names)]
@@ -238,6 +288,7 @@ ADOPTED: dict[str, tuple[str, str | None, Changes]] = {
     "fast": ("jpegs", None, {"train.freeze": "backbone"}),
     "ink": ("ink", None, {}),
     "suffix": ("suffix.csv", "photos", {"data.table.suffix": ".png", "data.table.label": "#1"}),
+    "forged": ("signed", None, {}),
 }
 
 
@@ -264,6 +315,8 @@ def data_sets(workspace: Path, weights: Path, jpegs: Path) -> Path:
     for label in ("a", "b", "c", "d"):
         for number in range(6):
             draw(workspace / "few" / label / f"{number}.png", number)
+            draw(workspace / "signed" / f"{label}{'_forg' * (number > 2)}/{number}.png", number)
+            draw(workspace / "signed" / label / f"{number}.png", number)
     photos = workspace / "photos"
     files = sorted(str(file.relative_to(photos)) for file in photos.rglob("*.png"))
     rows = [(file, file.split("/")[0], f"w{row // 3}") for row, file in enumerate(files)]
@@ -288,7 +341,7 @@ EVERY_PAIR = [name for pair in product(IN_PAIRS, IN_PAIRS) for name in pair]
 @pytest.mark.parametrize(
     "order",
     [
-        ["novel", "written", "novel"],
+        ["novel", "written", "forged", "novel"],
         ["few", "fitted", "ink", "few", "fast"],
         pytest.param(EVERY_PAIR, marks=pytest.mark.slow),
     ],
@@ -452,6 +505,8 @@ def test_the_command_says_what_it_understood_of_a_table(
         ("photos --label-column x", "photos: a folder, .*; data.table.label goes with a table"),
         ("photos --images photos", "photos: a folder, .*; data.images goes with a table"),
         ("t.csv --images photos --label-level leaf", "data.label_level goes with class folders"),
+        ("t.csv --images photos --forged-suffix _x", r"\(`--kind-column`\); data.forged_suffix go"),
+        ("photos --kind-column x", "photos: a folder, .*; data.table.kind goes with a table"),
         ("t.csv", r"by `siamese adopt --images` \(data\.images\)"),
         ("t.csv --images photos --group-column writer", "lacks the column `writer`"),
         ("t.csv --images photos --encoding utf8x", r"data\.table\.encoding is 'utf8x'"),
@@ -852,7 +907,7 @@ def draw_what_is_set(
     cut["duplicate_of"] = pd.array([None] * len(cut), dtype="Int64")
     dataset = Dataset(np.zeros((len(cut), 1, 1, 3), np.uint8), cut, classes)
     asked = {name.partition(".")[2]: v for name, v in found.items() if name.startswith("pairs.")}
-    how = PairsParams(epochs=1, seed=0, **asked)
+    how = PairsParams(epochs=1, forged=0.5, seed=0, **asked)
     training = draw_training(dataset, how)
     assert len(training) == how.batches_per_epoch * how.batch_size
     for split in ("validation", "test"):

@@ -35,6 +35,7 @@ def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> N
             "spread": [0.5, 0.7],
             "validation_loss": [0.3, 0.1],
             "validation_knn": [0.2, 0.4],
+            "validation_eer": [0.3, 0.2],
         }
     )
     rows = rng.integers(0, 256, (2, 4, 8, 8, 3), dtype=np.uint8)
@@ -51,6 +52,7 @@ def test_pictures_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path) -> N
         draw_pairs(members, pair_names, np.ones((2, 2)), 1.0, folder / "pairs.png")
         draw_sentence("there is nothing to draw", folder / "sentence.png")
         draw_curve(history.drop(columns="validation_knn"), folder / "no_knn.png")
+        draw_curve(history, folder / "eer.png", "eer")
     for file in (tmp_path / "first").iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
         pixels = mpimg.imread(file)

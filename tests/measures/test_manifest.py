@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from siamese.base.dataset import is_forged
 from siamese.base.errors import InputError
 from siamese.measures.manifest import check_manifest, read_manifest
 from siamese.pairs.drawing import draw_fixed, draw_training
@@ -97,3 +98,19 @@ def test_a_manifest_of_another_split_is_refused() -> None:
     pairs = draw_fixed(dataset, "validation", made_params())
     with pytest.raises(InputError, match="12 pairs are not of two samples of the split `test`"):
         check_manifest(pairs, dataset.samples, "test", "here")
+
+
+def test_a_forgery_is_like_nothing() -> None:
+    dataset = made_up([9] * 4, forged=[3] * 4)
+    pairs = draw_fixed(dataset, "validation", made_params())
+    check_manifest(pairs, dataset.samples, "validation", "here")
+    is_new = is_forged(dataset.samples)[pairs["right"]]
+    assert is_new.sum() == 3
+    claimed = pairs.assign(same=pairs["same"] | is_new)
+    with pytest.raises(InputError, match="3 pairs have a `same` that the labels contradict"):
+        check_manifest(claimed, dataset.samples, "validation", "here")
+    # Nor are two forgeries of one class.
+    one, two = dataset.forged("validation")[:2]
+    dataset.samples.loc[[one, two], "fine"] = 0
+    pairs.loc[pairs.index[-1], ["left", "right"]] = one, two
+    check_manifest(pairs, dataset.samples, "validation", "here")

@@ -10,6 +10,7 @@ import pytest
 
 from siamese.base.errors import InputError
 from siamese.images.files import find_images, is_picture
+from siamese.preparation.class_folders import forged_suffix_of
 from siamese.preparation.listing import Listing
 from tests.support.listed import listed
 from tests.support.pictures import draw
@@ -328,3 +329,85 @@ def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:
     for name in names:
         draw(tmp_path / name)
     assert listed(tmp_path).samples["file"].tolist() == sorted(names)
+
+
+def draw_many(root: Path, **counts: int) -> Path:
+    """Draw so many pictures in each folder."""
+    for folder, count in counts.items():
+        for number in range(count):
+            draw(root / folder / f"{number}.png", number)
+    return root
+
+
+def forged_files(listing: Listing) -> list[str]:
+    return listing.samples.loc[listing.samples["forged"], "file"].tolist()
+
+
+def test_a_folder_of_forgeries_is_no_class(tmp_path: Path) -> None:
+    folder = draw_many(tmp_path, ann=3, ann_forg=2, bob=3)
+    assert listed(folder).classes.fine == ("ann", "ann_forg", "bob")
+    assert "forged" not in listed(folder).samples
+    listing = listed(folder, forged_suffix="_forg")
+    assert listing.classes.fine == ("ann", "bob")
+    assert forged_files(listing) == ["ann_forg/0.png", "ann_forg/1.png"]
+    assert listing.samples["forged"].dtype == bool
+    assert labels_in(listing)["ann_forg/1.png"] == ("ann", None)
+    assert listing.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("folders", "level", "forged"),
+    [
+        (("train/a", "train/a_forg", "train/b", "test/a", "test/b", "test/b_forg"), "top", 2),
+        (("x/a", "x/a_forg", "x/b", "y/a"), "leaf", 1),
+        (("x/a/1", "x/a_forg/1", "x/b/1", "y/a/1"), 2, 1),
+    ],
+)
+def test_forgeries_in_splits_and_in_nested_classes(
+    tmp_path: Path, folders: tuple[str, ...], level: str | int, forged: int
+) -> None:
+    draw_in(tmp_path, *folders)
+    assert forged_suffix_of(tmp_path, level) == "_forg"  # type: ignore[arg-type]
+    listing = listed(tmp_path, label_level=level, forged_suffix="_forg")
+    assert len(forged_files(listing)) == forged
+    assert not any("_forg" in name for name in listing.classes.fine + listing.classes.coarse)
+
+
+@pytest.mark.parametrize(
+    ("folders", "suffix"),
+    [
+        (("001", "001_forg", "002"), "_forg"),
+        (("ann", "ann-forged", "bob", "bob-forged"), "-forged"),
+        (("ann", "ann forgeries", "bob"), " forgeries"),
+        (("ann", "ann_forg", "bob_forg"), ""),  # of nobody
+        (("coin", "forgery", "stamp"), ""),
+        (("ann", "ann_fake"), ""),
+    ],
+)
+def test_what_folders_of_forgeries_are_called(
+    tmp_path: Path, folders: tuple[str, ...], suffix: str
+) -> None:
+    assert forged_suffix_of(draw_in(tmp_path, *folders), "top") == suffix
+
+
+def test_a_suffix_that_no_folder_has_is_noted(tmp_path: Path) -> None:
+    (note,) = listed(draw_in(tmp_path, "a", "b"), forged_suffix="_fake").notes
+    assert "no class folder's name ends in `_fake` (data.forged_suffix)" in note
+
+
+def test_a_class_has_as_many_images_as_are_genuine(tmp_path: Path) -> None:
+    folder = draw_many(tmp_path, ann=2, ann_forg=9, bob=5, bob_forg=1, cy=4)
+    listing = listed(folder, forged_suffix="_forg", min_images=3)
+    assert listing.classes.fine == ("bob", "cy")
+    assert forged_files(listing) == ["bob_forg/0.png"], "those of `ann` go with her"
+    assert any("1 class with 2 images in all, for example `ann`" in one for one in listing.notes)
+
+
+def test_a_forgery_of_nothing_is_refused(tmp_path: Path) -> None:
+    folder = draw_many(tmp_path, ann=2, bob=2, cy_forg=2, dan=2)
+    message = r"cy_forg/0\.png: a forgery of `cy`, of which there is no genuine .*--drop-labels"
+    with pytest.raises(InputError, match=message):
+        listed(folder, forged_suffix="_forg")
+    listing = listed(folder, forged_suffix="_forg", drop_labels=["cy"])
+    assert listing.classes.fine == ("ann", "bob", "dan")
+    assert not listing.samples["forged"].any()

@@ -100,3 +100,17 @@ def test_prepare_says_so_of_files(tmp_path: Path) -> None:
     (note,) = (line for line in summary if "more than one label: 1 (2 images)" in line)
     assert note.endswith("\n  cat/0.png (`cat`) = dog/none.png (`dog`)")
     assert summary[-1].endswith("; 1 identical pairs")
+
+
+def test_a_forgery_that_equals_something_genuine_is_named() -> None:
+    """Not one that equals another forgery."""
+    rows = [("ann", "train", "1"), ("ann", "train", "2"), ("ann", "train", "1")]
+    rows += [("bob", "test", "3"), ("bob", "test", "3"), ("ann", "test", "4"), ("ann", "test", "4")]
+    dataset = data(rows)
+    dataset.samples["forged"] = [False, False, True, True, False, True, True]
+    assert copy_notes(dataset) == [
+        "note: forgeries that are exact copies of something genuine: 2 of 4; nobody can tell them"
+        " apart, and no pair is drawn of them. Remove them, or what they are copies of:\n"
+        "  ann/2.png (`ann`) = ann/0.png (`ann`)\n"
+        "  bob/3.png (`bob`) = bob/4.png (`bob`)"
+    ]

@@ -1,4 +1,5 @@
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,9 @@ def test_images_that_the_disk_has_no_room_for_are_refused_before_any_is_read(
     assert list(tmp_path.iterdir()) == []
 
 
-def folder_of(root: Path, classes: str, per_class: int) -> LabelledImages:
+def folder_of(
+    root: Path, classes: Iterable[str], per_class: int, forged_suffix: str = ""
+) -> LabelledImages:
     """Pictures of noise, `per_class` of each class, in class folders."""
     rng = np.random.default_rng(0)
     for label in classes:
@@ -171,7 +174,7 @@ def folder_of(root: Path, classes: str, per_class: int) -> LabelledImages:
         for number in range(per_class):
             noise = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
             Image.fromarray(noise).save(root / label / f"{number:02}.png")
-    return folder_images(listed(root))
+    return folder_images(listed(root, forged_suffix=forged_suffix))
 
 
 def test_leaving_files_out_is_as_if_they_were_not_there(tmp_path: Path) -> None:
@@ -235,6 +238,27 @@ def test_dark_images_are_counted_and_one_is_named(tmp_path: Path) -> None:
     (note,) = prepare(images, new(tmp_path / "found"), params(), image_size=4).notes
     assert note.startswith("note: 2 of 20 images are dark, all their values below a quarter")
     assert "b/03.png" in note
+
+
+def test_forgeries_are_marked_and_counted(tmp_path: Path) -> None:
+    images = folder_of(tmp_path / "photos", ("a", "a_forg", "b", "c"), 10, "_forg")
+    for name in ("a_forg/03.png", "b/04.png"):
+        (tmp_path / "photos" / name).write_bytes(b"no picture")
+    (tmp_path / "photos/a_forg/07.png").write_bytes((tmp_path / "photos/a/01.png").read_bytes())
+    done = prepare(images, new(tmp_path / "out"), params(), image_size=4, unreadable="leave_out")
+    dataset = load_dataset(tmp_path / "out")
+    forged = dataset.forged("train", "validation", "test")
+    files = dataset.samples["file"]
+    assert files[forged].tolist() == [f"a_forg/{n:02}.png" for n in range(10) if n != 3]
+    assert not files[dataset.rows("train", "validation", "test")].str.contains("forg").any()
+    for name, image in zip(files, dataset.images, strict=True):
+        with Image.open(tmp_path / "photos" / name) as picture:
+            assert (np.asarray(picture) == image).all()
+    field = pq.read_schema(tmp_path / "out" / "samples.parquet").field("forged")
+    assert str(field.type) == "bool"
+    (note,) = (line for line in done.summary() if "copies" in line)
+    assert note.endswith("\n  a_forg/07.png (`a`) = a/01.png (`a`)")
+    assert ", and 9 forged; 1 identical pairs" in done.summary()[-1]
 
 
 def new(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from siamese.base.dataset import Classes
 from siamese.base.errors import InputError
-from siamese.preparation.splits import check_splits, cut_splits
+from siamese.preparation.splits import check_splits, cut_splits, left_out_notes
 from tests.support.prepare_params import params
 
 
@@ -312,3 +312,127 @@ def test_the_seed_decides() -> None:
         )
         assert one == again
         assert one != other
+
+
+def with_forgeries(
+    samples: pd.DataFrame, counts: list[int], splits: list[str] | None = None
+) -> pd.DataFrame:
+    """Add `counts[c]` forgeries of class c, in the groups of its genuine samples; in any order."""
+    rng = np.random.default_rng(1)
+    genuine = samples.assign(forged=False)
+    parts = [
+        genuine[genuine["fine"] == label].sample(count, replace=True, random_state=rng)
+        for label, count in enumerate(counts)
+    ]
+    forged = pd.concat(parts).assign(forged=True)
+    forged["file"] = [f"{row}_forg.png" for row in range(len(forged))]
+    if splits:
+        forged["split"] = rng.choice(splits, len(forged))
+    both = pd.concat([genuine, forged], ignore_index=True)
+    return both.sample(frac=1, random_state=rng).reset_index(drop=True)
+
+
+@settings(max_examples=40)
+@given(
+    counts=st.lists(st.integers(3, 30), min_size=6, max_size=9),
+    forged=st.lists(st.integers(0, 12), min_size=9, max_size=9),
+    split_by=st.sampled_from(["sample", "group", "class"]),
+    pattern=st.sampled_from([None, "tte", "ttve"]),
+    n_novel=st.sampled_from([0, 2]),
+    seed=st.integers(0, 3),
+)
+def test_forgeries_are_where_their_claim_is_and_change_nothing_else(
+    counts: list[int],
+    forged: list[int],
+    split_by: str,
+    pattern: str | None,
+    n_novel: int,
+    seed: int,
+) -> None:
+    split = given_splits(pattern, sum(counts)) if pattern else None
+    samples, classes = table(counts, 25 if split_by == "group" else None, split=split)
+    # By group they have the splits of genuine samples, so that no group is given in two.
+    names = sorted(set(split)) if split and split_by != "group" else None
+    samples = with_forgeries(samples, forged[: len(counts)], names)
+    is_forged = samples["forged"]
+    how = params(split_by=split_by, test=0.25, validation=0.25, seed=seed)
+
+    def outcome(samples: pd.DataFrame) -> pd.DataFrame | str:
+        try:
+            return cut_splits(samples, classes, n_novel, how)
+        except InputError as error:
+            return str(error)
+
+    cut, genuine = outcome(samples), outcome(samples[~is_forged].drop(columns="forged"))
+    if isinstance(cut, str) or isinstance(genuine, str):
+        assert cut == genuine, "refused in the same words"
+        return
+    pd.testing.assert_frame_equal(cut[~cut["forged"]].drop(columns="forged"), genuine)
+    assert cut.index.is_monotonic_increasing
+    claims = set(zip(genuine["fine"], genuine["split"], strict=True))
+    its = cut[cut["forged"]]
+    assert samples.loc[its.index, "file"].equals(its["file"])
+    assert set(zip(its["fine"], its["split"], strict=True)) <= claims
+    assert "enrolled" not in its or not its["enrolled"].any()
+    lost = samples[is_forged & ~samples.index.isin(cut.index)]
+    assert bool(left_out_notes(samples, cut)) == bool(len(lost))
+    if split_by == "group":
+        assert (cut.groupby("group")["split"].nunique() == 1).all()
+    elif pattern is None:
+        assert lost.empty
+    else:  # those given stay, but validation may be cut from training
+        was = samples.loc[its.index, "split"]
+        moved = its[its["split"] != was]
+        assert set(was[moved.index]) <= {"train"}
+        assert set(moved["split"]) <= (set() if "v" in pattern else {"validation"})
+        could = set(zip(lost["fine"], lost["split"], strict=True)) & claims
+        assert not could
+
+
+def test_each_split_has_the_same_share_of_the_forgeries_as_of_the_genuine() -> None:
+    samples, classes = table([100, 50])
+    cut = cut_splits(with_forgeries(samples, [50, 100]), classes, 0, params())
+    assert counts_of(cut[cut["forged"]]) == {
+        ("train", 0): 36,
+        ("validation", 0): 4,
+        ("test", 0): 10,
+        ("train", 1): 72,
+        ("validation", 1): 8,
+        ("test", 1): 20,
+    }
+
+
+def test_a_class_of_too_few_genuine_samples_is_not_rescued_by_forgeries() -> None:
+    samples, classes = table([50, 50, 1])
+    cut = cut_splits(with_forgeries(samples, [5, 5, 30]), classes, 0, params())
+    with pytest.raises(InputError, match=r"1 class \(`c2`\) with a single image"):
+        check_splits(cut, classes, "sample")
+    samples, classes = table([50, 2])
+    samples = with_forgeries(samples, [0, 9])
+    cut = cut_splits(samples, classes, 0, params())
+    assert set(cut.loc[cut["forged"], "split"]) == {"train"}, "where all of the genuine are"
+    assert "`c1`) absent from the split `test`" in check_splits(cut, classes, "sample")[1]
+
+
+def test_a_group_of_forgeries_of_several_splits_is_refused() -> None:
+    """Of a forger who imitates everybody: neither his group nor what he imitates can be divided."""
+    samples, classes = table([40] * 4)
+    samples["group"] = [f"w{fine}-{row % 5}" for row, fine in enumerate(samples["fine"])]
+    how = params(split_by="group", test=0.25, validation=0.25)
+    own = with_forgeries(samples, [9] * 4)
+    cut_splits(own, classes, 0, how)
+    forger = own.assign(group=own["group"].mask(own["forged"], "forger"))
+    with pytest.raises(InputError, match=r"the group `forger` is in the splits .*_forg\.png"):
+        cut_splits(forger, classes, 0, how)
+
+
+def test_forgeries_that_are_left_out_are_counted() -> None:
+    samples, classes = table([20, 20], split=given_splits("tve", 40))
+    samples.loc[(samples["fine"] == 1) & (samples["split"] == "test"), "split"] = "train"
+    samples = with_forgeries(samples, [3, 4], ["test"])
+    cut = cut_splits(samples, classes, 0, params())
+    assert cut["forged"].sum() == 3
+    (note,) = left_out_notes(samples, cut)
+    file = samples.loc[samples["forged"] & (samples["fine"] == 1), "file"].iloc[0]
+    assert note.endswith(f"nothing genuine of their class: 4, for example {file}")
+    assert left_out_notes(samples.drop(columns="forged"), cut) == []

@@ -19,7 +19,7 @@ from tests.support.listed import listed
 from tests.support.workspace import ROOT
 
 WRITTEN = {
-    **{name: name for name in ("file", "label", "split", "group", "coarse")},
+    **{name: name for name in ("file", "label", "split", "group", "coarse", "kind")},
     **{"header": True, "separator": ",", "encoding": "utf-8", "suffix": ""},
 }
 
@@ -464,3 +464,68 @@ def test_the_lists_of_a_real_data_set(tmp_path: Path) -> None:
     assert len(listing.samples) == 2640
     assert len(listing.classes.fine) == 81
     assert len(listing.classes.coarse) == 43
+
+
+FOUR = ("owl/1.png", "owl/2.png", "cat/1.png", "cat/2.png")
+
+
+def table_of(column: str, *values: str) -> str:
+    """Two owls and two cats, and another column."""
+    rows = [f"{file},{file[:3]},{value}" for file, value in zip(FOUR, values, strict=True)]
+    return "\n".join([f"file,label,{column}", *rows])
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("kind", ("genuine", "forged", "genuine", "genuine")),
+        ("kind", ("Original", " FORGERY", "original", "original")),
+        ("made by", ("genuine", "forged", "original", "genuine")),
+    ],
+)
+def test_a_column_says_what_is_forged(
+    photos: Path, column: str, values: tuple[str, str, str, str]
+) -> None:
+    listing = listed_table(photos, table_of(column, *values), kind=column)
+    samples = listing.samples
+    assert samples.loc[samples["forged"], "file"].tolist() == ["owl/2.png"]
+    assert samples["forged"].dtype == bool
+    assert labels(listing)["owl/2.png"] == "owl"
+
+
+def test_a_table_of_genuine_images_alone_has_no_forgeries(photos: Path) -> None:
+    listing = listed_table(photos, table_of("kind", *["genuine"] * 4))
+    assert "forged" not in listing.samples
+
+
+@pytest.mark.parametrize("values", [("bird", "bird", "", "pet"), ("1", "2", "3", "4")])
+def test_a_kind_of_something_else_is_passed_over(
+    photos: Path, values: tuple[str, str, str, str]
+) -> None:
+    listing = listed_table(photos, table_of("kind", *values))
+    assert "forged" not in listing.samples
+    with pytest.raises(InputError, match=r"row \d"):  # unless it is asked for
+        listed_table(photos, table_of("forged?", *values), kind="forged?")
+
+
+def test_labels_may_be_called_kind_and_be_genuine_and_forged(photos: Path) -> None:
+    """Who trains a network to tell any forgery from anything genuine has two classes."""
+    content = table_of("kind", "genuine", "forged", "forged", "genuine")
+    listing = listed_table(photos, content, label="kind")
+    assert listing.classes.fine == ("forged", "genuine")
+    assert "forged" not in listing.samples
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (("genuine", "fake", "genuine", "forged"), "row 2: `kind` is 'fake'; expected genuine or"),
+        (("genuine", "forged", "", "genuine"), "row 3 has no `kind`"),
+        (("forged", "forged", "genuine", "genuine"), r"owl/1\.png: a forgery of `owl`, of which"),
+    ],
+)
+def test_faults_in_what_is_forged_are_named(
+    photos: Path, values: tuple[str, str, str, str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        listed_table(photos, table_of("kind", *values))

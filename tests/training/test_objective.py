@@ -171,14 +171,22 @@ def objective(**changes: Any) -> Objective:
     return OBJECTIVES[changed.loss](changed, 4, new_network())
 
 
-def drawn_batch(seed: int, n_images: int = 40) -> tuple[torch.Tensor, PairedBatch]:
-    """Embeddings of length 1 and pairs among few images, so that some occur more than once."""
+def drawn_batch(
+    seed: int, n_images: int = 40, forged: bool = False
+) -> tuple[torch.Tensor, PairedBatch]:
+    """Embeddings of length 1 and pairs among few images, so that some occur more than once.
+
+    If `forged`, every third image is a forgery.
+    """
     generator = torch.Generator().manual_seed(seed)
     index = torch.randint(0, n_images, (24,), generator=generator)
     points = torch.randn(n_images, 5, generator=generator, dtype=torch.float64)[index]
     labels = torch.randint(0, 4, (n_images,), generator=generator)[index]
+    if forged:
+        labels = torch.where(index % 3 == 0, -1 - labels, labels)
     left, right = labels.chunk(2)
-    return torch.nn.functional.normalize(points), PairedBatch(labels, index, left == right)
+    same = (left == right) & (left >= 0)
+    return torch.nn.functional.normalize(points), PairedBatch(labels, index, same)
 
 
 def plain_supervised_contrastive(embeddings: np.ndarray, batch: PairedBatch, t: float) -> float:
@@ -187,7 +195,7 @@ def plain_supervised_contrastive(embeddings: np.ndarray, batch: PairedBatch, t: 
     losses = []
     for i, anchor in enumerate(embeddings):
         others = [j for j in range(len(labels)) if index[j] != index[i]]
-        like = [j for j in others if labels[j] == labels[i]]
+        like = [j for j in others if labels[j] == labels[i] >= 0]  # a forgery is like nothing
         if like:
             total = sum(math.exp(anchor @ embeddings[j] / t) for j in others)
             terms = [math.log(math.exp(anchor @ embeddings[j] / t) / total) for j in like]
@@ -195,9 +203,10 @@ def plain_supervised_contrastive(embeddings: np.ndarray, batch: PairedBatch, t: 
     return sum(losses) / len(losses)
 
 
+@pytest.mark.parametrize("forged", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_supervised_contrastive_equals_a_plain_loop(seed: int) -> None:
-    embeddings, batch = drawn_batch(seed, n_images=12)
+def test_supervised_contrastive_equals_a_plain_loop(seed: int, forged: bool) -> None:
+    embeddings, batch = drawn_batch(seed, n_images=12, forged=forged)
     loss, _ = objective(loss="supervised_contrastive", temperature=0.2)(3 * embeddings, batch)
     expected = plain_supervised_contrastive(embeddings.numpy(), batch, 0.2)
     assert loss.item() == pytest.approx(expected)
@@ -247,6 +256,61 @@ def test_the_validation_loss_reads_no_drawn_pair_twice_and_changes_nothing(loss:
     else:
         whole, _ = objective(loss=loss)(embeddings.float(), pairs_as_rows(pairs))
         assert found == pytest.approx(whole.item())
+
+
+def plain_mean(pairs: list[tuple[float, bool]], margin: float, active_only: bool) -> float:
+    """Half the mean over like pairs plus half the mean over unlike ones."""
+    means = []
+    for wanted in (True, False):
+        losses = [
+            plain_loss(distance, same, margin)
+            for distance, same in pairs
+            if same == wanted and (same or not active_only or distance < margin)
+        ]
+        means.append(sum(losses) / max(1, len(losses)))
+    return sum(means) / 2
+
+
+@pytest.mark.parametrize("mining", ["none", "batch"])
+@pytest.mark.parametrize("proxy_weight", [0.0, 1.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_with_forgeries_the_contrastive_loss_equals_a_plain_loop(
+    mining: str, proxy_weight: float, seed: int
+) -> None:
+    """One is unlike all that is genuine and all proxies, and no pair with another forgery."""
+    embeddings, batch = drawn_batch(seed, n_images=14, forged=True)
+    network = new_network(embedding_dim=5)
+    changed = params(mining=mining, proxy_weight=proxy_weight, margin=1.2)
+    learned = OBJECTIVES["contrastive"](changed, 4, network).double()
+    points, labels, index = embeddings.tolist(), batch.labels.tolist(), batch.index.tolist()
+    half, rows = len(labels) // 2, range(len(labels))
+
+    def pair(i: int, j: int) -> tuple[float, bool]:
+        return math.dist(points[i], points[j]), labels[i] == labels[j] >= 0
+
+    if mining == "none":
+        pairs = [pair(i, half + i) for i in range(half)]
+    else:
+        pairs = [
+            pair(i, j)
+            for i in rows
+            for j in rows
+            if i < j and index[i] != index[j] and (labels[i] >= 0 or labels[j] >= 0)
+        ]
+    expected = plain_mean(pairs, 1.2, active_only=mining == "batch")
+    if proxy_weight:
+        proxies = torch.nn.functional.normalize(learned.proxies.detach(), dim=1).tolist()  # type: ignore[operator]
+        met = [
+            (math.dist(points[i], proxy), labels[i] == label)
+            for i in rows
+            for label, proxy in enumerate(proxies)
+        ]
+        expected += proxy_weight * plain_mean(met, 1.2, active_only=True)
+        expected /= 1 + proxy_weight
+    loss, figures = learned(embeddings, batch)
+    assert loss.item() == pytest.approx(expected)
+    unlike = [distance for distance, same in pairs if not same]
+    assert figures["unlike_distance"].item() == pytest.approx(np.mean(unlike))
 
 
 def pairs_as_rows(pairs: PairedBatch) -> PairedBatch:

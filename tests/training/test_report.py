@@ -18,8 +18,9 @@ HEALTHY = {
     "spread": 0.7,
     "validation_loss": 0.25,
     "validation_knn": 0.01,
+    "validation_eer": 0.4,
 }
-ALWAYS = ("learning_rate", "loss", "validation_loss", "validation_knn")
+ALWAYS = ("learning_rate", "loss", "validation_loss", "validation_knn", "validation_eer")
 FEWEST = {name: HEALTHY[name] for name in ALWAYS}
 
 
@@ -51,16 +52,20 @@ def test_files_have_the_figures_that_the_objective_has(
     report = EpochReport(tmp_path / "log.csv", 1.0)
     for record in (records[0], records[1], records[1]):  # the last twice, as a resumed run may
         report(record, Pace(1000.0, 100.0))
-    write_figures(Trained(records, 2, False), {"device": "cpu"}, tmp_path, tmp_path / "curve.png")
+    trained, curve = Trained(records, 2, False), tmp_path / "curve.png"
+    write_figures(trained, {"device": "cpu"}, tmp_path, curve, "knn")
     written = pd.read_csv(tmp_path / "training.csv")
     assert list(written.columns) == ["epoch", *figures]
     assert written["epoch"].tolist() == [1, 2]
     watched = pd.read_csv(tmp_path / "log.csv")
     pd.testing.assert_frame_equal(watched.drop(columns="images_per_second"), written)
-    best = {"knn": 0.01, "loss": 0.25}
+    best = {"knn": 0.01, "eer": 0.4, "loss": 0.25}
     expected = {"epochs": 2, "best_epoch": 2, "validation": best}
     assert json.loads((tmp_path / "training.json").read_text()) == expected
-    assert (tmp_path / "curve.png").stat().st_size > 1000
+    drawn = curve.read_bytes()
+    assert len(drawn) > 1000
+    write_figures(trained, {"device": "cpu"}, tmp_path, curve, "eer")
+    assert curve.read_bytes() != drawn
     printed = capsys.readouterr().out
     assert "epoch   1  loss 0.2500" in printed
     assert "(1,000 images/s, at most 2 min left)" in printed

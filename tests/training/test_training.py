@@ -208,14 +208,12 @@ def test_what_is_dropped_at_random_is_dropped_again_in_a_resumed_run(tmp_path: P
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("monitor", ["knn", "loss"])
+@pytest.mark.parametrize("monitor", ["knn", "loss", "eer"])
 def test_the_best_epoch_is_the_one_of_the_monitored_figure(tmp_path: Path, monitor: str) -> None:
     _, trained = train(tmp_path, 6, monitor=monitor)
-    scores = [
-        record.figures["validation_knn"] if monitor == "knn" else -record.figures["validation_loss"]
-        for record in trained.history
-    ]
-    assert trained.best_epoch == 1 + int(np.argmax(scores))
+    figures = [record.figures[f"validation_{monitor}"] for record in trained.history]
+    best = np.argmax(figures) if monitor == "knn" else np.argmin(figures)
+    assert trained.best_epoch == 1 + int(best)
     assert not trained.stopped_early
 
 

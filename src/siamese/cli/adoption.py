@@ -29,7 +29,7 @@ from siamese.network.embedding import images_at_once
 from siamese.preparation.class_folders import forged_suffix_of
 from siamese.preparation.folder import Listing, list_images
 from siamese.preparation.places import check_places
-from siamese.preparation.splits import PrepareParams, check_splits
+from siamese.preparation.splits import PrepareParams, check_splits, left_out_notes
 from siamese.preparation.table import OPTIONAL, REQUIRED, TABLES, is_parquet
 
 FEW_PAIRS = 100  # fewer are worth a note
@@ -96,8 +96,6 @@ def adopt(
     values = {"data.name": FOLDER, "data.path": str(path), **DEFAULTS, "data.images": str(images)}
     if wanted.get("data.table.header") is False:
         values |= {"data.table.file": "1", "data.table.label": "2"}
-    if (workspace / path).is_dir():
-        values["data.forged_suffix"] = forged_suffix_of(workspace / path)
     values |= wanted
     if _is_text_table(workspace / path):
         values |= found_format(workspace / path, values, wanted)
@@ -105,19 +103,27 @@ def adopt(
     with rewriting(file) as (document, save):
         before = {name: value_of(document, name) for name in values}
         set_values(document, values)
-        listing = list_images(read_sections(DataSections, save()).data, workspace)
+        data = read_sections(DataSections, save()).data
+        if (workspace / path).is_dir() and "data.forged_suffix" not in wanted:
+            suffix = forged_suffix_of(workspace / path, data.label_level)
+            values["data.forged_suffix"] = suffix
+            data = data.model_copy(update={"forged_suffix": suffix})
+        listing = list_images(data, workspace)
         look = look_at(listing)
         proposal = propose(look, kind, weights, wanted)
         values |= proposal.values | wanted
         has_splits = bool(listing.samples["split"].notna().all())
         if "group" in listing.samples and not has_splits:
             values |= {"prepare.split_by": "group"} | wanted
+        if "forged" in listing.samples:  # the nearest neighbour is soon always right
+            values |= {"train.monitor": "eer"} | wanted
         set_values(document, values)
         params = read_sections(DataSections, save())
         prepare, cut = cut_with_pairs(
             listing.samples, listing.classes, params.data.novel_classes, params.prepare
         )
         notes += [*listing.notes, *check_splits(cut, listing.classes, prepare.split_by)]
+        notes += left_out_notes(listing.samples, cut)
         values |= {f"prepare.{split}": getattr(prepare, split) for split in CUT}
         values |= _fitted(cut, values, proposal)
         values["embed.batch_size"] = images_at_once(params.data.image_size)
@@ -134,8 +140,8 @@ def adopt(
     ]
     if n_forged := int(is_forged(cut).sum()):
         found.append(
-            f"{n_forged:,} of the images are forgeries, in the split of what they pretend to be;"
-            " they are enrolled nowhere, and what is verified is asked of them too"
+            f"{n_forged:,} forgeries beside them, in the splits of what they pretend to be: unlike"
+            " pairs with it (pairs.forged), and in no gallery"
         )
     if (workspace / path).is_file():
         found.insert(0, _table_described(path, listing, params.data.table))
@@ -235,7 +241,8 @@ def _within(path: Path, workspace: Path) -> Path:
 
 
 def _described(path: Path, listing: Listing) -> str:
-    counts = listing.samples.loc[~is_forged(listing.samples), "fine"].value_counts()
+    genuine = listing.samples[~is_forged(listing.samples)]
+    counts = genuine["fine"].value_counts()
     names = listing.classes.fine
     kinds = f"{len(names)} classes"
     if listing.classes.coarse:
@@ -243,7 +250,7 @@ def _described(path: Path, listing: Listing) -> str:
     if "group" in listing.samples:
         kinds += f", {listing.samples['group'].nunique():,} groups"
     return (
-        f"{path}: {len(listing.samples):,} images of {kinds}"
+        f"{path}: {len(genuine):,} images of {kinds}"
         f" (`{names[counts.index[-1]]}` {counts.iloc[-1]:,} to `{names[counts.index[0]]}`"
         f" {counts.iloc[0]:,})"
     )

@@ -61,6 +61,7 @@ DEFAULTS: dict[str, Any] = {
     "train.augment.rotate": 0.0,
     "train.augment.scale": 0.0,
     "train.augment.stroke": 0.0,
+    "train.monitor": "knn",
     "train.monitor_gallery": 10_000,
     "embed.batch_size": 500,
     "floor.k": 20,

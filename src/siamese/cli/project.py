@@ -32,8 +32,8 @@ def add_commands(commands: Any) -> None:
         "--forged-suffix",
         dest="data.forged_suffix",
         metavar="SUFFIX",
-        help="the folder X followed by it holds forgeries of the class X (default: _forg and the"
-        " like, where all such folders have theirs); '' for none",
+        help="a folder X with it holds forgeries of the class X (default: _forg or the like, where"
+        " each such folder has its X; '' for none)",
     )
     data.add_argument(
         "--drop-labels",
@@ -67,7 +67,7 @@ def add_commands(commands: Any) -> None:
         ("split", "train, validation or test (default: split, if there is one)"),
         ("group", "what no split may divide (default: group, if there is one)"),
         ("coarse", "the superclass (default: coarse, if there is one)"),
-        ("kind", "genuine or forged (default: kind, if there is one of these words)"),
+        ("kind", "genuine or forged (default: kind, if it has these words)"),
     ):
         table.add_argument(f"--{key}-column", dest=f"data.table.{key}", metavar="NAME", help=what)
     table.add_argument(

@@ -19,7 +19,7 @@ from siamese.pairs.params import PairsParams
 # Numbers the random streams. An epoch's generator is default_rng([seed, stream, epoch]), so that
 # the first 8 epochs of 16 are the ones of a run with 8. `novel` is the second half of test.
 STREAMS = {"train": 0, "validation": 1, "test": 2, "novel": 3}
-# And those of the forgeries in the same tables, whose other pairs do not depend on them.
+# Forgeries are drawn by default_rng([seed, 4, stream, epoch]), so that other pairs stay.
 FORGED_STREAM = 4
 
 
@@ -33,8 +33,10 @@ def draw_training(dataset: Dataset, params: PairsParams, progress: bool = False)
     two classes, have fewer different pairs than the epoch takes: then they repeat all of them
     equally often within one. The samples of a class are used about equally often.
 
-    Where there are forgeries, the share `pairs.forged` of the unlike pairs of every batch are of a
-    genuine sample and a forgery of it, of the classes that the batch has anyway.
+    Where there are forgeries, the share `pairs.forged` of the unlike pairs of every batch, its last
+    ones, give way to pairs of a genuine sample and a forgery of its class: of classes that the
+    batch has anyway, equally often within one. A batch of classes without forgeries keeps its own.
+    No such pair comes twice in an epoch while its class has others.
 
     Args:
         dataset: the prepared data; only samples of the split `train` are used, and no image.
@@ -69,7 +71,7 @@ def draw_training(dataset: Dataset, params: PairsParams, progress: bool = False)
     tables = []
     for epoch in epochs:
         drawn = _table(decks, _draw_epoch(decks, params, epoch))
-        rng = np.random.default_rng([params.seed, FORGED_STREAM, epoch])
+        rng = np.random.default_rng([params.seed, FORGED_STREAM, STREAMS["train"], epoch])
         tables.append(_with_forgeries(drawn, dataset, forgeries, params, rng))
     table = pd.concat(tables, ignore_index=True)
     batches = params.batches_per_epoch
@@ -87,9 +89,9 @@ def draw_fixed(dataset: Dataset, split: str, params: PairsParams) -> pd.DataFram
     fewer gives all. Each two classes meet equally often within one, as far as they have unlike
     pairs. A class with one sample has no like pair, and stands in unlike pairs alone.
 
-    Where there are forgeries, the last of the unlike pairs, the share `pairs.forged` of them or as
-    many as there are, are of a genuine sample and a forgery of it; classes give equally many within
-    one, as far as they have them.
+    Where there are forgeries, the share `pairs.forged` of the unlike pairs give way to pairs of a
+    genuine sample and a forgery of its class, or as many as there are: classes give equally many
+    within one, as far as they have them. Of the other unlike pairs the promise above holds.
 
     For `test` only queries are paired, not what is enrolled. Where they are of classes that
     training knows and of novel classes, the first half of the table is drawn among the known
@@ -114,14 +116,18 @@ def draw_fixed(dataset: Dataset, split: str, params: PairsParams) -> pd.DataFram
     for stream, decks in parts.items():
         rng = np.random.default_rng([params.seed, STREAMS[stream], 0])
         table = _table(decks, _draw_once(decks, half, rng))
-        rng = np.random.default_rng([params.seed, FORGED_STREAM, STREAMS[stream]])
+        rng = np.random.default_rng([params.seed, FORGED_STREAM, STREAMS[stream], 0])
         forgeries = Forgeries.of(dataset, decks.numbers, split)
         labels = rng.permutation([*forgeries.forged])
         supply = forgeries.supply(labels)
         count = min(round(params.forged * half), int(supply.sum()))
         if count:
+            # Each two classes have their pairs one after the other: they give up the last ones.
+            classes = np.sort(dataset.fine()[table[["left", "right"]][half:]], axis=1)
+            turn = pd.DataFrame(classes).groupby([0, 1]).cumcount().to_numpy()
+            rows = half + np.sort(turn.argsort(kind="stable")[-count:])
             labels = labels.repeat(_share_out(count, supply))
-            table.loc[len(table) - count :, ["left", "right"]] = forgeries.deal(labels, rng)
+            table.loc[rows, ["left", "right"]] = forgeries.deal(labels, rng)
         drawn.append(table)
     return pd.concat(drawn, ignore_index=True)
 

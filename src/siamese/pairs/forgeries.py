@@ -1,4 +1,8 @@
-"""Pairs of what is genuine and what pretends to be: unlike pairs, though of one class."""
+"""Pairs of what is genuine and what pretends to be: unlike pairs, though of one class.
+
+Dealt like the pairs of two classes, see `siamese.pairs.decks`: the genuine samples of a class are
+one deck, and the forgeries of it another.
+"""
 
 from dataclasses import dataclass
 from typing import Self
@@ -6,7 +10,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from siamese.base.dataset import Dataset
+from siamese.base.dataset import Dataset, is_forged
 from siamese.pairs.decks import meet_between
 
 
@@ -16,8 +20,8 @@ class Forgeries:
 
     Attributes:
         genuine: sample numbers by class, int64; of each class that has forgeries.
-        forged: the same of the forgeries. Exact copies of a genuine sample are left out: nobody can
-            tell them apart.
+        forged: the same of the forgeries. Exact copies of a genuine sample, of any split, are left
+            out: nobody can tell them apart.
     """
 
     genuine: dict[int, np.ndarray]
@@ -35,7 +39,7 @@ class Forgeries:
         samples = dataset.samples
         original = samples["duplicate_of"].fillna(samples["sample"]).to_numpy(dtype=np.int64)
         forged = dataset.forged(split)
-        forged = forged[~np.isin(original[forged], original[genuine])]
+        forged = forged[~np.isin(original[forged], original[~is_forged(samples)])]
         by_class = [
             {int(label): rows[fine == label] for label in np.unique(fine)}
             for rows in (genuine, forged)

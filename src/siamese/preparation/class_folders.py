@@ -22,23 +22,25 @@ from siamese.images.folder_names import (
 )
 from siamese.preparation.listing import Listing, listing_of, refuse_link
 
-# What ends the names of folders of forgeries, beside the folder of what is genuine.
+# What the names of folders of forgeries may end in.
 FORGED_SUFFIXES = tuple(
-    mark + word
-    for mark in ("_", "-", " ")
-    for word in ("forg", "forged", "forge", "forgery", "forgeries")
+    mark + word for mark in "_- " for word in ("forg", "forged", "forgery", "forgeries")
 )
 
 
-def forged_suffix_of(path: Path) -> str:
-    """Return what tells class folders of forgeries from those of the genuine; empty if nothing.
+def forged_suffix_of(path: Path, level: Level) -> str:
+    """Return what the names of folders of forgeries end in; empty if there are none.
 
-    Every folder whose name ends so must have one beside it that is called the same without it.
+    Each of them must have a folder of the class that it is named after.
+
+    Args:
+        path: see `list_class_folders`.
+        level: see there.
     """
-    names = {entry.name for entry in path.iterdir() if entry.is_dir()}
+    labels = set(_labelled(path, level)[0]["label"])
     for suffix in FORGED_SUFFIXES:
-        claimed = {name.removesuffix(suffix) for name in names if name.endswith(suffix)}
-        if claimed and claimed <= names:
+        claimed = {label.removesuffix(suffix) for label in labels if label.endswith(suffix)}
+        if claimed and claimed <= labels:
             return suffix
     return ""
 
@@ -53,6 +55,22 @@ def list_class_folders(path: Path, level: Level, forged_suffix: str = "") -> Lis
         forged_suffix: what ends the names of folders of forgeries, `_forg`: the images in `X_forg`
             pretend to be of the class `X`. If empty, there are none.
     """
+    table, notes = _labelled(path, level)
+    if forged_suffix:
+        table["forged"] = table["label"].str.endswith(forged_suffix)
+        table["label"] = table["label"].str.removesuffix(forged_suffix)
+        if not table["forged"].any():
+            notes.append(
+                f"note: {path}: no class folder's name ends in `{forged_suffix}`"
+                " (data.forged_suffix), so nothing is taken for a forgery"
+            )
+    if level == "leaf":
+        notes += _classes_in_classes(path, set(table["label"]))
+    return listing_of(path, table, notes=notes)
+
+
+def _labelled(path: Path, level: Level) -> tuple[pd.DataFrame, list[str]]:
+    """Return `file`, `label`, `split` and, if all have one, `coarse` of each picture; and notes."""
     files, notes = _pictures_in(path)
     if not files:
         raise InputError(
@@ -73,9 +91,6 @@ def list_class_folders(path: Path, level: Level, forged_suffix: str = "") -> Lis
         superclasses.append("/".join(names[:-1]))
         depth = max(depth, len(folders))
     table = pd.DataFrame(rows, columns=["file", "label", "split"])
-    if forged_suffix:
-        table["forged"] = table["label"].str.endswith(forged_suffix)
-        table["label"] = table["label"].str.removesuffix(forged_suffix)
     if all(superclasses):
         table["coarse"] = superclasses
     notes += nested_note(path, depth, level)
@@ -86,9 +101,7 @@ def list_class_folders(path: Path, level: Level, forged_suffix: str = "") -> Lis
             for name in sorted({file.parts[0] for file in files})
             if split_of(name)
         ]
-    if level == "leaf":
-        notes += _classes_in_classes(path, set(table["label"]))
-    return listing_of(path, table, notes=notes)
+    return table, notes
 
 
 def _refuse_a_wrapper(path: Path, files: Sequence[Path], level: Level) -> None:

@@ -2,7 +2,7 @@
 
 A test image whose copy is in the gallery is found without anything having been learned. A picture
 under two labels is wrong under one of them. Often it is no picture of its class at all: shops show
-the same "no image available" for many products.
+the same "no image available" for many products. A forgery that equals what is genuine is none.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from siamese.base.dataset import Dataset
+from siamese.base.dataset import Dataset, is_forged
 
 LISTED = 5  # pictures that a note shows
 LABELS_LISTED = 3  # of one picture
@@ -29,8 +29,8 @@ def copied_queries(dataset: Dataset) -> np.ndarray:
 
 
 def copy_notes(dataset: Dataset) -> list[str]:
-    """Say which pictures have several labels, and which queries are copies, in a few lines each."""
-    return [*_several_labels(dataset), *_copied(dataset)]
+    """Say what has several labels, is a copied query or a copied forgery, in a few lines each."""
+    return [*_several_labels(dataset), *_copied(dataset), *_copied_forgeries(dataset)]
 
 
 def listing(lines: Sequence[str], total: int) -> str:
@@ -67,14 +67,33 @@ def _copied(dataset: Dataset) -> list[str]:
     copied = queries[copied_queries(dataset)]
     if not len(copied):
         return []
-    picture = _pictures(dataset.samples)
-    first = dict(zip(picture[gallery[::-1]], gallery[::-1], strict=True))
-    lines = [_shown(dataset, [row, first[picture[row]]]) for row in copied[:LISTED]]
     return [
         f"note: test images with an exact copy in the gallery: {len(copied):,} of {len(queries):,},"
         " which flatters the figures; those called `no_copies` are without them:\n"
-        + listing(lines, len(copied))
+        + _with_first(dataset, copied, gallery)
     ]
+
+
+def _copied_forgeries(dataset: Dataset) -> list[str]:
+    picture = _pictures(dataset.samples)
+    forged = is_forged(dataset.samples)
+    genuine = np.flatnonzero(~forged)
+    copied = np.flatnonzero(forged & np.isin(picture, picture[genuine]))
+    if not len(copied):
+        return []
+    return [
+        f"note: forgeries that are exact copies of something genuine: {len(copied):,} of"
+        f" {forged.sum():,}; nobody can tell them apart, and no pair is drawn of them. Remove them,"
+        f" or what they are copies of:\n{_with_first(dataset, copied, genuine)}"
+    ]
+
+
+def _with_first(dataset: Dataset, copies: np.ndarray, others: np.ndarray) -> str:
+    """List copies, each with the first of some other samples that it equals."""
+    picture = _pictures(dataset.samples)
+    first = dict(zip(picture[others[::-1]], others[::-1], strict=True))
+    lines = [_shown(dataset, [row, first[picture[row]]]) for row in copies[:LISTED]]
+    return listing(lines, len(copies))
 
 
 def _shown(dataset: Dataset, rows: Iterable[int]) -> str:

@@ -72,20 +72,8 @@ def listing_of(
     if "group" in table:
         samples["group"] = table["group"]
     if "forged" in table and table["forged"].any():
-        _check_forged(root, table)
         samples["forged"] = table["forged"]
     return Listing(root, samples, Classes(tuple(names), tuple(coarse_names)), tuple(notes))
-
-
-def _check_forged(root: Path, table: pd.DataFrame) -> None:
-    """Make sure that there is something genuine of each class that a forgery pretends to be of."""
-    forged = table["forged"]
-    is_alone = forged & ~table["label"].isin(table.loc[~forged, "label"])
-    for file, label in table.loc[is_alone, ["file", "label"]].head(1).itertuples(index=False):
-        raise InputError(
-            f"{root / file}: a forgery of `{label}`, of which there is no genuine image; add some,"
-            " or leave it out"
-        )
 
 
 def _notes_on_names(labels: AbstractSet[str]) -> list[str]:
@@ -119,13 +107,16 @@ def _and_more(example: str, count: int) -> str:
 def leave_out(listing: Listing, drop_labels: Sequence[str], min_images: int) -> Listing:
     """Leave out the classes of some names, and then those of few images; number the others again.
 
+    Their forgeries go with them. They do not count as images of the class.
+
     Args:
         listing: all images.
         drop_labels: `data.drop_labels`.
         min_images: `data.min_images`.
 
     Raises:
-        InputError: no class has one of the names, or fewer than two classes are left.
+        InputError: no class has one of the names, fewer than two classes are left, or there are
+            forgeries of a class without anything genuine of it.
     """
     names = np.array(listing.classes.fine, dtype=object)
     dropped = {one_form(name.strip()) for name in drop_labels}
@@ -136,9 +127,14 @@ def leave_out(listing: Listing, drop_labels: Sequence[str], min_images: int) -> 
             + (f"; did you mean `{close[0]}`?" if close else "")
         )
     fine = listing.samples["fine"]
-    # A class has as many images as are genuine.
     counts = np.bincount(fine[~is_forged(listing.samples)], minlength=len(names))
     is_dropped = np.isin(names, list(dropped))
+    for label in np.flatnonzero((counts == 0) & ~is_dropped)[:1]:
+        file = listing.root / listing.samples["file"][fine == label].iloc[0]
+        raise InputError(
+            f"{file}: a forgery of `{names[label]}`, of which there is no genuine image; add some,"
+            " or leave the class out (`siamese adopt --drop-labels`, data.drop_labels)"
+        )
     is_small = ~is_dropped & (counts < min_images)
     notes = []
     for key, left_out in (

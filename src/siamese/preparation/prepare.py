@@ -22,7 +22,12 @@ from siamese.base.files import new_file
 from siamese.base.image_size import Size, in_words, sides
 from siamese.preparation.copies import copy_notes, identical_pairs, listing
 from siamese.preparation.labelled_images import LabelledImages
-from siamese.preparation.splits import PrepareParams, check_splits, cut_splits
+from siamese.preparation.splits import (
+    PrepareParams,
+    check_splits,
+    cut_splits,
+    left_out_notes,
+)
 
 LEFT_OUT = "left_out.csv"
 LISTED = 10  # files that a message names
@@ -95,7 +100,8 @@ def prepare(
 
     def cut(samples: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         found = cut_splits(samples, images.classes, novel_classes, params)
-        return found, check_splits(found, images.classes, params.split_by)
+        notes = check_splits(found, images.classes, params.split_by)
+        return found, notes + left_out_notes(samples, found)
 
     samples, notes = cut(images.samples)  # before the long work
     total, size = len(images.samples), sides(image_size)
@@ -131,8 +137,8 @@ def prepare(
     samples = samples.reset_index(drop=True)
     samples["sample"] = np.arange(len(samples))
     samples["duplicate_of"] = _first_copies([digests[row] for row in rows])
-    names = ["sample", "split", "fine", "coarse", "file", "duplicate_of", "group", "enrolled"]
-    names.append("forged")
+    names = ["sample", "split", "fine", "coarse", "file", "duplicate_of"]
+    names += ["group", "enrolled", "forged"]
     samples = samples[[name for name in names if name in samples]]
     save_tables(samples, images.classes, folder)
     notes += copy_notes(Dataset(np.empty((len(samples), 0, 0, 3)), samples, images.classes))

@@ -14,7 +14,8 @@ split. Otherwise first the test and then the validation split is cut, in one of 
 are divided again: some are enrolled in the gallery, and the others are queries.
 
 *Forgeries* follow what they pretend to be: their group, or their class. Where neither decides, each
-split gets the same share of a class's forgeries as of its genuine samples.
+split gets the same share of a class's forgeries as of its genuine samples. Splits that the data set
+comes with are kept for them too. None is in a split that has nothing genuine of its class.
 """
 
 import warnings
@@ -73,8 +74,9 @@ def cut_splits(
 
     Returns:
         The samples with their splits, in the same order and with the same index; training and
-        validation samples that a data set has of novel classes are left out. With novel classes the
-        column `enrolled` says which samples of theirs belong to the gallery.
+        validation samples that a data set has of novel classes are left out, and forgeries of a
+        class that their split does not have. With novel classes the column `enrolled` says which
+        samples of theirs belong to the gallery.
 
     Raises:
         InputError: the data has no groups, or too few groups, classes or samples, for what is
@@ -83,7 +85,12 @@ def cut_splits(
     check_novel(novel_classes, params.split_by)
     if (forged := is_forged(samples)).any():
         genuine = cut_splits(samples[~forged], classes, novel_classes, params)
-        return pd.concat([genuine, _following(samples[forged], genuine, params)]).sort_index()
+        given = set(samples.loc[~forged, "split"].dropna())
+        follow = _following(samples[forged], genuine, given, params)
+        both = pd.concat([genuine, follow]).sort_index()
+        if params.split_by == "group":
+            _check_apart(both)
+        return both
     by_group = params.split_by == "group"
     if by_group and "group" not in samples:
         raise InputError(
@@ -123,12 +130,15 @@ def cut_splits(
     return cut
 
 
-def _following(forged: pd.DataFrame, genuine: pd.DataFrame, params: PrepareParams) -> pd.DataFrame:
+def _following(
+    forged: pd.DataFrame, genuine: pd.DataFrame, given: set[str], params: PrepareParams
+) -> pd.DataFrame:
     """Give forgeries a split.
 
     Args:
         forged: one row per forgery, as `cut_splits` takes samples.
         genuine: what it returns for the others.
+        given: the splits that the data set comes with.
         params: the section `prepare`.
 
     Returns:
@@ -136,26 +146,37 @@ def _following(forged: pd.DataFrame, genuine: pd.DataFrame, params: PrepareParam
     """
     fine = forged["fine"].to_numpy()
     split = forged["split"].astype(object).fillna("train").to_numpy(copy=True)
+    is_cut = split == "train"  # what is given as another split stays there
+    new = [name for name in ("test", "validation") if name not in given]
+    followed = genuine[genuine["split"].isin(["train", *new])]
+    splits_of = followed.groupby("fine")["split"].unique()
+    of_whole = forged["fine"].map(splits_of[splits_of.str.len() == 1].str[0])
     if params.split_by == "group":
-        split = forged["group"].map(genuine.groupby("group")["split"].first()).to_numpy(copy=True)
-    else:
-        for name in ("test", "validation"):
-            if name not in set(forged["split"]):
-                rows = np.flatnonzero(split == "train")
-                split[rows[_by_sample(fine[rows], rows, name, params)]] = name
-    # A class of one split, by class or because it is novel, takes them all there.
-    splits_of = genuine.groupby("fine")["split"].unique()
-    is_whole = splits_of.str.len() == 1
-    only = forged["fine"].map(splits_of[is_whole].str[0])
-    split = np.where(only.notna(), only, split)
+        of_group = forged["group"].map(followed.groupby("group")["split"].first())
+        of_whole = of_group.where(of_group.notna(), of_whole)
+    is_bound = is_cut & of_whole.notna().to_numpy()
+    split[is_bound] = of_whole[is_bound]
+    for name in new:
+        has_claim = np.isin(fine, followed.loc[followed["split"] == name, "fine"])
+        rows = np.flatnonzero((split == "train") & ~is_bound & has_claim)
+        split[rows[_by_sample(fine[rows], rows, name, params)]] = name
     cut = forged.copy()
     cut["split"] = pd.Series(split, index=forged.index, dtype="str")
     if "enrolled" in genuine:
         cut["enrolled"] = False
-    has_claim = pd.MultiIndex.from_frame(cut[["fine", "split"]]).isin(
-        pd.MultiIndex.from_frame(genuine[["fine", "split"]])
-    )
-    return cut[has_claim]
+    places, claimed = (pd.MultiIndex.from_frame(part[["fine", "split"]]) for part in (cut, genuine))
+    return cut[places.isin(claimed)]
+
+
+def left_out_notes(samples: pd.DataFrame, cut: pd.DataFrame) -> list[str]:
+    """Say how many forgeries `cut_splits` has left out of the samples."""
+    is_left_out = is_forged(samples) & ~samples.index.isin(cut.index)
+    if not (count := int(is_left_out.sum())):
+        return []
+    return [
+        f"note: forgeries left out, since their split has nothing genuine of their class:"
+        f" {count:,}, for example {samples.loc[is_left_out, 'file'].iloc[0]}"
+    ]
 
 
 def check_splits(samples: pd.DataFrame, classes: Classes, split_by: str) -> list[str]:
@@ -393,7 +414,8 @@ def _check_apart(samples: pd.DataFrame) -> None:
         raise InputError(
             f"the group `{group}` is in the splits `{found[0]}` and `{found[1]}` ({example});"
             " with `prepare.split_by: group` expected in one of them. The data set's own splits may"
-            " cut through it, or a novel class may share it with others"
+            " cut through it, a novel class may share it with others, or it is of forgeries of"
+            " several classes"
         )
 
 

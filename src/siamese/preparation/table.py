@@ -39,6 +39,8 @@ def list_table(path: Path, images: Path, written: TableParams) -> Listing:
     if not len(table):
         raise InputError(f"{path}: no row in it; expected one per image")
     table = table.apply(lambda column: column.str.strip())
+    if "kind" in table and written.kind == "kind" and not _is_kind(table["kind"]).any():
+        table = table.drop(columns="kind")  # of something else
     for key in table.columns:
         if (is_empty := table[key] == "").any():
             raise InputError(
@@ -52,7 +54,7 @@ def list_table(path: Path, images: Path, written: TableParams) -> Listing:
         )
     if "split" in table:
         table["split"] = _splits(path, table["split"], written.split)
-    if "kind" in table and table["kind"].str.lower().isin(GENUINE + FORGED).any():
+    if "kind" in table:
         table["forged"] = _forged(path, table["kind"], written.kind)
     return listing_of(images, table, path, notes)
 
@@ -128,12 +130,14 @@ def _places(path: Path, names: Sequence[str], written: TableParams) -> dict[str,
             f" {_listed(names)}: `siamese adopt` is told by {options} (data.table) which to take"
             + _header_advice(names, written)
         )
-    places = {}
+    places: dict[str, int] = {}
     for key in (*REQUIRED, *OPTIONAL):
         name = getattr(written, key)
         if names.count(name) > 1:
             raise InputError(f"{path}: two columns are called `{name}`; rename one of them")
-        if name in names:
+        # A column called `kind` may be what another key asks for: the label, perhaps.
+        is_taken = key == name == "kind" and "kind" in [getattr(written, one) for one in places]
+        if name in names and not is_taken:
             places[key] = names.index(name)
     if places["file"] == places["label"]:
         raise InputError(
@@ -175,16 +179,18 @@ def _splits(path: Path, column: pd.Series, name: str) -> pd.Series:
     return splits
 
 
+def _is_kind(column: pd.Series) -> pd.Series:
+    return column.str.lower().isin(GENUINE + FORGED)
+
+
 def _forged(path: Path, column: pd.Series, name: str) -> pd.Series:
-    kinds = column.str.lower()
-    is_forged = kinds.isin(FORGED)
-    if (is_unknown := ~is_forged & ~kinds.isin(GENUINE)).any():
-        row = _first(is_unknown)
+    if not (is_kind := _is_kind(column)).all():
+        row = _first(~is_kind)
         raise InputError(
             f"{path}: row {row}: `{name}` is {column.iloc[row - 1]!r}; expected {GENUINE[0]} or"
             f" {FORGED[0]}"
         )
-    return is_forged
+    return column.str.lower().isin(FORGED)
 
 
 def _in_a_line(error: Exception) -> str:

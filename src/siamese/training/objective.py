@@ -133,11 +133,12 @@ def drawn_pairs(embeddings: Tensor, batch: PairedBatch) -> Pairs:
 def all_pairs(embeddings: Tensor, batch: PairedBatch) -> Pairs:
     """Return all pairs among the images of a batch, `[2P, 2P]`.
 
-    A forgery is like nothing. Two forgeries are no pair: nobody knows whether one hand made both.
+    A forgery is unlike all that is genuine. Two forgeries are no pair: nobody knows whether one
+    hand made both.
     """
     distance = distance_matrix(embeddings, embeddings)
+    same = batch.labels[:, None] == batch.labels[None, :]
     is_genuine = batch.labels >= 0
-    same = (batch.labels[:, None] == batch.labels[None, :]) & is_genuine[:, None]
     is_other = batch.index[:, None] != batch.index[None, :]
     is_pair = is_other & (is_genuine[:, None] | is_genuine[None, :])
     return Pairs(distance, same, is_pair.triu(diagonal=1))

@@ -74,7 +74,9 @@ def collapse_warning(record: EpochRecord, scale: float) -> str | None:
     )
 
 
-def write_figures(trained: Trained, ran_on: dict[str, str], metrics: Path, curve: Path) -> None:
+def write_figures(
+    trained: Trained, ran_on: dict[str, str], metrics: Path, curve: Path, monitor: str
+) -> None:
     """Write how training went, and say it in a line.
 
     Args:
@@ -82,11 +84,12 @@ def write_figures(trained: Trained, ran_on: dict[str, str], metrics: Path, curve
         ran_on: what decides the last bits beside data, parameters and code.
         metrics: the folder of `training.csv`, `training.json` and `ran_on.json`.
         curve: PNG to draw.
+        monitor: `train.monitor`, which picked the best epoch.
     """
     records = pd.DataFrame([record.row() for record in trained.history])
     _write_csv(records, metrics / "training.csv")
     with new_file(curve) as file:
-        draw_curve(records, file)
+        draw_curve(records, file, monitor)
     best = trained.history[trained.best_epoch - 1].figures
     validation = {
         "knn": round(best["validation_knn"], 4),
