@@ -72,8 +72,10 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_ends_with_the_same_bytes(
 
 
 def forget_torn_locks(workspace: Workspace) -> None:
-    """Do what docs/training.md says of a kill while DVC, which rewrites it in place, had its list
-    of locks open."""
+    """Delete DVC's list of locks if a kill has torn it: DVC rewrites it in place.
+
+    So docs/training.md says.
+    """
     locks = workspace.path / ".dvc/tmp/rwlock"
     with suppress(FileNotFoundError):
         try:
