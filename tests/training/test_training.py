@@ -329,7 +329,7 @@ def test_images_are_read_by_position_and_part_by_part() -> None:
     rows = np.array([1, 4, 5, 6])
     images = Images.of(pixels, rows, CPU)
     assert len(images) == 4
-    assert images.size == 2
+    assert images.size == (2, 2)
     assert np.array_equal(images[torch.tensor([3, 0, 0])], pixels[[6, 1, 1]])
     assert np.array_equal(images[np.array([2])], pixels[[5]])
     assert np.array_equal(images[1:3], pixels[[4, 5]])

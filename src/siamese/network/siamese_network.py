@@ -211,9 +211,7 @@ def check_training_size(params: NetworkParams, image_size: Size, training_size: 
         network = SiameseNetwork(params, image_size).eval()
         try:
             network.encoder(torch.zeros(1, 3, *with_shorter(image_size, training_size)))
-        except (
-            Exception
-        ):  # an assertion of timm's, or a layer that has too little left of the image
+        except Exception:  # timm asserts; a layer may have too little left of the image
             raise InputError(
                 f"params.yaml: `train.augment.resized_to` is {training_size}, but"
                 f" `network.architecture` {params.architecture}, made for images of"
