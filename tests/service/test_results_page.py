@@ -64,6 +64,29 @@ def test_the_figures_are_those_of_the_command(
         expect(worst).to_have_text(lines[lines.index(_title(lines, "Worst")) + 1].split()[0])
 
 
+def test_what_thresholds_promised_stands_beside_what_they_do(
+    browser: Browser, server: Server, project: Workspace
+) -> None:
+    """Where there are forgeries, which the digits lack: one figure of them is put in."""
+    file = project.path / "metrics/evaluation.json"
+    before = file.read_text()
+    with visiting(browser, server.url, "results") as page:
+        expect(page.get_by_text("what they promised")).to_have_count(0)
+        file.write_text(json.dumps(json.loads(before) | {"skilled": {"eer": 0.1}}))
+        try:
+            lines = results_table(project.path).splitlines()
+            page.get_by_role("link", name="Map").click()
+            page.get_by_role("link", name="Results").click()
+            table = page.locator("table", has_text="what they promised")
+            expect(table.locator("tbody tr")).to_have_count(6)
+            for row in table.locator("tbody tr").all():
+                label, *cells = row.locator("th, td").all_inner_texts()
+                [line] = [line for line in lines if line.startswith(f"  {label} ") and "%" in line]
+                assert numbers(" ".join(cells)) == numbers(line[44:])
+        finally:
+            file.write_text(before)
+
+
 def _title(lines: list[str], start: str) -> str:
     return next(line for line in lines if line.startswith(start))
 

@@ -67,7 +67,7 @@ function part(heading) {
   return { body, node: el("section", { class: "result" }, el("h2", {}, heading), body) };
 }
 
-function figures({ origin, topics, remarks, best, worst, confused, trained }) {
+function figures({ origin, topics, promises, remarks, best, worst, confused, trained }) {
   const careful = origin.length
     && el("div", { class: "card careful", role: "note" }, origin.map((text) => el("p", {}, prose(text))));
   const body = topics.flatMap(({ title: heading, values }) => [
@@ -85,7 +85,20 @@ function figures({ origin, topics, remarks, best, worst, confused, trained }) {
     ? el("div", { class: "grid result-classes" }, classTable("Best classes", best),
       classTable("Worst classes", worst), confused.length ? confusedTable(confused) : null)
     : null;
-  return [careful || null, el("div", { class: "table-box" }, table), ...texts, classes].filter(Boolean);
+  const kept = promises.length ? promiseTable(promises) : null;
+  return [careful || null, el("div", { class: "table-box" }, table), kept, ...texts, classes].filter(Boolean);
+}
+
+// What thresholds promised on validation, and what they do on test.
+function promiseTable(rows) {
+  const number = (value) => el("td", { class: "number" }, percent(value, 2));
+  return el("div", { class: "card table-box" }, el("table", {},
+    el("caption", {}, "Thresholds, calibrated on validation: what they promised, and what they do on test"),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Threshold of"),
+      ["false accepts promised", "done", "false rejects promised", "done"].map(
+        (text) => el("th", { scope: "col", class: "number" }, text)))),
+    el("tbody", {}, rows.map((one) => el("tr", {}, el("th", { scope: "row" }, one.label),
+      [one.promised_far, one.far, one.promised_frr, one.frr].map(number))))));
 }
 
 function figure({ label, value, interval }) {
