@@ -24,7 +24,11 @@ from tests.support.tiny_training import (
     tiny_dataset,
 )
 
-AUGMENT = {**NO_CHANGES, "flip": True, "crop": 1, "cutout": 2}
+AUGMENT = {
+    **NO_CHANGES,
+    **{"flip": True, "crop": 1, "cutout": 2},
+    **{"rotate": 5.0, "scale": 0.1, "stroke": 0.5},
+}
 READS_BACK = {"_local_scalar_dense", "nonzero", "masked_select", "unique"}
 
 

@@ -68,8 +68,13 @@ class Dataset:
         return np.flatnonzero(self.samples["split"].isin(splits) & ~is_forged(self.samples))
 
     def forged(self, *splits: str) -> np.ndarray:
-        """Return the numbers of the forgeries in any of `splits`, int64 `[n]` ascending."""
-        return np.flatnonzero(self.samples["split"].isin(splits) & is_forged(self.samples))
+        """Return the numbers of the forgeries in any of `splits`, int64 `[n]` ascending.
+
+        Without exact copies of a genuine sample, of any split: nobody can tell them apart.
+        """
+        forged, pictures = is_forged(self.samples), pictures_of(self.samples)
+        is_copy = np.isin(pictures, pictures[~forged])
+        return np.flatnonzero(self.samples["split"].isin(splits) & forged & ~is_copy)
 
     def gallery(self) -> np.ndarray:
         """Return the rows that queries are compared with: all the others; int64 `[G]`."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 # Nearest examples that a line of text shows.
 EXAMPLES = 3
 # What a rule makes of the distances to several images.
-RULE_WORDS = {"min": "least", "mean": "mean"}
+RULE_WORDS = {"min": "least", "mean": "mean", "relative": "relative"}
+FALSE_WORDS = {"forgery": "forgeries", "stranger": "strangers"}
 
 
 def add_commands(commands: Any) -> None:
@@ -197,6 +198,6 @@ def _claimed(file: Path, verdict: "ClaimVerdict") -> str:
         f" {RULE_WORDS[verdict.rule]} distance {verdict.distance:.4f} to {count:,}"
         f" image{'s' * (count != 1)}, {relation} the threshold of {verdict.threshold:.4f}; nearest:"
         f" {nearest.distance:.4f} ({nearest.file}){copy}. There, of validation claims against"
-        f" {verdict.calibrated_references}, {verdict.far:.2%} of the false are accepted,"
-        f" {verdict.frr:.2%} of the true rejected"
+        f" {verdict.calibrated_references}, {verdict.far:.2%} of the"
+        f" {FALSE_WORDS[verdict.against]} are accepted, {verdict.frr:.2%} of the true rejected"
     )

@@ -201,7 +201,11 @@ def _topics(
 
 def _claims(figures: dict[str, float], claims: Claims, intervals: Intervals) -> Topic:
     others = {key: value for key, value in claims.figures.items() if find_figure(f"claims.{key}")}
-    rule = {"mean": " by their mean distance", "min": " by the least distance"}
+    rule = {
+        "mean": " by their mean distance",
+        "min": " by the least distance",
+        "relative": " by the relative distance",
+    }
     return Topic(
         f"Claims against R references{rule.get(claims.rule or '', '')}, of {claims.classes[0]:,}"
         " classes",

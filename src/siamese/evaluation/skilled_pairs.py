@@ -15,9 +15,8 @@ MOST = 100
 class SkilledPairs:
     """All pairs of genuine images of one class, and all of a genuine image and a forgery of it.
 
-    Only classes that have forgeries are among them. No two are exact copies, and no forgery is one
-    of anything genuine, which nobody could tell apart. Of a class with very many images, some are
-    paired.
+    Only classes that have forgeries are among them. No two are exact copies. Of a class with very
+    many images, some are paired.
 
     Attributes:
         distances: float64 `[P]`.
@@ -44,8 +43,6 @@ def skilled_pairs(
         Class by class; None if there are not both kinds of pairs.
     """
     distances, same, of = [], [], []
-    known = (labels >= 0) | ~np.isin(pictures, pictures[labels >= 0])
-    vectors, labels, pictures = vectors[known], labels[known], pictures[known]
     for label in np.unique(-1 - labels[labels < 0]):
         genuine, forged = (_some(np.flatnonzero(labels == one)) for one in (label, -1 - label))
         first, second = np.triu_indices(len(genuine), 1)

@@ -16,7 +16,7 @@ from siamese.gallery.held import Held
 from siamese.gallery.png import decode_png
 from siamese.gallery.search import COLUMNS, Searcher, check_queries
 from siamese.gallery.table import GalleryTable
-from siamese.measures.claims import Rule, claim_distance
+from siamese.measures.claims import FalseKind, Rule, claim_distance, spread_of
 from siamese.measures.knn import rank
 from siamese.model.calibration import Calibration, ClaimCalibration
 
@@ -33,9 +33,10 @@ class ClaimVerdict:
         accepted: whether the distance is at most the threshold.
         distance: of the image, by the rule.
         threshold: the one that was calibrated for so many references.
-        far: share of the false claims of validation that it accepts; of forgeries, if the model was
-            trained with any, else of random strangers.
+        far: share of the false claims of validation that it accepts.
         frr: share of the true claims of validation that it rejects.
+        against: what these false claims were: forgeries, where validation had enough of them, else
+            images of other classes.
         rule: how the distances to the references became one.
         references: how many images the gallery has under the label.
         calibrated_references: the number of them that threshold and rates were measured with: the
@@ -50,6 +51,7 @@ class ClaimVerdict:
     threshold: float
     far: float
     frr: float
+    against: FalseKind
     rule: Rule
     references: int
     calibrated_references: int
@@ -84,7 +86,7 @@ def judge(
     Args:
         asked: what has the references.
         table: of the same version.
-        images: uint8 `[N, size, size, 3]`.
+        images: uint8 `[N, H, W, 3]`.
         embeddings: of the images, float32 `[N, D]`.
         label: of the class.
         claims: of the model that made the embeddings.
@@ -98,12 +100,12 @@ def judge(
     check_queries(table.address, len(vectors), vectors.shape[1], embeddings, 1)
     numbers = np.array(stored["number"], dtype=np.int64)
     place = claims.place(len(numbers))
-    threshold = claims.threshold[place]
+    threshold, spread = claims.threshold[place], spread_of(vectors)
     verdicts = []
     # One by one: a class may have so many references that all differences at once take gigabytes.
     for image, embedding in zip(images, embeddings, strict=True):
         ranked, gaps = (each[0] for each in rank(embedding[None], vectors[None], numbers[None]))
-        distance = claim_distance(gaps, claims.rule).item()
+        distance = claim_distance(gaps, spread, claims.rule).item()
         row = stored["number"].index(ranked[0].item())
         nearest = Neighbour(*(*(stored[name][row] for name in COLUMNS), gaps[0].item()))
         alike = ranked[gaps <= ROUNDED * np.linalg.norm(embedding)]
@@ -115,6 +117,7 @@ def judge(
                 threshold=threshold,
                 far=claims.far[place],
                 frr=claims.frr[place],
+                against=claims.against,
                 rule=claims.rule,
                 references=len(numbers),
                 calibrated_references=claims.references[place],

@@ -5,7 +5,7 @@
     gallery = Gallery.open("data/gallery", load_model("data/model"))
     [answer] = gallery.classify(["photo.png"])
 
-Images are given as files, or as uint8 `[N, size, size, 3]`, each made by
+Images are given as files, or as uint8 `[N, H, W, 3]`, each made by
 `siamese.images.reading.load_image`. Nothing heavy is imported before it is needed.
 """
 
@@ -156,7 +156,7 @@ class Gallery:
         votes, the one with the nearer voter comes first.
 
         Args:
-            images: files, or uint8 `[N, size, size, 3]`.
+            images: files, or uint8 `[N, H, W, 3]`.
             k: neighbours that vote, from 1 to the number of rows; without it 20, or all rows of a
                 smaller gallery.
             exact: search without the index, if the gallery has one.
@@ -222,7 +222,7 @@ class Gallery:
         """Decide for each left image and its right one whether they show the same class.
 
         Args:
-            left: files, or uint8 `[N, size, size, 3]`.
+            left: files, or uint8 `[N, H, W, 3]`.
             right: as many.
             far: the highest false-accept rate allowed; see `siamese.gallery.verdict.decide`.
 
@@ -240,7 +240,7 @@ class Gallery:
         that were calibrated on validation for so many references.
 
         Args:
-            images: files, or uint8 `[N, size, size, 3]`.
+            images: files, or uint8 `[N, H, W, 3]`.
             label: of the class.
             embeddings: of the images, float32 `[N, D]`, where the same model has made them already.
 
@@ -271,7 +271,7 @@ class Gallery:
         one commit, or none.
 
         Args:
-            images: files, or uint8 `[N, size, size, 3]`.
+            images: files, or uint8 `[N, H, W, 3]`.
             labels: one for all, or one per image.
             files: where images that are given as an array came from.
 

@@ -26,7 +26,9 @@ def decode_png(content: bytes) -> np.ndarray:
 
 
 def resized(image: np.ndarray, size: Size, fit: Fit = "pad") -> np.ndarray:
-    """Return an image brought to another size; one that has it stays as it is, unless by `ink`."""
+    """Return an image, uint8 `[H, W, 3]`, brought to a size; one that has it stays as it is."""
+    if image.shape[:2] == size:
+        return image
     from PIL import Image
 
     from siamese.images.fit import fit_image

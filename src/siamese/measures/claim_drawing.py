@@ -2,7 +2,7 @@
 
 *True* claims are those of the class's other images; *strangers* are images of other classes, drawn
 at random; *forgeries* are all images made to pass for the class. An exact copy of a reference is no
-claim, and one of something genuine no forgery: nobody can tell them apart.
+claim.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import get_args
 import numpy as np
 
 from siamese.base.blocks import blocks
-from siamese.measures.claims import REFERENCES, FalseKind, Rule, claim_distance
+from siamese.measures.claims import REFERENCES, FalseKind, Rule, claim_distance, spread_of
 from siamese.measures.verification import pair_distances
 
 KINDS = ("true", *get_args(FalseKind))
@@ -28,12 +28,14 @@ class Claims:
 
     Attributes:
         distances: to the references, float64 `[n, R]`.
+        spread: of the references of each claim among themselves, float64 `[n]`.
         claimed: the class that each claims, int64 `[n]`.
         own: the class of its image, int64 `[n]`; of a forgery the one that it claims.
         kind: `true`, `stranger` or `forgery`, str `[n]`.
     """
 
     distances: np.ndarray
+    spread: np.ndarray
     claimed: np.ndarray
     own: np.ndarray
     kind: np.ndarray
@@ -50,13 +52,11 @@ class Claims:
     def against(self, false: FalseKind) -> "Claims":
         """Return the true claims, and the false ones of one kind."""
         chosen = (self.kind == "true") | (self.kind == false)
-        return Claims(
-            self.distances[chosen], self.claimed[chosen], self.own[chosen], self.kind[chosen]
-        )
+        return Claims(**{name: values[chosen] for name, values in vars(self).items()})
 
     def decided_by(self, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
         """Return the distance of each claim, float64 `[n]`, and whether it is true, bool `[n]`."""
-        return claim_distance(self.distances, rule), self.kind == "true"
+        return claim_distance(self.distances, self.spread, rule), self.kind == "true"
 
 
 def claims_by_references(
@@ -111,7 +111,6 @@ def draw_claims(
     n_draws = min(DRAWS, max(1, CLAIMS // sum(n_true[label] for label in claimed)))
     n_strangers = max(1, CLAIMS // (n_draws * len(claimed)))
     genuine = np.flatnonzero(labels >= 0)
-    is_copied = np.isin(pictures, pictures[genuine])
     genuine = genuine[labels[genuine].argsort(kind="stable")]
 
     references, images = [], []
@@ -126,7 +125,7 @@ def draw_claims(
             chosen = order[:n_references]
             others = rng.choice(n_others, min(n_strangers, n_others), replace=False)
             others += (others >= first) * (end - first)  # past the class itself
-            shown = np.concatenate([rows_of[label], genuine[others], forged[~is_copied[forged]]])
+            shown = np.concatenate([rows_of[label], genuine[others], forged])
             images.append(shown[~np.isin(pictures[shown], pictures[chosen])])
             references.append(chosen)
     return _claims_of(vectors, labels, references, images)
@@ -148,11 +147,12 @@ def _claims_of(
         left = np.broadcast_to(shown[part, None], right.shape)
         found = pair_distances(vectors, left.reshape(-1), right.reshape(-1))
         distances[part] = found.reshape(right.shape)
+    spread = np.array([spread_of(vectors[rows]) for rows in enrolled])[which]
     is_forged = labels[shown] < 0
     own = np.where(is_forged, -1 - labels[shown], labels[shown])
     claimed = labels[enrolled[which, 0]]
     kind = np.where(is_forged, "forgery", np.where(own == claimed, "true", "stranger"))
-    return Claims(distances, claimed, own, kind)
+    return Claims(distances, spread, claimed, own, kind)
 
 
 def _rows_by_label(labels: np.ndarray) -> dict[int, np.ndarray]:

@@ -90,7 +90,8 @@ class Calibration:
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 "the verification thresholds cannot be read: expected numbers under"
-                f" `thresholds.accuracy`, `thresholds.eer` and `curve` ({error!r}); train again"
+                f" `thresholds.accuracy`, `thresholds.eer`, `curve` and, if there are any, `claims`"
+                f" ({error!r}); train again"
             ) from None
         return cls(accuracy, eer, Curve(*columns), claims)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from siamese.base.dataset import Dataset
+from siamese.base.dataset import Dataset, pictures_of
 
 # Where exact copies must be skipped, at most this many turns are looked at together.
 TURNS_AT_ONCE = 2**20
@@ -86,9 +86,7 @@ class Decks:
         fine = dataset.fine()[rows]
         numbers = rows[fine.argsort(kind="stable")]
         labels, column = np.unique(dataset.fine()[numbers], return_inverse=True)
-        samples = dataset.samples.iloc[numbers]
-        original = samples["duplicate_of"].fillna(samples["sample"]).to_numpy(dtype=np.int64)
-        group = np.unique(original, return_inverse=True)[1]
+        group = np.unique(pictures_of(dataset.samples.iloc[numbers]), return_inverse=True)[1]
         return cls(name, numbers, column, group, [dataset.classes.fine[label] for label in labels])
 
     @property

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from siamese.base.dataset import Dataset, is_forged
+from siamese.base.dataset import Dataset
 from siamese.pairs.decks import meet_between
 
 
@@ -20,8 +20,7 @@ class Forgeries:
 
     Attributes:
         genuine: sample numbers by class, int64; of each class that has forgeries.
-        forged: the same of the forgeries. Exact copies of a genuine sample, of any split, are left
-            out: nobody can tell them apart.
+        forged: the same of the forgeries.
     """
 
     genuine: dict[int, np.ndarray]
@@ -36,13 +35,9 @@ class Forgeries:
             genuine: the genuine samples to pair them with, int64 `[n]`.
             split: of the forgeries.
         """
-        samples = dataset.samples
-        original = samples["duplicate_of"].fillna(samples["sample"]).to_numpy(dtype=np.int64)
-        forged = dataset.forged(split)
-        forged = forged[~np.isin(original[forged], original[~is_forged(samples)])]
         by_class = [
             {int(label): rows[fine == label] for label in np.unique(fine)}
-            for rows in (genuine, forged)
+            for rows in (genuine, dataset.forged(split))
             for fine in [dataset.fine()[rows]]
         ]
         both = by_class[0].keys() & by_class[1].keys()

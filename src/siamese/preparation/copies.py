@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from siamese.base.dataset import Dataset, is_forged
+from siamese.base.dataset import Dataset, is_forged, pictures_of
 
 LISTED = 5  # pictures that a note shows
 LABELS_LISTED = 3  # of one picture
@@ -24,7 +24,7 @@ def identical_pairs(samples: pd.DataFrame) -> int:
 
 def copied_queries(dataset: Dataset) -> np.ndarray:
     """Return which queries have an exact copy in the gallery, bool `[Q]`."""
-    picture = _pictures(dataset.samples)
+    picture = pictures_of(dataset.samples)
     return np.isin(picture[dataset.queries()], picture[dataset.gallery()])
 
 
@@ -40,7 +40,7 @@ def listing(lines: Sequence[str], total: int) -> str:
 
 
 def _several_labels(dataset: Dataset) -> list[str]:
-    picture = _pictures(dataset.samples)
+    picture = pictures_of(dataset.samples)
     table = pd.DataFrame({"picture": picture, "fine": dataset.fine()})
     # Row by row, the first sample of each picture under each label.
     labelled = table.drop_duplicates()
@@ -75,7 +75,7 @@ def _copied(dataset: Dataset) -> list[str]:
 
 
 def _copied_forgeries(dataset: Dataset) -> list[str]:
-    picture = _pictures(dataset.samples)
+    picture = pictures_of(dataset.samples)
     forged = is_forged(dataset.samples)
     genuine = np.flatnonzero(~forged)
     copied = np.flatnonzero(forged & np.isin(picture, picture[genuine]))
@@ -90,7 +90,7 @@ def _copied_forgeries(dataset: Dataset) -> list[str]:
 
 def _with_first(dataset: Dataset, copies: np.ndarray, others: np.ndarray) -> str:
     """List copies, each with the first of some other samples that it equals."""
-    picture = _pictures(dataset.samples)
+    picture = pictures_of(dataset.samples)
     first = dict(zip(picture[others[::-1]], others[::-1], strict=True))
     lines = [_shown(dataset, [row, first[picture[row]]]) for row in copies[:LISTED]]
     return listing(lines, len(copies))
@@ -99,8 +99,3 @@ def _with_first(dataset: Dataset, copies: np.ndarray, others: np.ndarray) -> str
 def _shown(dataset: Dataset, rows: Iterable[int]) -> str:
     files, fine, names = dataset.samples["file"], dataset.samples["fine"], dataset.classes.fine
     return " = ".join(f"{files.iloc[row]} (`{names[fine.iloc[row]]}`)" for row in rows)
-
-
-def _pictures(samples: pd.DataFrame) -> np.ndarray:
-    """Return the number of each sample's picture, that of the first sample with it; int64 `[N]`."""
-    return samples["duplicate_of"].fillna(samples["sample"]).to_numpy(dtype=np.int64)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from siamese.measures.claim_drawing import claims_by_references
+from siamese.measures.claim_drawing import Claims, claims_by_references
 from siamese.measures.claims import RULES, FalseKind
 from siamese.measures.verification import equal_error_rate, operating_points, pair_distances
 from siamese.model.calibration import Calibration, ClaimCalibration, Curve
@@ -57,7 +57,8 @@ def calibrate_claims(
 ) -> ClaimCalibration | None:
     """Find the rule for claims that has the lowest equal error rates, and its thresholds.
 
-    The false claims are forgeries, if there are any, else strangers.
+    The false claims are forgeries, if half of the classes have some, else strangers: of a few
+    forgeries no rate could be told.
 
     Args:
         vectors: float32 `[N, D]`.
@@ -71,9 +72,8 @@ def calibrate_claims(
         InputError: a distance is not finite.
     """
     drawn = claims_by_references(vectors, labels, pictures)
-    against: FalseKind = "stranger"
-    if any(claims.count("forgery") for claims in drawn.values()):
-        against = "forgery"
+    has_forgeries = drawn and all(map(_are_mostly_forged, drawn.values()))
+    against: FalseKind = "forgery" if has_forgeries else "stranger"
     usable = {
         number: claims.against(against) for number, claims in drawn.items() if claims.count(against)
     }
@@ -87,6 +87,11 @@ def calibrate_claims(
     points = [_at_equal_rates(*claims.decided_by(rule)) for claims in usable.values()]
     threshold, far, frr = zip(*points, strict=True)
     return ClaimCalibration(rule, tuple(usable), threshold, far, frr, against)
+
+
+def _are_mostly_forged(claims: Claims) -> bool:
+    """Tell whether half of the classes or more have forgeries."""
+    return 2 * len(np.unique(claims.claimed[claims.kind == "forgery"])) >= claims.n_classes
 
 
 def _at_equal_rates(distances: np.ndarray, same: np.ndarray) -> tuple[float, float, float]:

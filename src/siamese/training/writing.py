@@ -51,11 +51,9 @@ def _turned(planes: Tensor, angle: Tensor, scale: Tensor) -> Tensor:
     y, x = (_centred(pixels, planes.device) for pixels in (height, width))
     y = y[:, None]
     # Where each pixel comes from. Computed one by one, and so alike in any batch.
-    origins = torch.stack([cosine * x + sine * y, cosine * y - sine * x], dim=-1)  # (B, H, W, 2)
-    sides = torch.tensor([width, height], device=planes.device)
-    return functional.grid_sample(
-        planes, 2 * origins / sides, padding_mode="border", align_corners=False
-    )
+    across, down = cosine * x + sine * y, cosine * y - sine * x  # (B, H, W)
+    origins = torch.stack([2 * across / width, 2 * down / height], dim=-1)
+    return functional.grid_sample(planes, origins, padding_mode="border", align_corners=False)
 
 
 def _centred(pixels: int, device: torch.device) -> Tensor:

@@ -5,7 +5,8 @@ import { count, counted, distance, el, freshId, percent, prose, tile } from "./d
 import { acceptDrops, picker, preview, sampleStrip } from "./picker.js";
 
 const SHOWN = 24; // references, at most
-const RULES = { min: "least", mean: "mean" };
+const RULES = { min: "least", mean: "mean", relative: "relative" };
+const FALSE_ONES = { forgery: "forgeries", stranger: "strangers" };
 const UNCALIBRATED =
   "This model has no thresholds for claims: it is older than they are, or validation had too few" +
   " images of a class. Train it again.";
@@ -127,7 +128,7 @@ function said(answer) {
     el(
       "ul",
       { class: "rates" },
-      el("li", {}, el("strong", {}, percent(answer.far, 2)), " of the false ones are accepted"),
+      el("li", {}, el("strong", {}, percent(answer.far, 2)), ` of the ${FALSE_ONES[answer.against]} are accepted`),
       el("li", {}, el("strong", {}, percent(answer.frr, 2)), " of the true ones are rejected"),
     ),
   ];
