@@ -216,7 +216,8 @@ def _about_given(
     """Say that the pairs are given; of folds, also how much they scatter."""
     if len(np.unique(folds)) == 1:
         return {"pairs": "given"}
-    accuracies = FoldedPairs(distances, same, *members.T, folds).accuracies(np.ones(n_images))
+    pairs = FoldedPairs(distances, same, members[:, 0], members[:, 1], folds)
+    accuracies = pairs.accuracies(np.ones(n_images))
     assert accuracies is not None  # every fold has both kinds
     return {
         "pairs": "given",

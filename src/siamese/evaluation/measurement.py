@@ -78,7 +78,7 @@ def measurement(
             pairs[about] = WeightedPairs(distances[chosen], same[chosen], left, right, threshold)
     folded = None
     if folds is not None and len(np.unique(folds)) > 1:
-        folded = FoldedPairs(distances, same, *members.T, folds)
+        folded = FoldedPairs(distances, same, members[:, 0], members[:, 1], folds)
     of_folds = [
         (one.name, one.source.measure) for one in figures if isinstance(one.source, OfFolds)
     ]

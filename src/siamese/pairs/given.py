@@ -103,7 +103,7 @@ def _read_text(path: Path) -> pd.DataFrame:
         raise no_such_file(f"pairs.given: {path}", "expected a table of pairs, CSV or Parquet")
     try:
         if path.suffix.lower() == ".parquet":
-            table = read_frame(path).astype("string").fillna("")
+            table = read_frame(path).reset_index(drop=True)
         else:
             text = path.read_bytes().decode("utf-8-sig")
             first = text.partition("\n")[0]
@@ -119,7 +119,7 @@ def _read_text(path: Path) -> pd.DataFrame:
         raise InputError(
             f"{path} (pairs.given): cannot be read ({reason}); expected CSV in UTF-8, or Parquet"
         ) from None
-    table.columns = table.columns.str.strip()
+    table.columns = table.columns.map(str).str.strip()
     if missing := [name for name in REQUIRED if name not in table]:
         found = ", ".join(f"`{name}`" for name in table.columns[:12])
         raise InputError(
@@ -135,7 +135,8 @@ def _read_text(path: Path) -> pd.DataFrame:
     if not len(table):
         raise InputError(f"{path} (pairs.given): no row in it; expected one per pair")
     wanted = [name for name in REQUIRED + OPTIONAL if name in table]
-    return table[wanted].astype(object).apply(lambda column: column.str.strip())
+    table = table[wanted].astype("string").fillna("").astype(object)
+    return table.apply(lambda column: column.str.strip())
 
 
 def _numbers(path: Path, table: pd.DataFrame, side: str, dataset: Dataset) -> pd.Series:
@@ -214,6 +215,6 @@ def _refuse(
     """Refuse the first row that is marked, counted from 1."""
     where = np.asarray(where)
     if where.any():
-        row = table.index[where.argmax()]
+        row = table.index[int(where.argmax())]
         value = table.loc[row, column]
         raise InputError(f"{path} (pairs.given): row {row + 1}: `{column}` is {value!r}; {advice}")
