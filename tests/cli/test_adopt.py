@@ -907,7 +907,7 @@ def draw_what_is_set(
     cut["duplicate_of"] = pd.array([None] * len(cut), dtype="Int64")
     dataset = Dataset(np.zeros((len(cut), 1, 1, 3), np.uint8), cut, classes)
     asked = {name.partition(".")[2]: v for name, v in found.items() if name.startswith("pairs.")}
-    how = PairsParams(epochs=1, forged=0.5, seed=0, **asked)
+    how = PairsParams(epochs=1, given="data/none", forged=0.5, seed=0, **asked)
     training = draw_training(dataset, how)
     assert len(training) == how.batches_per_epoch * how.batch_size
     for split in ("validation", "test"):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from siamese.base.errors import InputError
 from siamese.cli.main import main
@@ -345,6 +346,44 @@ def test_results_without_classification_are_compared(repository: Repository) -> 
     # gallery and among test images are not in common.
     against = repository.compare("good", "head")
     assert {one.metric for one in against.metrics if one.outcome is not None} == pairs
+
+
+class GivenPairs(MadeUp):
+    """A run on given pairs, in four folds from a number on; some are of forgeries, no queries."""
+
+    first_fold = 0
+
+    def pairs(self) -> pd.DataFrame:
+        table = super().pairs()
+        number = np.arange(len(table), dtype=np.int32)
+        table.loc[number % 8 == 1, "right"] = 5000 + number[number % 8 == 1]
+        return table.assign(fold=number // 2 % 4 + np.int32(self.first_fold))
+
+
+class OtherFolds(GivenPairs):
+    first_fold = 1
+
+
+def test_given_pairs_are_tested_against_the_same_given_ones_alone(repository: Repository) -> None:
+    stated = {"verification": {"auc": 0.8, "accuracy_by_folds": 0.7}}
+    runs = {
+        "given": GivenPairs(0.7, luck=1, measured=stated),
+        "given-better": GivenPairs(0.85, luck=2, measured=stated),
+        "others": OtherFolds(0.85, luck=2, measured=stated),
+    }
+    for tag, run in runs.items():
+        repository.commit(run, tag)
+    found = outcomes(repository.compare("given", "given-better"))
+    assert set(found) == {"verification.auc", "verification.accuracy_by_folds"}
+    tables = (runs["given"].pairs(), runs["given-better"].pairs())
+    base, head = (roc_auc_score(pairs["same"], -pairs["distance"]) for pairs in tables)
+    assert found["verification.auc"].difference == pytest.approx(head - base)
+    by_folds = found["verification.accuracy_by_folds"]
+    assert 0.05 < by_folds.interval[0] < by_folds.difference < by_folds.interval[1]
+    assert by_folds.test == "paired bootstrap"
+    for base_tag, head_tag in (("good", "given"), ("given", "others"), ("others", "better")):
+        for one in repository.compare(base_tag, head_tag).metrics:
+            assert one.outcome is None, one.metric
 
 
 def test_settings_searched_in_other_places_share_no_retrieval(repository: Repository) -> None:

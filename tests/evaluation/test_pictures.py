@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import image as mpimg
 from matplotlib.figure import Figure
+from scipy.stats import norm
 
 from siamese.base.dataset import Classes, Dataset
 from siamese.evaluation.pair_histogram import pair_histogram
@@ -165,10 +166,16 @@ def test_forgeries_are_drawn_beside_all_other_pairs(drawn: list[Figure], tmp_pat
     found = made.evaluate()
     assert found.skilled
     draw_verification(found.roc, found.distances, tmp_path / "v.png", found.skilled)
-    rates, histogram = drawn[0].axes
+    rates, errors, histogram = drawn[0].axes
     labels = [line.get_label() for line in rates.get_lines()]
     assert labels == ["all pairs of test images", "against forgeries", "chance"]
     np.testing.assert_array_equal(rates.get_lines()[1].get_ydata(), found.skilled.roc()["tar"])
+    for line, curve in zip(errors.get_lines(), (found.roc, found.skilled.roc()), strict=False):
+        far, frr = norm.cdf(np.asarray(line.get_data(), float))
+        expected = curve[(curve["far"] > 0) & (curve["far"] < 1) & (curve["tar"] < 1)]
+        expected = expected[expected["tar"] > 0]
+        np.testing.assert_allclose(far, expected["far"])
+        np.testing.assert_allclose(1 - frr, expected["tar"])
     assert [line.get_label() for line in histogram.get_lines()][-1] == "forgeries"
 
 

@@ -281,6 +281,19 @@ def test_pairs_with_a_forgery_are_left_out_where_there_are_others(
     assert found == {"verification": plain_floors(data, pairs)}
 
 
+def test_given_pairs_with_a_forgery_are_measured_like_the_others(
+    novel_alone: tuple[Dataset, Path],
+) -> None:
+    data, manifest = novel_alone
+    data.samples["forged"] = data.samples["sample"] == 25
+    pairs = pd.read_parquet(manifest).assign(fold=np.arange(12, dtype=np.int32) // 2 % 2)
+    pairs.loc[1, "right"] = 25
+    pairs = pairs.drop(index=[0, 4])
+    pairs.to_parquet(manifest, index=False)
+    found = measure_floors(data, Embedder(), 1, manifest)
+    assert found == {"verification": plain_floors(data, pairs)}
+
+
 def test_verification_alone_needs_the_pairs_of_this_data(
     novel_alone: tuple[Dataset, Path],
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from siamese.base.dataset import is_forged
 from siamese.base.errors import InputError
-from siamese.measures.manifest import check_manifest, read_manifest
+from siamese.measures.manifest import are_given, check_manifest, read_manifest
 from siamese.pairs.drawing import draw_fixed, draw_training
 from tests.support.made_up_samples import made_params, made_up
 
@@ -114,3 +114,35 @@ def test_a_forgery_is_like_nothing() -> None:
     dataset.samples.loc[[one, two], "fine"] = 0
     pairs.loc[pairs.index[-1], ["left", "right"]] = one, two
     check_manifest(pairs, dataset.samples, "validation", "here")
+
+
+def test_given_pairs_need_no_balance_but_both_kinds_in_each_fold(tmp_path: Path) -> None:
+    dataset = made_up([9] * 4)
+    drawn = draw_fixed(dataset, "test", made_params())
+    # All unlike pairs, and two like ones.
+    pairs = drawn[~drawn["same"] | (drawn["same"].cumsum() <= 2)].reset_index(drop=True)
+    with pytest.raises(InputError, match="half of each `same`"):
+        check_manifest(pairs, dataset.samples, "test", "here")
+    pairs["fold"] = pairs.groupby("same").cumcount().to_numpy("int32") % 2
+    assert are_given(pairs)
+    assert not are_given(drawn)
+    file = tmp_path / "test.parquet"
+    pairs.to_parquet(file, index=False)
+    pd.testing.assert_frame_equal(read_manifest(file, dataset.samples, "test"), pairs)
+
+    one_kind = pairs[~pairs["same"] | (pairs["fold"] == 0)]
+    with pytest.raises(InputError, match="expected like and unlike pairs in each fold, but fold 1"):
+        check_manifest(one_kind, dataset.samples, "test", "here")
+    with pytest.raises(InputError, match=r"same bool, fold int32; found .*, fold int64"):
+        check_manifest(pairs.astype({"fold": "int64"}), dataset.samples, "test", "here")
+    with pytest.raises(InputError, match="8 pairs have a `same` that the labels contradict"):
+        check_manifest(_flip(pairs), dataset.samples, "test", "here")
+    with pytest.raises(InputError, match="8 pairs are not of two samples of the split"):
+        check_manifest(pairs, dataset.samples, "validation", "here")
+
+
+def test_the_pairs_of_training_have_no_folds() -> None:
+    dataset = made_up([9] * 4)
+    pairs = draw_training(dataset, made_params()).assign(fold=pd.Series(0, dtype="int32"))
+    with pytest.raises(InputError, match=r"expected the columns .*, same bool; found .*, fold "):
+        check_manifest(pairs, dataset.samples, "train", "here")

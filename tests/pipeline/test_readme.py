@@ -8,18 +8,20 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from siamese.base.dataset import load_dataset
+from siamese.base.dataset import Dataset, load_dataset
 from siamese.cli.main import main
 from siamese.cli.schema import check_params
 from siamese.export.file import export
 from siamese.gallery.build import build
+from siamese.pairs.given import read_given
 from siamese.preparation.folder import list_images
 from siamese.preparation.splits import cut_splits
-from tests.support.benchmarks import PER_CLASS, TESTED, make_benchmarks
+from tests.support.benchmarks import OTHER_FACES, PER_CLASS, TESTED, make_benchmarks
 from tests.support.workspace import ROOT, Workspace, new_workspace
 
 README, OWN_IMAGES = ROOT / "README.md", ROOT / "docs/own-images.md"
@@ -144,6 +146,35 @@ def test_the_tables_of_the_benchmarks_can_be_adopted(
         tested = cut.loc[cut["split"] == "test", "fine"]
         adopted[params.data.path] = {listing.classes.fine[label] for label in tested}
     assert adopted == TESTED
+
+
+def test_the_tables_of_lfw_can_be_adopted_and_its_pairs_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_benchmarks(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    section = section_of(ROOT / "docs/given-pairs.md", "Labeled Faces in the Wild")
+    [block] = blocks_of(section, "python")
+    exec(block, {})
+    command = next(line for line in section.splitlines() if line.startswith("siamese adopt"))
+    shutil.copyfile(ROOT / "params.yaml", "params.yaml")
+    assert main(command.partition("#")[0].split()[1:]) == 0
+    params = check_params()
+    listing = list_images(params.data, Path())
+    cut = cut_splits(listing.samples, listing.classes, 0, params.prepare).reset_index(drop=True)
+    tested = {listing.classes.fine[label] for label in cut.loc[cut["split"] == "test", "fine"]}
+    assert tested == {"Ann_Ray", "Bo_Li", "Cy_Orr", "Di_Fox"}, "all persons of the protocol"
+    assert {*listing.classes.fine} == {*tested, "Ed_Poe", *OTHER_FACES}, "one has a single image"
+    cut = cut.assign(sample=cut.index, duplicate_of=pd.array([None] * len(cut), dtype="Int64"))
+    images = np.zeros((len(cut), 0, 0, 3), np.uint8)
+    given = read_given(Path("lfw_pairs.csv"), Dataset(images, cut, listing.classes))
+    assert list(given) == ["test"]
+    found = given["test"]
+    assert found["fold"].tolist() == [0] * 4 + [1] * 4
+    assert found["same"].tolist() == [True, True, False, False] * 2
+    names = cut["file"].to_numpy()[found[["left", "right"]]]
+    assert names[0].tolist() == ["lfw/Ann_Ray/Ann_Ray_0001.jpg", "lfw/Ann_Ray/Ann_Ray_0003.jpg"]
+    assert names[7].tolist() == ["lfw/Ann_Ray/Ann_Ray_0002.jpg", "lfw/Di_Fox/Di_Fox_0001.jpg"]
 
 
 def test_the_table_of_odd_inputs_names_tests_that_exist() -> None:

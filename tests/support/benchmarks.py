@@ -15,6 +15,12 @@ CUB, CARS, SOP = (
     ((1, 2, 9, 11_317, 11_318), (11_319, 11_320, 22_633, 22_634)),
 )
 IN_SHOP = ((1, 2, 3, 4, 5), (6, 7, 8, 9))
+FACES = {"Ann_Ray": 3, "Bo_Li": 2, "Cy_Orr": 1, "Di_Fox": 3, "Ed_Poe": 2, "Flo_Day": 1}
+OTHER_FACES = ("p1", "p2", "p3", "p4", "p5", "p6")
+LFW_PAIRS = (
+    *(("Ann_Ray", 1, 3), ("Bo_Li", 1, 2), ("Ann_Ray", 1, "Bo_Li", 2), ("Bo_Li", 1, "Cy_Orr", 1)),
+    *(("Di_Fox", 1, 2), ("Di_Fox", 2, 3), ("Di_Fox", 3, "Cy_Orr", 1), ("Ann_Ray", 2, "Di_Fox", 1)),
+)
 # The labels of the test, by the table that the documentation makes.
 TESTED = {
     "cub.csv": {f"{label}.Bird_{label}" for label in CUB[1]},
@@ -31,6 +37,7 @@ def make_benchmarks(folder: Path) -> None:
     _cars(folder / "cars196")
     _sop(folder / "Stanford_Online_Products")
     _in_shop(folder / "In-shop")
+    _lfw(folder)
 
 
 def _grocery(folder: Path) -> None:
@@ -88,3 +95,13 @@ def _in_shop(folder: Path) -> None:
     header = [str(len(rows)), "image_name item_id evaluation_status"]
     (folder / "Eval").mkdir(parents=True, exist_ok=True)
     (folder / "Eval/list_eval_partition.txt").write_text("\n".join([*header, *rows]) + "\n")
+
+
+def _lfw(folder: Path) -> None:
+    """Lay out persons with so many images, a protocol of two folds, and others to train on."""
+    for name, count in {**FACES, **dict.fromkeys(OTHER_FACES, PER_CLASS)}.items():
+        of = "lfw" if name in FACES else "others"
+        for number in range(count):
+            draw(folder / f"faces/{of}/{name}/{name}_{number + 1:04}.jpg", number)
+    lines = ["2\t2", *("\t".join(map(str, row)) for row in LFW_PAIRS)]
+    (folder / "pairs.txt").write_text("\n".join(lines) + "\n")

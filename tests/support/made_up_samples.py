@@ -71,6 +71,7 @@ def made_params(**changes: float) -> PairsParams:
         "epochs": 2,
         "validation": 12,
         "test": 12,
+        "given": "data/none",
         "forged": 0.5,
         "seed": 0,
     }

@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "pairs.epochs": 30,
     "pairs.validation": 10_000,
     "pairs.test": 20_000,
+    "pairs.given": NO_PATH,
     "weights.source": "none",
     "weights.bytes": 0,
     "weights.sha256": "",

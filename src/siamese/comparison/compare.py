@@ -35,8 +35,8 @@ from siamese.comparison.significance import (
     welch,
 )
 from siamese.evaluation.bootstrap import Measure
-from siamese.evaluation.figures import Figure, OfTestPairs, find_figure
-from siamese.evaluation.measurement import measurement
+from siamese.evaluation.figures import Figure, OfFolds, OfTestPairs, find_figure
+from siamese.evaluation.measurement import measurement, rows_of_pairs
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def compare_models(base: Run, head: Run) -> list[Compared]:
             or not np.array_equal(base.chosen_by(figure), head.chosen_by(figure))
         ):
             continue
-        if isinstance(figure.source, OfTestPairs):
+        if isinstance(figure.source, OfTestPairs | OfFolds):
             of_pairs.append(figure)
             continue
         ours, theirs = base.values_of(figure), head.values_of(figure)
@@ -174,9 +174,10 @@ def compare_models(base: Run, head: Run) -> list[Compared]:
             is_vote = ours.dtype == bool
             tested[name] = mcnemar(ours, theirs) if is_vote else bootstrap_means(ours, theirs)
     if of_pairs:
-        n_images = len(base.queries["sample"])
-        measures = _verification(base, of_pairs), _verification(head, of_pairs)
-        tested |= bootstrap_images(*measures, n_images)
+        others = _others(base)
+        ours, theirs = (_verification(run, of_pairs, others) for run in (base, head))
+        n_images = len(base.queries["sample"]) + len(others)
+        tested |= bootstrap_images(ours, theirs, n_images)
     return _corrected([base], [head], tested)
 
 
@@ -204,21 +205,41 @@ def compare_settings(base: Sequence[Run], head: Sequence[Run]) -> list[Compared]
 
 
 def _measured_alike(figure: Figure, runs: Sequence[Run]) -> bool:
-    """Return whether the queries were all searched for in a gallery, or all among one another."""
+    """Return whether a figure is of the same in all runs.
+
+    Queries were all searched for in a gallery, or all among one another; pairs were all drawn, or
+    are the same given ones.
+    """
+    if isinstance(figure.source, OfTestPairs | OfFolds):
+        first, *rest = (run.given_pairs for run in runs)
+        return all(
+            first.keys() == other.keys()
+            and all(np.array_equal(first[name], other[name]) for name in first)
+            for other in rest
+        )
     return figure.about != "findable" or len({"findable" in run.queries for run in runs}) == 1
 
 
-def _verification(run: Run, figures: Sequence[Figure]) -> Measure:
-    """Return what measures figures of the test pairs on a draw of the test images."""
+def _others(run: Run) -> np.ndarray:
+    """Return the images of given pairs that are no queries but forgeries, int64 `[n]` ascending."""
+    given = run.given_pairs
+    if not given:
+        return np.zeros(0, dtype=np.int64)
+    return np.setdiff1d([given["left"], given["right"]], run.queries["sample"])
+
+
+def _verification(run: Run, figures: Sequence[Figure], others: np.ndarray) -> Measure:
+    """Return what measures figures of the test pairs on a draw of the test images and others."""
     samples, pairs = run.queries["sample"], run.pairs
     members = np.stack([pairs["left"], pairs["right"]], axis=1)  # (P, 2)
-    if not np.isin(members, samples).all():
+    if not np.isin(members, np.concatenate([samples, others])).all():
         raise InputError(
             f"{run}: {PER_PAIR} has samples that {PER_QUERY} has not;"
             " run `dvc repro --force --single-item evaluate`"
         )
-    rows = np.searchsorted(samples, members)
-    return measurement(figures, run.queries, pairs["distance"], pairs["same"], rows, run.threshold)
+    rows = rows_of_pairs(members, samples, others)
+    distances, same, folds = pairs["distance"], pairs["same"], pairs.get("fold")
+    return measurement(figures, run.queries, distances, same, rows, run.threshold, folds)
 
 
 def _corrected(

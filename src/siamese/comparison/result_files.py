@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -70,6 +70,7 @@ class AllPairs(Content):
     threshold: float
     like_pairs: int
     unlike_pairs: int
+    pairs: Literal["given"] | None = None
 
     @property
     def rates(self) -> dict[str, Any]:

@@ -183,10 +183,10 @@ def _topics(
         )
     pairs = details.verification
     rates = {key: rate for key, rate in pairs.rates.items() if find_figure(f"verification.{key}")}
+    which = "the given pairs" if pairs.pairs else "all pairs of test images"
     topics.append(
         Topic(
-            f"Verification of all pairs of test images, {pairs.like_pairs:,} like and"
-            f" {pairs.unlike_pairs:,} unlike",
+            f"Verification of {which}, {pairs.like_pairs:,} like and {pairs.unlike_pairs:,} unlike",
             _values("verification", rates, intervals),
         )
     )

@@ -79,6 +79,13 @@ class Run:
         return self._table(PER_PAIR, {"left", "right", "same", "distance"})
 
     @cached_property
+    def given_pairs(self) -> Columns:
+        """What the test pairs are, if they were given; no columns if they were drawn."""
+        if not self.revision.has(PER_PAIR) or "fold" not in self.pairs:
+            return {}
+        return {name: self.pairs[name] for name in ("left", "right", "fold")}
+
+    @cached_property
     def threshold(self) -> float:
         """The distance, calibrated on validation, up to which a pair is accepted."""
         return read_json(self.revision, DETAILS, _Details).verification.threshold

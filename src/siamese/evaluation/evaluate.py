@@ -1,7 +1,8 @@
 """What the embedding is worth on the test split: classification, retrieval and verification.
 
 Verification is of pairs of queries drawn at random, and, where there are forgeries, of *skilled*
-pairs: an image and a forgery of it. Claims are tried too, see `siamese.measures.claim_drawing`.
+pairs: an image and a forgery of it. Pairs that are given, a protocol's, are measured as they are.
+Claims are tried too, see `siamese.measures.claim_drawing`.
 
 A class is *novel* if training and validation have no sample of it, else *seen*. Some test samples
 of a novel class may be *enrolled*: they are in the gallery like any other. Where the gallery has no
@@ -21,6 +22,7 @@ from siamese.embeddings.embedding_file import Embeddings
 from siamese.evaluation.bootstrap import CONFIDENCE, estimate
 from siamese.evaluation.class_measurement import class_measurement
 from siamese.evaluation.figures import TOPICS, Figure, OfAllPairs, figures_for, round_figure
+from siamese.evaluation.folds import FoldedPairs, standard_error
 from siamese.evaluation.judgement import (
     Judgement,
     judge,
@@ -28,12 +30,18 @@ from siamese.evaluation.judgement import (
     judge_among_others,
     judge_novel_among_others,
 )
-from siamese.evaluation.measurement import measurement
-from siamese.evaluation.pair_histogram import PairHistogram, histogram_of, pair_histogram
+from siamese.evaluation.measurement import measurement, rows_of_pairs
+from siamese.evaluation.pair_histogram import (
+    PairHistogram,
+    greatest_distance,
+    histogram_of,
+    pair_histogram,
+)
 from siamese.evaluation.params import EvaluateParams
 from siamese.evaluation.promises import promises
 from siamese.evaluation.skilled_pairs import skilled_pairs
 from siamese.measures.claim_drawing import KINDS, Claims, claims_by_references
+from siamese.measures.manifest import are_given
 from siamese.measures.verification import check_pairs, pair_distances
 from siamese.model.calibration import Calibration
 
@@ -53,9 +61,10 @@ class Evaluation:
             samples of novel classes; all of these false or 0 for the queries that are not novel.
             Where nothing is classified, instead of votes and `predicted`, `recall_at_1` and the
             like and `findable`: whether another query has the class.
-        per_pair: one row per test pair that has no forgery: `left`, `right`, `same`, `distance`.
-        roc: of all pairs of queries, as `PairHistogram.roc` returns it.
-        distances: of all pairs of queries, as `PairHistogram.distances` returns it.
+        per_pair: one row per test pair that has no forgery: `left`, `right`, `same`, `distance`. Of
+            given pairs, one row each, and `fold`.
+        roc: of all pairs of queries, or of the given ones, as `PairHistogram.roc` returns it.
+        distances: of the same, as `PairHistogram.distances` returns it.
         judgement: what became of the queries; None where nothing is classified.
         skilled: skilled pairs by distance, in the bins of all pairs; None without forgeries.
     """
@@ -93,7 +102,8 @@ def evaluate(
         novel: bool `[Q]`, queries of a class that training and validation have no sample of. Where
             some are and some are not, there are figures of each kind apart as well.
         test_pairs: `left`, `right` (sample numbers among queries and forgeries), `same`. A pair is
-            of the kind of its left sample.
+            of the kind of its left sample. With `fold` they are given, not drawn, and the figures
+            of pairs are of exactly these; there are none of seen and novel classes apart.
         calibration: thresholds from the validation split.
         params: the `evaluate` section.
         forged: embeddings of forgeries, labelled by what they claim to be; None without any.
@@ -108,11 +118,17 @@ def evaluate(
     members = _rows_of_members(test_pairs, shown.samples)  # (P, 2)
     every = pair_distances(shown.vectors, *members.T), test_pairs["same"].to_numpy()
     check_pairs(*every)
-    # Pairs with a forgery are no random ones: they are among the skilled pairs below.
-    is_random = (shown.fine[members] >= 0).all(axis=1)
-    test_pairs, distances, same = (part[is_random] for part in (test_pairs, *every))
-    members = np.searchsorted(queries.samples, test_pairs[["left", "right"]].to_numpy())
-    all_pairs = pair_histogram(queries.vectors, queries.fine)
+    given = are_given(test_pairs)
+    # Drawn with a forgery, a pair is no random one: it is among the skilled pairs below.
+    is_counted = (shown.fine[members] >= 0).all(axis=1) | given
+    test_pairs, distances, same = (part[is_counted] for part in (test_pairs, *every))
+    samples = test_pairs[["left", "right"]].to_numpy()
+    others = np.setdiff1d(samples, queries.samples)
+    members = rows_of_pairs(samples, queries.samples, others)
+    if given:
+        all_pairs = histogram_of(distances, same, greatest_distance(shown.vectors))
+    else:
+        all_pairs = pair_histogram(queries.vectors, queries.fine)
     copies_of = shown.samples if pictures is None else pictures[shown.samples]
     skilled = skilled_pairs(shown.vectors, shown.fine, copies_of)
     claims = claims_by_references(shown.vectors, shown.fine, copies_of)
@@ -147,8 +163,10 @@ def evaluate(
 
     threshold = calibration.accuracy_threshold
     figures = figures_for(params)
-    measure = measurement(figures, columns, distances, same, members, threshold)
-    estimates = estimate(measure, len(queries.samples), params.resamples, params.seed)
+    folds = test_pairs["fold"].to_numpy() if given else None
+    measure = measurement(figures, columns, distances, same, members, threshold, folds)
+    n_images = len(queries.samples) + len(others)
+    estimates = estimate(measure, n_images, params.resamples, params.seed)
     classes = np.unique(np.maximum(shown.fine, -1 - shown.fine))
     measure = class_measurement(figures, classes, skilled, claims, calibration)
     estimates |= estimate(measure, len(classes), params.resamples, params.seed)
@@ -177,17 +195,35 @@ def evaluate(
         "like_pairs": int(all_pairs.like.sum()),
         "unlike_pairs": int(all_pairs.unlike.sum()),
     }
+    if folds is not None:
+        details["verification"] |= _about_given(distances, same, members, folds, n_images)
     details["calibration"] = promises(calibration, *every, claims)
     return Evaluation(
         metrics=_by_topic([figure for figure in figures if not figure.is_detail], values),
         details=details | counts,
         per_query=pd.DataFrame(columns),
-        per_pair=test_pairs[["left", "right", "same"]].assign(distance=distances),
+        per_pair=test_pairs.assign(distance=distances),
         roc=all_pairs.roc(),
         distances=all_pairs.distances(),
         judgement=judgement,
         skilled=histogram_of(skilled.distances, skilled.same, all_pairs.top) if skilled else None,
     )
+
+
+def _about_given(
+    distances: np.ndarray, same: np.ndarray, members: np.ndarray, folds: np.ndarray, n_images: int
+) -> dict[str, Any]:
+    """Say that the pairs are given; of folds, also how much they scatter."""
+    if len(np.unique(folds)) == 1:
+        return {"pairs": "given"}
+    pairs = FoldedPairs(distances, same, members[:, 0], members[:, 1], folds)
+    accuracies = pairs.accuracies(np.ones(n_images))
+    assert accuracies is not None  # every fold has both kinds
+    return {
+        "pairs": "given",
+        "folds": len(accuracies),
+        "accuracy_by_folds_standard_error": round_figure(standard_error(accuracies)),
+    }
 
 
 def _counts_of(claims: dict[int, Claims], calibration: Calibration) -> dict[str, Any]:

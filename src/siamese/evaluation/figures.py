@@ -24,6 +24,7 @@ from siamese.evaluation.answers import (
     superclass_of_vote,
     weighted_vote,
 )
+from siamese.evaluation.folds import mean_accuracy
 from siamese.evaluation.pair_histogram import PairHistogram, true_accepts
 from siamese.evaluation.pair_rates import (
     PairRates,
@@ -76,6 +77,13 @@ class OfTestPairs:
 
 
 @dataclass(frozen=True)
+class OfFolds:
+    """A measure of the accuracies of the folds of given test pairs, where there are two or more."""
+
+    measure: Callable[[np.ndarray], float]
+
+
+@dataclass(frozen=True)
 class OfSkilledPairs:
     """A measure of all pairs of an image and a forgery of it, beside all genuine ones."""
 
@@ -101,7 +109,7 @@ class OfClaims:
 
 @dataclass(frozen=True)
 class OfAllPairs:
-    """A measure of all pairs of queries; None as its result leaves the figure out."""
+    """A measure of all pairs of queries, or of the given ones; None leaves the figure out."""
 
     measure: Callable[[PairHistogram], float | None]
 
@@ -122,7 +130,7 @@ class Figure:
 
     name: str
     label: str
-    source: MeanOf | OfTestPairs | OfAllPairs | OfSkilledPairs | OfClaims
+    source: MeanOf | OfTestPairs | OfFolds | OfAllPairs | OfSkilledPairs | OfClaims
     about: About = "all"
     ks: "Callable[[EvaluateParams], Sequence[int]] | None" = None
     is_detail: bool = False
@@ -224,6 +232,10 @@ FIGURES = (
     Figure("verification.auc", "area under the ROC", AUC),
     Figure("verification.eer", "equal error rate", EER, higher_is_better=False),
     Figure("verification.accuracy", "accuracy", ACCURACY),
+    Figure(
+        *("verification.accuracy_by_folds", "accuracy, by the other folds' threshold"),
+        OfFolds(mean_accuracy),
+    ),
     Figure("seen.auc", "pairs: area under the ROC", AUC, "seen"),
     Figure("seen.eer", "pairs: equal error rate", EER, "seen", higher_is_better=False),
     Figure("seen.accuracy", "pairs: accuracy", ACCURACY, "seen"),

@@ -1,5 +1,7 @@
 """Verification at low rates of false accepts, on every pair among the test samples.
 
+Pairs that are given are counted in the same way, and nothing else then.
+
 A rate of 0.1 % rests on one unlike pair in a thousand, so a list of some thousand pairs cannot
 carry it. All pairs can: 49.5 million unlike ones among CIFAR-100's 10,000 test images. They are
 counted in a histogram of 100,000 bins from distance 0 to the greatest one possible, twice the
@@ -106,9 +108,7 @@ def pair_histogram(vectors: np.ndarray, labels: np.ndarray) -> PairHistogram:
     """
     points = vectors.astype(np.float64)
     squares = np.square(points).sum(axis=1)  # (N,)
-    longest = float(np.sqrt(squares.max()))
-    # Six digits: embeddings of length 1, but for rounding, get bins that end at 2.
-    top = float(f"{2 * longest:.6g}") or 1.0
+    top = greatest_distance(vectors)
     like, unlike = np.zeros((2, FINE_BINS), dtype=np.int64)
     at_once = max(1, min(ROWS_AT_ONCE, DISTANCES_AT_ONCE // len(points)))
     parts = list(blocks(len(points), at_once))
@@ -122,6 +122,13 @@ def pair_histogram(vectors: np.ndarray, labels: np.ndarray) -> PairHistogram:
         like += some.like
         unlike += some.unlike
     return PairHistogram(top, like, unlike)
+
+
+def greatest_distance(vectors: np.ndarray) -> float:
+    """Return the greatest distance that vectors of such lengths can have, float32 `[N, D]`."""
+    longest = float(np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1).max()))
+    # Six digits: embeddings of length 1, but for rounding, get bins that end at 2.
+    return float(f"{2 * longest:.6g}") or 1.0
 
 
 def histogram_of(distances: np.ndarray, same: np.ndarray, top: float) -> PairHistogram:

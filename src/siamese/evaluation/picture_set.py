@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from siamese.base.dataset import Dataset
+from siamese.base.dataset import Dataset, is_forged
 from siamese.embeddings.embedding_file import Embeddings
 from siamese.evaluation.answers import superclasses
 from siamese.evaluation.evaluate import Evaluation
@@ -19,6 +19,7 @@ from siamese.evaluation.pictures import (
     draw_verification,
 )
 from siamese.measures.knn import nearest_others
+from siamese.measures.manifest import are_given
 from siamese.pictures.style import readable
 
 
@@ -42,7 +43,8 @@ def draw_evaluation(
     else:
         _draw_others(evaluation, queries, dataset, chosen, params, folder)
     file = folder / "verification.png"
-    draw_verification(evaluation.roc, evaluation.distances, file, evaluation.skilled)
+    which = "the given pairs" if are_given(evaluation.per_pair) else "all pairs of test images"
+    draw_verification(evaluation.roc, evaluation.distances, file, evaluation.skilled, which)
 
 
 def hardest_pairs(per_pair: pd.DataFrame, n: int) -> np.ndarray:
@@ -131,4 +133,6 @@ def _headline(samples: np.ndarray, source: str) -> str:
 
 def _shown(samples: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the images of samples, uint8 `[..., H, W, 3]`, and the names of their classes."""
-    return dataset.images[samples], np.array(dataset.classes.fine)[dataset.fine()[samples]]
+    names = np.array(dataset.classes.fine)[dataset.fine()[samples]]
+    forged = is_forged(dataset.samples)[samples]
+    return dataset.images[samples], np.where(forged, np.char.add(names, ", forged"), names)

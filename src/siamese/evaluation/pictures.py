@@ -14,6 +14,8 @@ from siamese.evaluation.pair_histogram import PairHistogram
 from siamese.pictures.style import RIGHT, WRONG, cell, plt, readable, save_picture
 
 FORGED = "#bf8700"
+# The ticks of a DET curve.
+DET_SHARES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
 MOST_NAMED = 60  # classes that a confusion picture has names and numbers for
 MOST_DRAWN = 1000  # classes that it is drawn for: there are no more pixels
 
@@ -131,8 +133,13 @@ def draw_verification(
     distances: pd.DataFrame,
     file: Path,
     skilled: PairHistogram | None = None,
+    which: str = "all pairs of test images",
 ) -> None:
-    """Draw the ROC, false accepts on a logarithmic scale, and the distances of both kinds of pairs.
+    """Draw the ROC, the DET curve, and the distances of both kinds of pairs.
+
+    Of the ROC, false accepts are on a logarithmic scale. The detection error tradeoff (Martin et
+    al., *The DET Curve in Assessment of Detection Task Performance*, 1997) has both error rates on
+    the scale of the normal deviate, on which distances of normal distribution give a straight line.
 
     Args:
         roc: the table of `metrics/roc.csv`.
@@ -140,13 +147,16 @@ def draw_verification(
         file: PNG to write.
         skilled: pairs of an image and a forgery of it, which are then drawn beside, in the bins of
             `distances`.
+        which: what the pairs of `roc` are.
     """
-    picture, (rates, histogram) = plt.subplots(1, 2, figsize=(9, 3.4))
+    picture, (rates, errors, histogram) = plt.subplots(1, 3, figsize=(13.2, 3.6))
     accepted = roc[roc["far"] > 0]
-    rates.plot(accepted["far"], accepted["tar"], color="black", label="all pairs of test images")
+    curves = [(accepted, "black", which)]
     if skilled:
-        forged = skilled.roc()
-        rates.plot(forged["far"], forged["tar"], color=FORGED, label="against forgeries")
+        curves.append((skilled.roc(), FORGED, "against forgeries"))
+    for curve, color, label in curves:
+        rates.plot(curve["far"], curve["tar"], color=color, label=label)
+    _draw_det(errors, curves)
     rates.plot(accepted["far"], accepted["far"], color="grey", ls=":", label="chance")
     rates.set(
         xscale="log",
@@ -168,10 +178,38 @@ def draw_verification(
     histogram.set(
         ylim=(0, None), xlabel="distance", ylabel="share of the pairs of a kind", title="distances"
     )
-    for axes in (rates, histogram):
+    for axes in (rates, errors, histogram):
         axes.grid(alpha=0.3)
         axes.legend()
     save_picture(picture, file)
+
+
+def _draw_det(axes: Axes, curves: Sequence[tuple[pd.DataFrame, str, str]]) -> None:
+    """Draw error rates on axes of the normal deviate, each curve a table, a colour and a label."""
+    from scipy.special import ndtri  # the normal deviate of a share
+
+    deviates = []
+    for curve, color, label in curves:
+        far, frr = curve["far"].to_numpy(), 1 - curve["tar"].to_numpy()
+        is_inside = (far > 0) & (far < 1) & (frr > 0) & (frr < 1)  # the ends lie at infinity
+        deviates.append(ndtri([far[is_inside], frr[is_inside]]))
+        axes.plot(*deviates[-1], color=color, label=label)
+    drawn = np.concatenate([ndtri([[0.01, 0.5]] * 2), *deviates], axis=1)
+    ends = [drawn.min() - 0.2, drawn.max() + 0.2]
+    axes.plot(ends, ends, color="grey", ls=":", label="equal error rates")
+    shares = np.array(DET_SHARES)
+    places = ndtri(shares)
+    is_seen = (places >= ends[0]) & (places <= ends[1])
+    names = [f"{share:.4%}".rstrip("0%").rstrip(".") + " %" for share in shares[is_seen]]
+    axes.set_xticks(places[is_seen], names, rotation=45)
+    axes.set_yticks(places[is_seen], names)
+    axes.set(
+        xlim=ends,
+        ylim=ends,
+        xlabel="false accepts",
+        ylabel="false rejects",
+        title="DET",
+    )
 
 
 def _draw_image(

@@ -70,8 +70,8 @@ def save_per_query(table: pd.DataFrame, file: Path) -> None:
 def save_per_pair(table: pd.DataFrame, file: Path) -> None:
     """Write `metrics/per_pair.parquet`: one row per test pair, in the order of the manifest.
 
-    `left` and `right` are samples, int32, `same` is bool, and `distance`, float32, is rounded to
-    four decimals: more do not compress.
+    `left` and `right` are samples, int32, `same` is bool, `distance`, float32, is rounded to four
+    decimals: more do not compress. Given pairs have a `fold` too, int32.
     """
     distance = table["distance"].to_numpy(np.float32).round(4)
     arrays = {
@@ -80,6 +80,8 @@ def save_per_pair(table: pd.DataFrame, file: Path) -> None:
         "same": pa.array(table["same"].to_numpy(), pa.bool_()),
         "distance": pa.array(distance, pa.float32()),
     }
+    if "fold" in table:
+        arrays["fold"] = pa.array(table["fold"].to_numpy(), pa.int32())
     _write(arrays, file, dict.fromkeys(("left", "right"), "DELTA_BINARY_PACKED"))
 
 

@@ -23,7 +23,7 @@ from siamese.base.params import Section
 from siamese.base.progress import progress_bar
 from siamese.images.fit import fit_image
 from siamese.measures.knn import class_ranking, nearest, nearest_in_parts
-from siamese.measures.manifest import read_manifest
+from siamese.measures.manifest import are_given, read_manifest
 from siamese.measures.verification import auc, pair_distances
 
 THUMBNAIL = 32  # pixels a side, as CIFAR-100's images have; of images that are square
@@ -181,7 +181,8 @@ def _verification_floors(
     pairs = read_manifest(manifest, dataset.samples, "test")
     forged = is_forged(dataset.samples)
     is_random = ~forged[pairs["left"]] & ~forged[pairs["right"]]
-    if not pairs["same"][is_random].all():  # `pairs.forged` may have left no unlike ones
+    # Given pairs are measured as they are; of drawn ones `pairs.forged` may leave no unlike ones.
+    if not are_given(pairs) and not pairs["same"][is_random].all():
         pairs = pairs[is_random]
     left, right, same = (pairs[name].to_numpy() for name in ("left", "right", "same"))
     members, which = np.unique(np.stack([left, right]), return_inverse=True)

@@ -13,6 +13,8 @@ from siamese.base.parquet import read_frame
 
 COLUMNS = {"left": np.int64, "right": np.int64, "same": np.bool_}
 BATCH_COLUMNS = {"epoch": np.int32, "batch": np.int32}
+# Only pairs that were given, not drawn, have it: the part of a protocol, 0 where that has one.
+FOLD_COLUMN = {"fold": np.int32}
 
 
 def read_manifest(file: Path, samples: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -27,11 +29,17 @@ def read_manifest(file: Path, samples: pd.DataFrame, split: str) -> pd.DataFrame
     return pairs
 
 
+def are_given(pairs: pd.DataFrame) -> bool:
+    """Tell whether the pairs of validation or test were given; else they were drawn."""
+    return "fold" in pairs
+
+
 def check_manifest(pairs: pd.DataFrame, samples: pd.DataFrame, split: str, source: Any) -> None:
-    """Refuse a table of pairs that was not drawn from these samples, or was changed since.
+    """Refuse a table of pairs that was not made for these samples, or was changed since.
 
     Args:
-        pairs: the content of `data/pairs/{split}.parquet`.
+        pairs: the content of `data/pairs/{split}.parquet`. Pairs that were given need no balance,
+            but both kinds in each fold.
         samples: the prepared data's table of samples.
         split: the split that all pairs must come from; `train` has epochs and batches.
         source: where the table came from, for the message.
@@ -40,6 +48,9 @@ def check_manifest(pairs: pd.DataFrame, samples: pd.DataFrame, split: str, sourc
         InputError: columns, types, sample numbers, labels or the balance are wrong.
     """
     wanted = (BATCH_COLUMNS if split == "train" else {}) | COLUMNS
+    given = split != "train" and are_given(pairs)
+    if given:
+        wanted |= FOLD_COLUMN
     if dict(pairs.dtypes) != {name: np.dtype(kind) for name, kind in wanted.items()}:
         found = ", ".join(f"{name} {kind}" for name, kind in pairs.dtypes.items())
         expected = ", ".join(f"{name} {np.dtype(kind)}" for name, kind in wanted.items())
@@ -71,6 +82,13 @@ def check_manifest(pairs: pd.DataFrame, samples: pd.DataFrame, split: str, sourc
                 f"{source}: {where.sum()} pairs {fault}, the first in row {where.argmax()};"
                 " run the stage `pairs` again"
             )
+    if given:
+        if not (folds := pairs.groupby("fold")["same"].nunique() == 2).all():
+            raise InputError(
+                f"{source}: expected like and unlike pairs in each fold, but fold"
+                f" {folds.idxmin()} has one kind alone; run the stage `pairs` again"
+            )
+        return
     keys = list(BATCH_COLUMNS) if split == "train" else np.zeros(len(pairs), dtype=int)
     batches = pairs.groupby(keys, sort=False)["same"].agg(["size", "sum"])
     if batches["size"].nunique() != 1 or not (2 * batches["sum"] == batches["size"]).all():

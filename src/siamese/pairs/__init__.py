@@ -1,1 +1,1 @@
-"""The stage `pairs`: balanced pairs of images, drawn once."""
+"""The stage `pairs`: balanced pairs of images, drawn once, or pairs that are given."""

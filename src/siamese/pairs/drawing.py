@@ -73,7 +73,11 @@ def draw_training(dataset: Dataset, params: PairsParams, progress: bool = False)
         drawn = _table(decks, _draw_epoch(decks, params, epoch))
         rng = np.random.default_rng([params.seed, FORGED_STREAM, STREAMS["train"], epoch])
         tables.append(_with_forgeries(drawn, dataset, forgeries, params, rng))
-    table = pd.concat(tables, ignore_index=True)
+    return in_batches(pd.concat(tables, ignore_index=True), params)
+
+
+def in_batches(table: pd.DataFrame, params: PairsParams) -> pd.DataFrame:
+    """Number the epochs and batches of all pairs, in place; return the table."""
     batches = params.batches_per_epoch
     numbers = np.arange(params.epochs * batches, dtype=np.int32).repeat(params.batch_size)
     table.insert(0, "epoch", numbers // np.int32(batches))

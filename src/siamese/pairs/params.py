@@ -10,7 +10,10 @@ Count = Annotated[int, Field(ge=2, multiple_of=2)]
 
 
 class PairsParams(Section):
-    """The `pairs` section: how many pairs of how many classes are drawn. Counts are of pairs."""
+    """The `pairs` section: how many pairs of how many classes are drawn. Counts are of pairs.
+
+    `given` is a table of pairs that take the place of drawn ones; see `siamese.pairs.given`.
+    """
 
     batch_size: Count
     classes_per_batch: Annotated[int, Field(ge=2)]
@@ -18,6 +21,7 @@ class PairsParams(Section):
     epochs: Annotated[int, Field(ge=1)]
     validation: Count
     test: Count
+    given: Annotated[str, Field(min_length=1)]
     forged: Annotated[float, Field(ge=0, le=1)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
