@@ -68,6 +68,16 @@ def test_rows_stay_as_they_are_and_are_of_the_test(tmp_path: Path) -> None:
         check_manifest(given["test"], dataset.samples, "test", "here")
 
 
+def test_a_forgery_that_is_a_copy_is_refused(tmp_path: Path) -> None:
+    dataset = named()
+    rows = rows_of(dataset)
+    numbers = dataset.samples.set_index("file")["sample"]
+    dataset.samples["duplicate_of"] = dataset.samples["duplicate_of"].astype("Int64")
+    dataset.samples.loc[numbers[rows[2][1]], "duplicate_of"] = numbers[of(dataset, "train", 0)[0]]
+    with pytest.raises(InputError, match=r"row 3: `right` is .*; that forgery is an exact copy"):
+        read_given(written(tmp_path / "pairs.csv", rows), dataset)
+
+
 def test_no_table_gives_no_pairs() -> None:
     assert read_given(Path("data/none"), named()) == {}
 

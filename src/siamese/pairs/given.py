@@ -173,6 +173,9 @@ def _check_images(
 ) -> None:
     """Refuse pairs of one image, of images of other splits, or that the labels contradict."""
     samples = dataset.samples
+    fine, forged = dataset.fine(), is_forged(samples)
+    is_copy = forged.copy()
+    is_copy[dataset.forged(*SPLITS)] = False
     left, right = pairs["left"].to_numpy(), pairs["right"].to_numpy()
     _refuse(path, table, "right", left == right, "it is the image at the left; expected two images")
     for side, numbers in (("left", left), ("right", right)):
@@ -183,11 +186,12 @@ def _check_images(
             what = f"that image is in the split `{found}`, but the row is of `{name}`"
             advice = "; leave the row out, or set the splits of images by a table (data.path)"
             _refuse(path, table, side, is_other, what + advice)
+        what = "that forgery is an exact copy of a genuine image; leave the row out"
+        _refuse(path, table, side, is_copy[numbers], what)
         if "enrolled" in samples:
             is_enrolled = samples["enrolled"].to_numpy(dtype=bool)[numbers]
             what = "that image is enrolled in the gallery (prepare.enrolled); leave the row out"
             _refuse(path, table, side, (split == "test").to_numpy() & is_enrolled, what)
-    fine, forged = dataset.fine(), is_forged(samples)
     has_forgery = forged[left] | forged[right]
     is_same = (fine[left] == fine[right]) & ~has_forgery
     is_wrong = is_same != pairs["same"].to_numpy()
