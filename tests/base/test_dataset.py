@@ -106,6 +106,8 @@ def test_every_sample_is_in_the_gallery_a_query_or_a_forgery(folder: Path) -> No
     assert dataset.queries().tolist() == [5]
     assert dataset.forged("train", "test").tolist() == [0, 1]
     assert dataset.forged("test").tolist() == [1]
+    dataset.samples["duplicate_of"] = pd.array([None, None, None, 1, None, None], dtype="Int64")
+    assert dataset.forged("train", "test").tolist() == [0], "1 is a copy of something genuine"
     assert dataset.rows("train").tolist() == [2, 4]
     assert dataset.rows("test").tolist() == [3, 5]
 

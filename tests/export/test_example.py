@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from siamese.base.dataset import load_dataset
+from siamese.base.image_size import Size, sides
 from siamese.export.file import Exported
 from siamese.gallery.gallery import Gallery
 from siamese.images.fit import fit_image
@@ -68,10 +69,15 @@ def test_it_votes_as_the_gallery_does(
     )
 
 
-@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 40))
-def test_its_pictures_are_padded_as_ours(width: int, height: int, size: int) -> None:
+SIDES = st.integers(1, 40)
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.one_of(SIDES, st.tuples(SIDES, SIDES)))
+def test_its_pictures_are_padded_as_ours(width: int, height: int, size: int | Size) -> None:
     functions: dict = {}
     exec(PADDED.partition("\n\n\nimage = ")[0], functions)
     values = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     picture = Image.fromarray(values)
-    np.testing.assert_array_equal(functions["padded"](picture, size), fit_image(picture, size))
+    np.testing.assert_array_equal(
+        functions["padded"](picture, *sides(size)), fit_image(picture, size)
+    )

@@ -402,6 +402,28 @@ def test_each_split_has_the_same_share_of_the_forgeries_as_of_the_genuine() -> N
     }
 
 
+def test_classes_of_one_or_two_forgeries_give_their_share_together() -> None:
+    samples, classes = table([30] * 40)
+    cut = cut_splits(with_forgeries(samples, [1, 2] * 20), classes, 0, params())
+    shares = cut.loc[cut["forged"], "split"].value_counts(normalize=True)
+    assert shares["test"] == pytest.approx(0.2, abs=1 / 60)
+    assert shares["validation"] == pytest.approx(0.8 * 0.1, abs=1 / 60)
+
+
+def test_groups_of_forgeries_of_one_class_each_stay_together() -> None:
+    """Of several forgers, each with one victim: the genuine of a class are in all splits."""
+    samples, classes = table([80] * 4, groups=20)
+    both = with_forgeries(samples, [24] * 4)
+    forger = both.groupby(["fine", "forged"]).cumcount() // 6
+    own = "forger " + both["fine"].astype(str) + " " + forger.astype(str)
+    both["group"] = both["group"].where(~both["forged"], own)
+    cut = cut_splits(both, classes, 0, params(split_by="group"))
+    forged = cut[cut["forged"]]
+    assert len(forged) == 96
+    assert (forged.groupby("group")["split"].nunique() == 1).all()
+    assert set(forged["split"]) == {"train", "validation", "test"}
+
+
 def test_a_class_of_too_few_genuine_samples_is_not_rescued_by_forgeries() -> None:
     samples, classes = table([50, 50, 1])
     cut = cut_splits(with_forgeries(samples, [5, 5, 30]), classes, 0, params())

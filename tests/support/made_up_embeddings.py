@@ -93,7 +93,7 @@ class MadeUpSplit:
 def with_forgeries(novel: tuple[int, ...] = ()) -> MadeUpSplit:
     """A split with 30 forgeries of four of its classes, some of them among the test pairs.
 
-    A query is a copy of another, and a forgery of one. Claims have thresholds.
+    A query is a copy of another. Claims have thresholds.
     """
     made = MadeUpSplit(novel)
     queries, pairs = made.queries, made.pairs
@@ -106,7 +106,7 @@ def with_forgeries(novel: tuple[int, ...] = ()) -> MadeUpSplit:
     made.forged = Embeddings(samples, drawn.fine[few], None, drawn.vectors[few])
     made.pictures = np.arange(samples[-1] + 2000)
     first, second = queries.samples[queries.fine == 0][:2]
-    made.pictures[[second, samples[made.forged.fine == 0][0]]] = first
+    made.pictures[second] = first
     for row in np.flatnonzero(~pairs["same"])[-8:]:
         label = queries.fine[queries.samples == pairs["left"][row]]
         if (forgeries := samples[made.forged.fine == label]).size:

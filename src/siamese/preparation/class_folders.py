@@ -36,6 +36,9 @@ def forged_suffix_of(path: Path, level: Level) -> str:
     Args:
         path: see `list_class_folders`.
         level: see there.
+
+    Raises:
+        InputError: the folder cannot be listed.
     """
     labels = set(_labelled(path, level)[0]["label"])
     for suffix in FORGED_SUFFIXES:

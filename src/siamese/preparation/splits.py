@@ -14,8 +14,9 @@ split. Otherwise first the test and then the validation split is cut, in one of 
 are divided again: some are enrolled in the gallery, and the others are queries.
 
 *Forgeries* follow what they pretend to be: their group, or their class. Where neither decides, each
-split gets the same share of a class's forgeries as of its genuine samples. Splits that the data set
-comes with are kept for them too. None is in a split that has nothing genuine of its class.
+split gets its share of them, of each class within one; by group, whole groups of them. Splits that
+the data set comes with are kept for them too. None is in a split that has nothing genuine of its
+class.
 """
 
 import warnings
@@ -151,7 +152,9 @@ def _following(
     followed = genuine[genuine["split"].isin(["train", *new])]
     splits_of = followed.groupby("fine")["split"].unique()
     of_whole = forged["fine"].map(splits_of[splits_of.str.len() == 1].str[0])
+    groups = np.arange(len(forged))
     if params.split_by == "group":
+        groups = pd.factorize(forged["group"])[0]
         of_group = forged["group"].map(followed.groupby("group")["split"].first())
         of_whole = of_group.where(of_group.notna(), of_whole)
     is_bound = is_cut & of_whole.notna().to_numpy()
@@ -159,7 +162,7 @@ def _following(
     for name in new:
         has_claim = np.isin(fine, followed.loc[followed["split"] == name, "fine"])
         rows = np.flatnonzero((split == "train") & ~is_bound & has_claim)
-        split[rows[_by_sample(fine[rows], rows, name, params)]] = name
+        split[rows[_evenly(fine[rows], groups[rows], name, params)]] = name
     cut = forged.copy()
     cut["split"] = pd.Series(split, index=forged.index, dtype="str")
     if "enrolled" in genuine:
@@ -317,6 +320,16 @@ def _by_sample(
         count = min(max(1, round(share * counts[label])), counts[label] - 2)
         parts.append(rng.choice(np.flatnonzero(labels == label), count, replace=False))
     return np.concatenate([np.empty(0, dtype=np.int64), *parts])
+
+
+def _evenly(labels: np.ndarray, groups: np.ndarray, name: str, params: PrepareParams) -> np.ndarray:
+    """Choose the samples of a share of the groups, of each class that share within one, int64."""
+    rng = np.random.default_rng([params.seed, SPLITS.index(name)])
+    members = rng.permutation(np.unique(groups, return_index=True)[1])  # a sample of each group
+    members = members[labels[members].argsort(kind="stable")]
+    # All in a row, so that classes of one or two give their share together.
+    passed = np.floor(getattr(params, name) * np.arange(len(members) + 1) + rng.random())
+    return np.flatnonzero(np.isin(groups, groups[members[np.diff(passed) > 0]]))
 
 
 def _by_group(

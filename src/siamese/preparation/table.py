@@ -188,7 +188,7 @@ def _forged(path: Path, column: pd.Series, name: str) -> pd.Series:
         row = _first(~is_kind)
         raise InputError(
             f"{path}: row {row}: `{name}` is {column.iloc[row - 1]!r}; expected {GENUINE[0]} or"
-            f" {FORGED[0]}"
+            f" {FORGED[0]}; if the column is about something else, give it another name"
         )
     return column.str.lower().isin(FORGED)
 
