@@ -188,7 +188,9 @@ def test_folders_of_forgeries_are_found_and_training_is_watched_by_them(
     adopted = adopt(Path("photos"), workspace=workspace)
     assert adopted.changes == {
         "data.forged_suffix": ("", suffix),
+        "pairs.forged": (0.5, 0.75),
         "train.monitor": ("knn", "eer"),
+        "train.patience": (5, 30),
     }, "forgeries are no images to fit anything else to"
     assert "50 images of 3 classes (`bat` 8 to `owl` 30)" in adopted.found[0]
     n_each = [int(number) for number in re.findall(r"\d+", adopted.found[1])]
@@ -200,7 +202,8 @@ def test_folders_of_forgeries_are_found_and_training_is_watched_by_them(
     assert "63 images of 5 classes" in adopted.found[0]
     after = yaml.safe_load(file.read_text())
     assert (after["data"]["forged_suffix"], after["train"]["monitor"]) == ("", "loss")
-    adopt(Path("photos"), wanted={"train.monitor": "knn"}, workspace=workspace)
+    usual = {"train.monitor": "knn", "train.patience": 5, "pairs.forged": 0.5}
+    adopt(Path("photos"), wanted=usual, workspace=workspace)
     after = yaml.safe_load(file.read_text())
     after["data"]["forged_suffix"] = ""
     assert after == before
@@ -223,6 +226,21 @@ def test_a_table_says_what_is_forged_and_few_genuine_images_leave_a_class_out(
     assert adopted.found[3].startswith("14 forgeries beside them")
     found = check_params(workspace / "params.yaml")
     assert (found.prepare.split_by, found.train.monitor) == ("group", "eer")
+    assert found.prepare.validation == 0.1
+
+
+def test_thresholds_for_other_classes_are_found_on_more_of_them(workspace: Path) -> None:
+    for label in range(20):
+        for number in range(4):
+            draw(workspace / f"signed/{label}/{number}.png", number)
+            draw(workspace / f"signed/{label}_forg/{number}.png", 50 + number)
+    by_class = {"prepare.split_by": "class"}
+    adopt(Path("signed"), wanted=by_class, workspace=workspace)
+    assert check_params(workspace / "params.yaml").prepare.validation == 0.2
+    adopt(Path("signed"), wanted=by_class | {"prepare.validation": 0.3}, workspace=workspace)
+    assert check_params(workspace / "params.yaml").prepare.validation == 0.3
+    adopt(Path("signed"), wanted=by_class | {"data.forged_suffix": ""}, workspace=workspace)
+    assert check_params(workspace / "params.yaml").prepare.validation == 0.1
 
 
 def test_images_that_cannot_be_opened_are_left_to_prepare(workspace: Path) -> None:
@@ -665,6 +683,7 @@ def test_writing_is_given_its_shape_its_ink_and_its_changes(
     assert "# pixels; images are brought to" in text
     found = check_params()
     assert found.data.fit == "ink"
+    assert found.network.width == 16
     assert not found.network.mirror
     assert not found.train.augment.flip
     augment = found.train.augment

@@ -21,7 +21,14 @@ from siamese.cli.fitting import CUT, cut_with_pairs, fitting
 from siamese.cli.looks import Kind, look_at
 from siamese.cli.params_file import rewriting, set_values, value_of
 from siamese.cli.photographs import images_per_epoch
-from siamese.cli.proposals import PRETRAINED, Proposal, propose, reasons
+from siamese.cli.proposals import (
+    FORGED,
+    FORGED_VALIDATION,
+    PRETRAINED,
+    Proposal,
+    propose,
+    reasons,
+)
 from siamese.cli.schema import Params, check_params
 from siamese.cli.table_format import found_format
 from siamese.cli.weights import choose_weights
@@ -115,8 +122,10 @@ def adopt(
         has_splits = bool(listing.samples["split"].notna().all())
         if "group" in listing.samples and not has_splits:
             values |= {"prepare.split_by": "group"} | wanted
-        if "forged" in listing.samples:  # the nearest neighbour is soon always right
-            values |= {"train.monitor": "eer"} | wanted
+        if "forged" in listing.samples:
+            values |= FORGED | wanted
+            if values["prepare.split_by"] == "class":
+                values |= {"prepare.validation": FORGED_VALIDATION} | wanted
         set_values(document, values)
         params = read_sections(DataSections, save())
         prepare, cut = cut_with_pairs(
