@@ -55,7 +55,7 @@ def test_show_lays_the_figures_beside_the_floors(
     for label, value in [
         ("k = 20", evaluation["knn"]["k20"]),
         ("raw pixels", floor["pixels"]),
-        ("untrained", floor["untrained"]),
+        ("network before training", floor["untrained"]),
         ("equal error rate", evaluation["verification"]["eer"]),
     ]:
         line = next(line for line in output.splitlines() if label in line)

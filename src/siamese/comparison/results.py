@@ -243,7 +243,7 @@ def _seen_and_novel(
 def _floors(floors: Floors, of: str = "") -> list[Value]:
     return [
         Value(f"raw pixels (floor){of}", floors.pixels),
-        Value(f"untrained network (floor){of}", floors.untrained),
+        Value(f"network before training (floor){of}", floors.untrained),
     ]
 
 

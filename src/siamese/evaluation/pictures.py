@@ -77,6 +77,8 @@ def draw_rows(
         _draw_image(query_axes, images[row, 0], query_name, "black", 1, "bold")
         for axes, image, name in zip(others, images[row, 1:], other_names, strict=True):
             _draw_image(axes, image, name, RIGHT if name == query_name else WRONG)
+        for axes in grid[row]:
+            _narrow_title(axes, 0.9 * wide)
         if row_labels:
             query_axes.set_ylabel(row_labels[row], fontsize=7, color=WRONG)
     _add_headline(picture, headline)
@@ -112,6 +114,7 @@ def draw_pairs(
             members, images[is_unlike, row], names[is_unlike, row], strict=True
         ):
             _draw_image(axes, image, name, color)
+            _narrow_title(axes, 1.2 * wide)
         members[0].set_ylabel(f"{distance:.3f} apart", fontsize=7, color=color)
     _add_headline(
         picture,
@@ -222,6 +225,13 @@ def _draw_image(
         spine.set_color(color)
         spine.set_linewidth(frame)
     axes.set_title(readable(name), fontsize=7, color=color, pad=2, fontweight=weight)
+
+
+def _narrow_title(axes: Axes, room: float) -> None:
+    """Make the letters above an image small enough for `room`, in inches."""
+    width = axes.title.get_window_extent().width / axes.figure.dpi
+    if width > room:
+        axes.title.set_fontsize(axes.title.get_fontsize() * room / width)
 
 
 def _name_confusions(axes: Axes, shares: np.ndarray, labels: Sequence[str]) -> None:
