@@ -226,7 +226,6 @@ def test_a_table_says_what_is_forged_and_few_genuine_images_leave_a_class_out(
     assert adopted.found[3].startswith("14 forgeries beside them")
     found = check_params(workspace / "params.yaml")
     assert (found.prepare.split_by, found.train.monitor) == ("group", "eer")
-    assert found.prepare.validation == 0.1
 
 
 def test_thresholds_for_other_classes_are_found_on_more_of_them(workspace: Path) -> None:

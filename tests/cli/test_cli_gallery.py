@@ -204,8 +204,8 @@ def test_verify_as_a_label_judges_each_image_as_the_gallery_does(
         assert line == (
             f"{file}: {said} as 3: mean distance {one.distance:.4f} to {one.references} images,"
             f" {within} the threshold of 0.6000; nearest: {one.nearest.distance:.4f}"
-            f" ({one.nearest.file}). There, of validation claims against 3, 3.00% of the false are"
-            " accepted, 1.50% of the true rejected"
+            f" ({one.nearest.file}). There, of validation claims against 3, 3.00% of the strangers"
+            " are accepted, 1.50% of the true rejected"
         )
 
 

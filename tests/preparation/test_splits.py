@@ -436,14 +436,26 @@ def test_a_class_of_too_few_genuine_samples_is_not_rescued_by_forgeries() -> Non
     assert "`c1`) absent from the split `test`" in check_splits(cut, classes, "sample")[1]
 
 
-def test_a_group_of_forgeries_of_several_splits_is_refused() -> None:
-    """Of a forger who imitates everybody: neither his group nor what he imitates can be divided."""
+def of_a_forger(samples: pd.DataFrame) -> pd.DataFrame:
+    """Let all forgeries be by one who imitates everybody."""
+    own = with_forgeries(samples, [9] * samples["fine"].nunique())
+    return own.assign(group=own["group"].mask(own["forged"], "forger"))
+
+
+def test_a_group_of_forgeries_of_several_classes_stays_together() -> None:
     samples, classes = table([40] * 4)
     samples["group"] = [f"w{fine}-{row % 5}" for row, fine in enumerate(samples["fine"])]
     how = params(split_by="group", test=0.25, validation=0.25)
-    own = with_forgeries(samples, [9] * 4)
-    cut_splits(own, classes, 0, how)
-    forger = own.assign(group=own["group"].mask(own["forged"], "forger"))
+    cut = cut_splits(of_a_forger(samples), classes, 0, how)
+    assert cut["forged"].sum() == 36
+    assert cut.loc[cut["forged"], "split"].nunique() == 1
+
+
+def test_a_group_of_forgeries_of_several_splits_is_refused() -> None:
+    samples, classes = table([10] * 12)
+    samples["group"] = [f"w{fine}" for fine in samples["fine"]]
+    how = params(split_by="group", test=0.25, validation=0.25)
+    forger = of_a_forger(samples)
     with pytest.raises(InputError, match=r"the group `forger` is in the splits .*_forg\.png"):
         cut_splits(forger, classes, 0, how)
 

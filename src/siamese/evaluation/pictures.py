@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -229,7 +230,9 @@ def _draw_image(
 
 def _narrow_title(axes: Axes, room: float) -> None:
     """Make the letters above an image small enough for `room`, in inches."""
-    width = axes.title.get_window_extent().width / axes.figure.dpi
+    with warnings.catch_warnings():  # of letters that are boxes `save_picture` tells
+        warnings.simplefilter("ignore", UserWarning)
+        width = axes.title.get_window_extent().width / axes.figure.dpi
     if width > room:
         axes.title.set_fontsize(axes.title.get_fontsize() * room / width)
 

@@ -100,7 +100,8 @@ def judge(
     check_queries(table.address, len(vectors), vectors.shape[1], embeddings, 1)
     numbers = np.array(stored["number"], dtype=np.int64)
     place = claims.place(len(numbers))
-    threshold, spread = claims.threshold[place], spread_of(vectors)
+    # By number, so that a gallery on disk and one in memory add up in the same order.
+    threshold, spread = claims.threshold[place], spread_of(vectors[numbers.argsort()])
     verdicts = []
     # One by one: a class may have so many references that all differences at once take gigabytes.
     for image, embedding in zip(images, embeddings, strict=True):
