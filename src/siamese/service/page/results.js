@@ -10,7 +10,7 @@ const PICTURES = {
   confusion: "Which classes are taken for which",
   neighbours: "Test images and their nearest in the gallery",
   mistakes: "The most confident mistakes",
-  verification: "Verification: the ROC, and distances of like and unlike pairs",
+  verification: "Verification: the ROC, the DET curve, and distances of like and unlike pairs",
   near_duplicates: "Test images and their near-duplicates in the gallery",
 };
 
