@@ -37,7 +37,7 @@ demo: $(READY)  ## run the whole pipeline on scikit-learn's digits, in demo/ (ab
 
 # Files are shared by as many processes as there are cores, in the order of tests/conftest.py.
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
-test: $(READY)  ## run the tests (about four minutes)
+test: $(READY)  ## run the tests (about five minutes)
 	$(PYTEST)
 
 test-all: test  ## run the tests, then the longer ones (some twenty minutes)
