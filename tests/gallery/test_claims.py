@@ -98,7 +98,8 @@ def test_any_gallery_judges_alike_in_memory_and_on_disk(
             references = [*vectors[:k], vectors[0]]
             gaps = [euclidean(query, one) for one in references]
             [distance] = by_rule(rule, [gaps], references)
-            assert verdict.distance == pytest.approx(distance, abs=1e-12)
+            # Of a difference, the last bits are those of what it is taken of.
+            assert verdict.distance == pytest.approx(distance, abs=1e-9 * max(gaps))
             assert verdict.accepted == (verdict.distance <= verdict.threshold)
             assert verdict.nearest.distance == pytest.approx(min(gaps))
 
