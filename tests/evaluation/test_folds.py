@@ -57,7 +57,7 @@ def test_each_fold_is_decided_by_the_others(
 ) -> None:
     distances, same, folds = protocol
     images = np.arange(2 * len(folds)).reshape(2, -1)
-    pairs = FoldedPairs(distances, same, *images, folds)
+    pairs = FoldedPairs(distances, same, images[0], images[1], folds)
     found = pairs.accuracies(np.ones(images.size))
     assert found is not None
     assert found.tolist() == pytest.approx(plain_folds(distances, same, folds))
@@ -74,7 +74,7 @@ def test_a_weight_counts_as_that_many_pairs() -> None:
     weights = np.ones(120)
     weights[images[0]] = times
     repeated = (part.repeat(times) for part in (distances, same, folds))
-    found = FoldedPairs(distances, same, *images, folds).accuracies(weights)
+    found = FoldedPairs(distances, same, images[0], images[1], folds).accuracies(weights)
     assert found is not None
     assert found.tolist() == pytest.approx(plain_folds(*repeated))
 

@@ -129,7 +129,7 @@ def changed(number: int, **changes: Any) -> Any:
     def change(table: pd.DataFrame) -> pd.DataFrame:
         for name, value in changes.items():
             if name not in table:
-                table[name] = {"fold": 0, "split": "test"}[name]
+                table[name] = 0 if name == "fold" else "test"
             table[name] = table[name].astype(object)
             table.loc[number - 1, name] = value
         return table

@@ -175,9 +175,9 @@ def compare_models(base: Run, head: Run) -> list[Compared]:
             tested[name] = mcnemar(ours, theirs) if is_vote else bootstrap_means(ours, theirs)
     if of_pairs:
         others = _others(base)
-        ours, theirs = (_verification(run, of_pairs, others) for run in (base, head))
+        measures = [_verification(run, of_pairs, others) for run in (base, head)]
         n_images = len(base.queries["sample"]) + len(others)
-        tested |= bootstrap_images(ours, theirs, n_images)
+        tested |= bootstrap_images(measures[0], measures[1], n_images)
     return _corrected([base], [head], tested)
 
 

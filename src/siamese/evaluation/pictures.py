@@ -234,7 +234,7 @@ def _narrow_title(axes: Axes, room: float) -> None:
         warnings.simplefilter("ignore", UserWarning)
         width = axes.title.get_window_extent().width / axes.figure.dpi
     if width > room:
-        axes.title.set_fontsize(axes.title.get_fontsize() * room / width)
+        axes.title.set_fontsize(float(axes.title.get_fontsize()) * room / width)
 
 
 def _name_confusions(axes: Axes, shares: np.ndarray, labels: Sequence[str]) -> None:
