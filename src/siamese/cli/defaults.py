@@ -47,6 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "network.architecture": "resnet9",
     "network.width": 32,
     "network.mirror": True,
+    "train.margin": 1.0,
     "train.optimizer": "muon",
     "train.learning_rate": 0.03,
     "train.learning_rate_rest": 0.008,
