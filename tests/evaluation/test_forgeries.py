@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +64,28 @@ def test_skilled_pairs_equal_a_plain_loop() -> None:
     assert pairs is not None
     rows = zip(pairs.distances.round(5), pairs.same, pairs.labels, strict=True)
     assert sorted(rows) == sorted(zip(distances.round(5), same, labels, strict=True))
+
+
+def test_the_pairs_to_draw_are_the_skilled_ones_by_sample() -> None:
+    made = with_forgeries()
+    assert made.forged is not None
+    vectors = {
+        sample: vector
+        for part in (made.queries, made.forged)
+        for sample, vector in zip(part.samples.tolist(), part.vectors, strict=True)
+    }
+    distances, same, _ = plain_skilled(made)
+    pairs = made.evaluate().hard_pairs
+    assert sorted(zip(pairs["distance"].round(5), pairs["same"], strict=True)) == sorted(
+        zip(distances.round(5), same, strict=True)
+    )
+    for left, right, is_like, distance in pairs.itertuples(index=False):
+        assert math.dist(vectors[left], vectors[right]) == pytest.approx(distance, abs=1e-5)
+        assert is_like == (right not in made.forged.samples)
+        assert left in made.queries.samples
+
+    plain = MadeUpSplit().evaluate()
+    pd.testing.assert_frame_equal(plain.hard_pairs, plain.per_pair)
 
 
 def test_of_very_many_images_of_a_class_some_are_paired() -> None:
@@ -185,7 +208,10 @@ def tried(draw: st.DrawFn) -> Claims:
 def test_a_weight_counts_as_that_many_classes(claims: Claims, drawn: list[int]) -> None:
     genuine = claims.kind != "stranger"
     skilled = SkilledPairs(
-        claims.distances[genuine, 0], claims.kind[genuine] == "true", claims.claimed[genuine]
+        np.zeros((genuine.sum(), 2), dtype=np.int64),
+        claims.distances[genuine, 0],
+        claims.kind[genuine] == "true",
+        claims.claimed[genuine],
     )
     figures = figures_for(params())
     measure = class_measurement(figures, CLASSES, skilled, {1: claims}, CALIBRATION)

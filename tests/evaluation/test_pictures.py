@@ -179,6 +179,23 @@ def test_forgeries_are_drawn_beside_all_other_pairs(drawn: list[Figure], tmp_pat
     assert [line.get_label() for line in histogram.get_lines()][-1] == "forgeries"
 
 
+def test_forgeries_are_the_mistakes_that_are_drawn(drawn: list[Figure], tmp_path: Path) -> None:
+    made = with_forgeries()
+    assert made.forged is not None
+    found = replace(made.evaluate(), judgement=None)
+    n_samples = 1 + int(max(made.queries.samples.max(), made.forged.samples.max()))
+    samples = pd.DataFrame({"fine": np.zeros(n_samples, dtype=np.int64), "forged": False})
+    samples.loc[made.forged.samples, "forged"] = True
+    images = np.zeros((n_samples, 8, 8, 3), np.uint8)
+    dataset = Dataset(images, samples, Classes(("Ann",)))
+    draw_evaluation(found, made.gallery, made.queries, dataset, params(), tmp_path)
+    [pairs] = [one for one in drawn if one.texts and "farthest apart" in one.texts[0].get_text()]
+    headline = " ".join(pairs.texts[0].get_text().split())
+    assert "the forgeries that are nearest to what they pretend to be (right)" in headline
+    titles = np.reshape([axes.get_title() for axes in pairs.axes], (-1, 5))
+    assert {tuple(row) for row in titles} == {("Ann", "Ann", "", "Ann", "Ann, forged")}
+
+
 def test_a_pair_is_red_where_the_threshold_decides_wrong(
     drawn: list[Figure], tmp_path: Path
 ) -> None:

@@ -67,6 +67,8 @@ class Evaluation:
         distances: of the same, as `PairHistogram.distances` returns it.
         judgement: what became of the queries; None where nothing is classified.
         skilled: skilled pairs by distance, in the bins of all pairs; None without forgeries.
+        hard_pairs: what the hardest are picked from to be drawn: the skilled pairs, in the columns
+            of `per_pair`; without forgeries, and of given pairs, `per_pair` itself.
     """
 
     metrics: dict[str, dict[str, float]]
@@ -77,6 +79,7 @@ class Evaluation:
     distances: pd.DataFrame
     judgement: Judgement | None
     skilled: PairHistogram | None
+    hard_pairs: pd.DataFrame
 
 
 def evaluate(
@@ -198,15 +201,22 @@ def evaluate(
     if folds is not None:
         details["verification"] |= _about_given(distances, same, members, folds, n_images)
     details["calibration"] = promises(calibration, *every, claims)
+    per_pair = hard_pairs = test_pairs.assign(distance=distances)
+    if skilled and not given:
+        left, right = shown.samples[skilled.members].T
+        hard_pairs = pd.DataFrame(
+            {"left": left, "right": right, "same": skilled.same, "distance": skilled.distances}
+        )
     return Evaluation(
         metrics=_by_topic([figure for figure in figures if not figure.is_detail], values),
         details=details | counts,
         per_query=pd.DataFrame(columns),
-        per_pair=test_pairs.assign(distance=distances),
+        per_pair=per_pair,
         roc=all_pairs.roc(),
         distances=all_pairs.distances(),
         judgement=judgement,
         skilled=histogram_of(skilled.distances, skilled.same, all_pairs.top) if skilled else None,
+        hard_pairs=hard_pairs,
     )
 
 

@@ -47,14 +47,14 @@ def draw_evaluation(
     draw_verification(evaluation.roc, evaluation.distances, file, evaluation.skilled, which)
 
 
-def hardest_pairs(per_pair: pd.DataFrame, n: int) -> np.ndarray:
+def hardest_pairs(pairs: pd.DataFrame, n: int) -> np.ndarray:
     """Return the n like pairs that are farthest apart, and the n unlike ones that are nearest.
 
     Returns:
-        Rows of `per_pair`, int64 `[2, n]`: like pairs, unlike pairs, the hardest first. Where there
+        Rows of `pairs`, int64 `[2, n]`: like pairs, unlike pairs, the hardest first. Where there
         are fewer than n of a kind, that many of both.
     """
-    distance, same = per_pair["distance"].to_numpy(), per_pair["same"].to_numpy()
+    distance, same = pairs["distance"].to_numpy(), pairs["same"].to_numpy()
     like, unlike = np.flatnonzero(same), np.flatnonzero(~same)
     n = min(n, len(like), len(unlike))
     like = like[np.argsort(-distance[like], kind="stable")]
@@ -110,16 +110,21 @@ def _draw_others(
     samples = queries.samples[np.column_stack([chosen, others])]  # (n, 1 + K)
     headline = _headline(samples, "among the other test images")
     draw_rows(*_shown(samples, dataset), headline, folder / "neighbours.png")
-    pairs = evaluation.per_pair
+    pairs = evaluation.hard_pairs
     hardest = hardest_pairs(pairs, len(chosen))  # (2, n)
     if not hardest.size:
         draw_sentence("All unlike test pairs are of forgeries", folder / "mistakes.png")
         return
+    samples = pairs[["left", "right"]].to_numpy()[hardest]  # (2, n, 2)
+    unlike = "those of two classes that are nearest"
+    if is_forged(dataset.samples)[samples].any():
+        unlike = "the forgeries that are nearest to what they pretend to be"
     draw_pairs(
-        *_shown(pairs[["left", "right"]].to_numpy()[hardest], dataset),
+        *_shown(samples, dataset),
         pairs["distance"].to_numpy()[hardest],
         evaluation.details["verification"]["threshold"],
         folder / "mistakes.png",
+        unlike,
     )
 
 

@@ -87,7 +87,12 @@ def draw_rows(
 
 
 def draw_pairs(
-    images: np.ndarray, names: np.ndarray, distances: np.ndarray, threshold: float, file: Path
+    images: np.ndarray,
+    names: np.ndarray,
+    distances: np.ndarray,
+    threshold: float,
+    file: Path,
+    unlike: str = "those of two classes that are nearest",
 ) -> None:
     """Draw the pairs that verification finds hardest, like ones at the left, unlike at the right.
 
@@ -98,6 +103,7 @@ def draw_pairs(
         distances: of the pairs, floats `[2, n]`.
         threshold: up to which a pair is accepted as one class; what it decides wrong is red.
         file: PNG to write.
+        unlike: what the unlike pairs are, for the headline.
     """
     n_pairs = images.shape[1]
     wide, high = cell(images)
@@ -119,8 +125,8 @@ def draw_pairs(
         members[0].set_ylabel(f"{distance:.3f} apart", fontsize=7, color=color)
     _add_headline(
         picture,
-        "The test pairs of one class that are farthest apart (left), and those of two classes that"
-        f" are nearest (right): red what the threshold of {threshold:.3f} decides wrong",
+        f"The test pairs of one class that are farthest apart (left), and {unlike} (right):"
+        f" red what the threshold of {threshold:.3f} decides wrong",
     )
     save_picture(picture, file)
 

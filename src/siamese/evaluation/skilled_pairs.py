@@ -19,11 +19,13 @@ class SkilledPairs:
     many images, some are paired.
 
     Attributes:
+        members: rows of the embeddings, int64 `[P, 2]`; of a forgery it is the second.
         distances: float64 `[P]`.
         same: bool `[P]`, whether both images are genuine.
         labels: the class of each pair, int64 `[P]`.
     """
 
+    members: np.ndarray
     distances: np.ndarray
     same: np.ndarray
     labels: np.ndarray
@@ -42,7 +44,7 @@ def skilled_pairs(
     Returns:
         Class by class; None if there are not both kinds of pairs.
     """
-    distances, same, of = [], [], []
+    members, distances, same, of = [], [], [], []
     for label in np.unique(-1 - labels[labels < 0]):
         genuine, forged = (_some(np.flatnonzero(labels == one)) for one in (label, -1 - label))
         first, second = np.triu_indices(len(genuine), 1)
@@ -50,12 +52,13 @@ def skilled_pairs(
         right = np.concatenate([genuine[second], np.tile(forged, len(genuine))])
         differ = pictures[left] != pictures[right]
         left, right = left[differ], right[differ]
+        members.append(np.stack([left, right], axis=1))
         distances.append(pair_distances(vectors, left, right))
         same.append(labels[right] >= 0)
         of.append(np.full(len(left), label))
     if not distances or len({*np.concatenate(same).tolist()}) < 2:
         return None
-    return SkilledPairs(np.concatenate(distances), np.concatenate(same), np.concatenate(of))
+    return SkilledPairs(*(np.concatenate(part) for part in (members, distances, same, of)))
 
 
 def _some(rows: np.ndarray) -> np.ndarray:
