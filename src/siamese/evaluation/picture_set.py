@@ -116,15 +116,12 @@ def _draw_others(
         draw_sentence("All unlike test pairs are of forgeries", folder / "mistakes.png")
         return
     samples = pairs[["left", "right"]].to_numpy()[hardest]  # (2, n, 2)
-    unlike = "those of two classes that are nearest"
-    if is_forged(dataset.samples)[samples].any():
-        unlike = "the forgeries that are nearest to what they pretend to be"
     draw_pairs(
         *_shown(samples, dataset),
         pairs["distance"].to_numpy()[hardest],
         evaluation.details["verification"]["threshold"],
         folder / "mistakes.png",
-        unlike,
+        are_forged=bool(is_forged(dataset.samples)[samples].any()),
     )
 
 

@@ -92,7 +92,7 @@ def draw_pairs(
     distances: np.ndarray,
     threshold: float,
     file: Path,
-    unlike: str = "those of two classes that are nearest",
+    are_forged: bool = False,
 ) -> None:
     """Draw the pairs that verification finds hardest, like ones at the left, unlike at the right.
 
@@ -103,8 +103,11 @@ def draw_pairs(
         distances: of the pairs, floats `[2, n]`.
         threshold: up to which a pair is accepted as one class; what it decides wrong is red.
         file: PNG to write.
-        unlike: what the unlike pairs are, for the headline.
+        are_forged: whether the unlike pairs are of an image and a forgery of it.
     """
+    unlike = "those of two classes that are nearest"
+    if are_forged:
+        unlike = "the forgeries that are nearest to what they pretend to be"
     n_pairs = images.shape[1]
     wide, high = cell(images)
     figsize = 6.2 * wide, 0.9 + (1.3 + 0.8 * (high - 1)) * n_pairs
