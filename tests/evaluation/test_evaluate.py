@@ -248,19 +248,29 @@ def test_a_rate_that_is_less_than_one_pair_is_left_out() -> None:
     assert "tar_at_far_0.1%" not in verification
 
 
-def test_mistakes_come_with_the_most_votes_first() -> None:
+def test_mistakes_come_with_the_most_votes_first_and_each_confusion_once_before_any_again() -> None:
     made = MadeUpSplit()
     gallery = made.gallery
-    order = []
+    found = []
     for row, query in enumerate(made.queries.vectors):
         rows = plain_neighbours(gallery, query)
         winner = plain_vote(gallery, rows[:5], [1.0] * 5)[0]
         if winner != made.queries.fine[row]:
             votes = sum(int(gallery.fine[other]) == winner for other in rows[:5])
-            order.append((-votes, math.dist(gallery.vectors[rows[0]], query), row))
+            confusion = (int(made.queries.fine[row]), winner)
+            found.append((-votes, math.dist(gallery.vectors[rows[0]], query), row, confusion))
+    order, waiting = [], sorted(found)
+    while waiting:
+        seen: set[tuple[int, int]] = set()
+        later = []
+        for mistake in waiting:
+            (later if mistake[3] in seen else order).append(mistake)
+            seen.add(mistake[3])
+        waiting = later
+    assert order != sorted(found)
     judgement = made.evaluate().judgement
     assert judgement is not None
-    assert judgement.mistakes.tolist() == [row for _, _, row in sorted(order)]
+    assert judgement.mistakes.tolist() == [row for _, _, row, _ in order]
 
 
 def test_figures_that_the_data_do_not_have_are_left_out() -> None:

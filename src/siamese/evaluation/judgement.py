@@ -28,7 +28,8 @@ class Judgement:
         accuracy_by_k: columns `k`, `top1`.
         neighbours: int64 `[Q, K]`, gallery rows, nearest first.
         mistakes: int64 `[M]`, the queries predicted wrong, by row, the most confident first: by
-            the votes for the wrong class, and with as many by the distance of the nearest.
+            the votes for the wrong class, and with as many by the distance of the nearest. But no
+            class that is taken for another comes again before all that are have come.
     """
 
     outcomes: dict[str, np.ndarray]
@@ -70,14 +71,16 @@ def judge(gallery: Embeddings, queries: Embeddings, params: EvaluateParams) -> J
             is_right[part, number] = plain_vote(answers, k)
 
     by_confidence = np.lexsort((distance, -n_votes))
-    is_wrong = predicted != queries.fine
+    mistakes = by_confidence[(predicted != queries.fine)[by_confidence]]
+    confusion = pd.DataFrame({"fine": queries.fine[mistakes], "predicted": predicted[mistakes]})
+    n_before = confusion.groupby(["fine", "predicted"]).cumcount()
     top1 = [round_figure(share) for share in is_right.mean(axis=0)]
     return Judgement(
         outcomes=_joined(outcomes),
         predicted=predicted,
         accuracy_by_k=pd.DataFrame({"k": params.curve_k, "top1": top1}),
         neighbours=neighbours,
-        mistakes=by_confidence[is_wrong[by_confidence]],
+        mistakes=mistakes[n_before.argsort(kind="stable")],
     )
 
 

@@ -45,7 +45,7 @@ def read_given(path: Path, dataset: Dataset) -> dict[str, pd.DataFrame]:
     """
     if path == Path(NO_PATH):
         return {}
-    table = _read_text(path)
+    table = _read_table(path)
     split = table["split"] if "split" in table else pd.Series("test", index=table.index)
     _refuse(path, table, "split", ~split.isin(SPLITS), f"expected one of {', '.join(SPLITS)}")
     same = table["same"].str.lower().map(SAME)
@@ -97,7 +97,7 @@ def _shuffled(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndar
     return np.concatenate([rng.permutation(rows) for _ in range(rounds)])[:count]
 
 
-def _read_text(path: Path) -> pd.DataFrame:
+def _read_table(path: Path) -> pd.DataFrame:
     """Return the columns of a table as text without blanks around it."""
     if not path.is_file():
         raise no_such_file(f"pairs.given: {path}", "expected a table of pairs, CSV or Parquet")
