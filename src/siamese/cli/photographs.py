@@ -53,9 +53,10 @@ AUGMENT: dict[str, Any] = {
     "train.augment.resized_crop": 0.35,
 }
 
-# Fine-tuning computes each training image PASSES times, but no more than MOST_IMAGES in all, unless
-# that is less than LEAST_OFTEN each.
-PASSES, MOST_IMAGES, LEAST_OFTEN = 24, 60_000, 4
+# Fine-tuning computes each training image PASSES times. More make classes that training never sees
+# worse. FEWEST_IMAGES in all are still too few steps to learn from, so fewer images are computed
+# more often, up to MOST_PASSES times.
+PASSES, FEWEST_IMAGES, MOST_PASSES = 6, 15_000, 24
 
 
 def training_size(image_size: int) -> int:
@@ -68,10 +69,6 @@ def training_size(image_size: int) -> int:
 
 
 def images_per_epoch(n_train: int) -> int:
-    """Return how many images an epoch of fine-tuning computes, given how many there are.
-
-    An epoch of a few thousand is four passes: validation, after each, then takes about a sixth of
-    its time.
-    """
-    images = max(LEAST_OFTEN * n_train, min(PASSES * n_train, MOST_IMAGES))
+    """Return how many images an epoch of fine-tuning computes, given how many there are."""
+    images = max(PASSES * n_train, min(MOST_PASSES * n_train, FEWEST_IMAGES))
     return round(images / FINE_TUNING["pairs.epochs"])
