@@ -1,5 +1,6 @@
 """The pictures: what they show, and that equal data give equal bytes."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,19 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
     monkeypatch.setattr(Figure, "savefig", spy)
     return saved
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 24)])
+def test_long_names_beside_rows_do_not_meet(
+    size: tuple[int, int], drawn: list[Figure], tmp_path: Path
+) -> None:
+    images, names = np.zeros((3, 4, *size, 3), np.uint8), np.full((3, 4), "a")
+    labels = ["taken for\nGod-Morgon-Orange-Juice", "taken for\n" + "wide" * 10, "taken for\nb"]
+    draw_rows(images, names, "a headline", tmp_path / "rows.png", labels)
+    beside = [axes.yaxis.label for axes in drawn[0].axes if axes.get_ylabel()]
+    assert [text.get_text() for text in beside] == labels
+    boxes = [text.get_window_extent() for text in beside]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 def test_the_confusion_picture_shows_shares_of_the_actual_class(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from siamese.evaluation.pair_histogram import PairHistogram
 from siamese.pictures.style import RIGHT, WRONG, cell, plt, readable, save_picture
@@ -70,7 +71,8 @@ def draw_rows(
     """
     n_rows, n_columns = names.shape
     wide, high = cell(images)
-    figsize = 1.05 * wide * n_columns, 0.5 + (1.17 + 0.8 * (high - 1)) * n_rows
+    row_height = 1.17 + 0.8 * (high - 1)
+    figsize = 1.05 * wide * n_columns, 0.5 + row_height * n_rows
     picture, grid = plt.subplots(n_rows, n_columns, figsize=figsize, squeeze=False)
     for row in range(n_rows):
         query_axes, *others = grid[row]
@@ -79,9 +81,10 @@ def draw_rows(
         for axes, image, name in zip(others, images[row, 1:], other_names, strict=True):
             _draw_image(axes, image, name, RIGHT if name == query_name else WRONG)
         for axes in grid[row]:
-            _narrow_title(axes, 0.9 * wide)
+            _shrink(axes.title, 0.9 * wide)
         if row_labels:
-            query_axes.set_ylabel(row_labels[row], fontsize=7, color=WRONG)
+            label = query_axes.set_ylabel(row_labels[row], fontsize=7, color=WRONG)
+            _shrink(label, 0.85 * row_height)
     _add_headline(picture, headline)
     save_picture(picture, file)
 
@@ -124,7 +127,7 @@ def draw_pairs(
             members, images[is_unlike, row], names[is_unlike, row], strict=True
         ):
             _draw_image(axes, image, name, color)
-            _narrow_title(axes, 1.2 * wide)
+            _shrink(axes.title, 1.2 * wide)
         members[0].set_ylabel(f"{distance:.3f} apart", fontsize=7, color=color)
     _add_headline(
         picture,
@@ -237,13 +240,14 @@ def _draw_image(
     axes.set_title(readable(name), fontsize=7, color=color, pad=2, fontweight=weight)
 
 
-def _narrow_title(axes: Axes, room: float) -> None:
-    """Make the letters above an image small enough for `room`, in inches."""
+def _shrink(text: Text, room: float) -> None:
+    """Make letters small enough for `room` in inches, along the line or, turned, upwards."""
     with warnings.catch_warnings():  # of letters that are boxes `save_picture` tells
         warnings.simplefilter("ignore", UserWarning)
-        width = axes.title.get_window_extent().width / axes.figure.dpi
-    if width > room:
-        axes.title.set_fontsize(float(axes.title.get_fontsize()) * room / width)
+        box = text.get_window_extent()
+    length = (box.height if text.get_rotation() else box.width) / text.figure.dpi
+    if length > room:
+        text.set_fontsize(float(text.get_fontsize()) * room / length)
 
 
 def _name_confusions(axes: Axes, shares: np.ndarray, labels: Sequence[str]) -> None:
