@@ -259,18 +259,15 @@ def test_mistakes_come_with_the_most_votes_first_and_each_confusion_once_before_
             votes = sum(int(gallery.fine[other]) == winner for other in rows[:5])
             confusion = (int(made.queries.fine[row]), winner)
             found.append((-votes, math.dist(gallery.vectors[rows[0]], query), row, confusion))
-    order, waiting = [], sorted(found)
-    while waiting:
-        seen: set[tuple[int, int]] = set()
-        later = []
-        for mistake in waiting:
-            (later if mistake[3] in seen else order).append(mistake)
-            seen.add(mistake[3])
-        waiting = later
-    assert order != sorted(found)
+    n_before: Counter[tuple[int, int]] = Counter()
+    order = []
+    for votes, distance, row, confusion in sorted(found):
+        order.append((n_before[confusion], votes, distance, row))
+        n_before[confusion] += 1
+    assert order != sorted(order)
     judgement = made.evaluate().judgement
     assert judgement is not None
-    assert judgement.mistakes.tolist() == [row for _, _, row, _ in order]
+    assert judgement.mistakes.tolist() == [row for _, _, _, row in sorted(order)]
 
 
 def test_figures_that_the_data_do_not_have_are_left_out() -> None:
