@@ -189,6 +189,7 @@ def test_folders_of_forgeries_are_found_and_training_is_watched_by_them(
     assert adopted.changes == {
         "data.forged_suffix": ("", suffix),
         "pairs.forged": (0.5, 0.75),
+        "train.margin": (1.0, 0.5),
         "train.monitor": ("knn", "eer"),
         "train.patience": (5, 30),
     }, "forgeries are no images to fit anything else to"
@@ -202,7 +203,12 @@ def test_folders_of_forgeries_are_found_and_training_is_watched_by_them(
     assert "63 images of 5 classes" in adopted.found[0]
     after = yaml.safe_load(file.read_text())
     assert (after["data"]["forged_suffix"], after["train"]["monitor"]) == ("", "loss")
-    usual = {"train.monitor": "knn", "train.patience": 5, "pairs.forged": 0.5}
+    usual = {
+        "train.margin": 1.0,
+        "train.monitor": "knn",
+        "train.patience": 5,
+        "pairs.forged": 0.5,
+    }
     adopt(Path("photos"), wanted=usual, workspace=workspace)
     after = yaml.safe_load(file.read_text())
     after["data"]["forged_suffix"] = ""
