@@ -176,11 +176,9 @@ def _fitted(samples: pd.DataFrame, values: Changes, proposal: Proposal) -> Chang
     if values["train.freeze"] == "backbone":  # an epoch of the head alone costs next to nothing
         return fitting(samples, values)
     found = fitting(samples, values, images_per_epoch)
-    n_images = 2 * found["pairs.batch_size"] * found["pairs.batches_per_epoch"]
     n_train = int(((samples["split"] == "train") & ~is_forged(samples)).sum())
     # Validation embeds them and their mirror images after each epoch: in about half of its time.
-    gallery = min(DEFAULTS["train.monitor_gallery"], n_train, n_images)
-    return found | {"train.monitor_gallery": gallery}
+    return found | {"train.monitor_gallery": min(DEFAULTS["train.monitor_gallery"], n_train)}
 
 
 def _weights(proposal: Proposal, copy: Path | None) -> Changes:
