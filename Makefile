@@ -57,9 +57,14 @@ format: $(READY)  ## format the code as `make lint` requires
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# PROFILE=gpu: with what gpu.yaml changes, in gpu/; the committed figures stay as they are.
 repro: $(READY)  ## rebuild what is out of date, on CIFAR-100 (from a copy: make repro ARCHIVE=path-or-URL)
 	$(BIN)/siamese check
+ifeq ($(PROFILE),)
 	$(BIN)/dvc repro $(STAGE)
+else
+	@$(BIN)/siamese profile $(PROFILE)
+endif
 
 show: $(READY)  ## print the figures beside the floors
 	@$(BIN)/siamese show
@@ -129,4 +134,4 @@ pins:  ## write the newest versions of all dependencies to constraints.txt
 	rm -rf .venv-pins
 
 clean:  ## remove the environment, the demo, logs and downloads (never results)
-	rm -rf .venv .study .review .bench demo logs report data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .study .review .bench demo gpu logs report data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis

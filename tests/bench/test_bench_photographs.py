@@ -19,7 +19,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from siamese.base.dataset import Classes, Dataset, save_dataset
 from siamese.base.params import read_document
 from siamese.base.weights_folder import save_weights
-from siamese.cli.demo import override
+from siamese.cli.profiles import override
 from siamese.evaluation.params import EvaluateParams
 from siamese.pairs.drawing import draw_fixed
 from siamese.pairs.params import PairsParams

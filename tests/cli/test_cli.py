@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from siamese.base.errors import InputError
-from siamese.cli.demo import make_workspace, override
 from siamese.cli.main import main
+from siamese.cli.profiles import make_workspace, override
 from tests.support.workspace import ROOT, Workspace
 
 HEAVY = {"torch", "pandas", "lancedb", "pyarrow", "PIL", "numpy", "sklearn", "matplotlib"}
@@ -111,7 +111,7 @@ def test_check_names_the_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_the_demo_changes_what_its_file_says_and_nothing_else(tmp_path: Path) -> None:
-    make_workspace(ROOT, tmp_path)
+    make_workspace(ROOT, tmp_path, Path("demo.yaml"))
     found = yaml.safe_load((tmp_path / "params.yaml").read_text())
     expected = yaml.safe_load((ROOT / "params.yaml").read_text())
     changes = yaml.safe_load((ROOT / "demo.yaml").read_text())
@@ -123,10 +123,31 @@ def test_the_demo_changes_what_its_file_says_and_nothing_else(tmp_path: Path) ->
     (tmp_path / "dvc.lock").write_text("results")
     (tmp_path / "stages/train.py").unlink()
     (tmp_path / "src/siamese/removed_since.py").touch()
-    make_workspace(ROOT, tmp_path)
+    make_workspace(ROOT, tmp_path, Path("demo.yaml"))
     assert (tmp_path / "dvc.lock").read_text() == "results"
     assert (tmp_path / "stages/train.py").is_file()
     assert not (tmp_path / "src/siamese/removed_since.py").exists()
+
+
+def test_every_profile_is_sound(tmp_path: Path) -> None:
+    for profile in ("demo", "gpu"):
+        make_workspace(ROOT, tmp_path / profile, Path(f"{profile}.yaml"))
+        assert main(["check", str(tmp_path / profile / "params.yaml")]) == 0
+
+
+def test_a_profile_takes_no_folder_that_is_something_else(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workspace.path)
+    (workspace.path / "data.yaml").write_text("train: {margin: 0.5}\n")
+    before = sorted(workspace.path.rglob("data/**"))
+    assert main(["profile", "data"]) == 1
+    assert "data/: a folder that is no workspace of a profile is in its place" in (
+        capsys.readouterr().err
+    )
+    assert sorted(workspace.path.rglob("data/**")) == before
+    assert main(["profile", "none"]) == 1
+    assert "none.yaml: no such file" in capsys.readouterr().err
 
 
 def test_an_override_of_an_unknown_key_is_refused() -> None:

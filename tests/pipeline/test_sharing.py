@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from siamese.base.params import read_document
 from siamese.cli.review import rebuild_both
 from siamese.comparison.compare import compare
 from siamese.comparison.report import as_html
@@ -97,3 +98,25 @@ def test_a_review_rebuilds_both_branches_and_tells_what_the_change_does(
     again = rebuild_both("change", workspace.path, folder)
     assert again[0].read("metrics/evaluation.json") == head.read("metrics/evaluation.json")
     assert find_revision("base", folder).commit == again[0].commit
+
+
+@pytest.mark.slow
+def test_a_profile_runs_in_its_own_folder_and_prepares_nothing_twice(workspace: Workspace) -> None:
+    (workspace.path / "narrow.yaml").write_text("train: {margin: 0.5}\n")
+    workspace.commit("a profile")
+    assert stages_run(workspace.siamese("profile", "narrow")) == {
+        "train",
+        "embed",
+        "evaluate",
+        "floor",
+    }
+    assert not workspace.git("status", "--porcelain"), "the project's own results are as they were"
+    assert "narrow" not in workspace.dvc("status"), "and DVC does not take it for a part of them"
+    params = read_document(workspace.path / "narrow/params.yaml")
+    assert params["train"]["margin"] == 0.5
+    ours, narrow = (
+        (workspace.path / folder / "metrics/evaluation.json").read_text()
+        for folder in ("", "narrow")
+    )
+    assert ours != narrow
+    assert stages_run(workspace.siamese("profile", "narrow")) == set(), "what is up to date stays"

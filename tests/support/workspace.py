@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from siamese.base.params import read_document
-from siamese.cli.demo import override
+from siamese.cli.profiles import override
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = (

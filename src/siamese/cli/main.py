@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from siamese import __version__
 from siamese.base.errors import InputError, explained
 from siamese.base.terminal import print_any_name
-from siamese.cli import ask, compare, demo, export, gallery, map, project, serve, weights
+from siamese.cli import ask, compare, export, gallery, map, profiles, project, serve, weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def command_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"siamese {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (project, weights, demo, gallery, map, ask, serve, export, compare):
+    for module in (project, weights, profiles, gallery, map, ask, serve, export, compare):
         module.add_commands(commands)
     return parser
 

@@ -13,12 +13,13 @@ import tempfile
 from pathlib import Path
 
 from siamese.base.errors import InputError
-from siamese.cli.demo import make_workspace, reproduce
+from siamese.cli.profiles import make_workspace, reproduce
 from siamese.comparison.provenance import read_lock
 from siamese.comparison.revisions import Revision, find_revision
 from siamese.repository.git import own_git, run_git
 
 REVIEW = Path(".review")
+DIGITS = Path("demo.yaml")
 # What is committed there: no data and no models, which stay in that workspace's DVC cache. A commit
 # needs DVC's configuration for DVC to find the cache. What Python compiled is not code.
 TRACKED = (".dvc/config", "dvc.yaml", "dvc.lock", "params.yaml", "stages", "src", "metrics")
@@ -65,8 +66,8 @@ def extract(revision: Revision, target: Path) -> None:
 def _rebuild(project: Path, folder: Path, tag: str, title: str) -> None:
     """Run the digits pipeline of a project in the review's workspace, and commit its results."""
     print(f"== {tag}: {title}", flush=True)
-    make_workspace(project, folder)
-    reproduce(folder)
+    make_workspace(project, folder, DIGITS)
+    reproduce(folder, without=("SIAMESE_ARCHIVE",))
     # Outputs that this side does not write, left there by the other, are not its results.
     stages = read_lock(Revision(tag, None, folder)).values()
     written = {path for stage in stages for path in stage.outputs}

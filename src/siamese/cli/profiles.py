@@ -1,7 +1,8 @@
-"""The command `siamese demo`: the whole pipeline on scikit-learn's digits, in its own workspace.
+"""The commands `siamese demo` and `siamese profile`: the pipeline with a few values changed.
 
-`demo/` is a copy of the pipeline's files, ignored by Git, with the few values of `demo.yaml`
-changed. The committed results stay as they are, and DVC needs no Git identity there.
+A profile is a file beside `params.yaml`: `demo.yaml`, `gpu.yaml`, or one of your own. It is run in
+a workspace of its own, the folder of that name: a copy of the pipeline's files, ignored by Git. The
+committed results stay as they are, and DVC needs no Git identity there.
 """
 
 import argparse
@@ -12,26 +13,35 @@ from typing import Any
 from siamese.base.errors import InputError, no_such_file
 from siamese.cli.dvc_runs import run_dvc
 
-WORKSPACE = Path("demo")
-OVERRIDES = Path("demo.yaml")
+DEMO = "demo"
 # The workspace lies in the project's Git repository and is ignored there: DVC works without Git.
 DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+# What has been downloaded and prepared for the project need not be again.
+PROJECTS_CACHE = "[cache]\n    dir = ../../.dvc/cache\n"
 COPIED = ("dvc.yaml", ".dvcignore", "stages", "src", "data/none")
 
 
 def add_commands(commands: Any) -> None:
-    """Add the parser of `demo` to those of `siamese`."""
+    """Add the parsers of these commands to those of `siamese`."""
     demo = commands.add_parser("demo", help="run the pipeline on scikit-learn's digits, in demo/")
     demo.set_defaults(command=_demo)
+    profile = commands.add_parser(
+        "profile",
+        help="run the pipeline with what a file changes in params.yaml, in its own folder",
+    )
+    profile.add_argument("name", metavar="NAME", help="gpu runs gpu.yaml in gpu/")
+    profile.set_defaults(command=_profile)
 
 
 def _demo(_: argparse.Namespace) -> None:
     from siamese.cli.results import results_table
 
-    make_workspace(Path(), WORKSPACE)
-    reproduce(WORKSPACE)
+    workspace = Path(DEMO)
+    make_workspace(Path(), workspace, Path(f"{DEMO}.yaml"))
+    # The archive that stands for CIFAR-100's is not the digits'.
+    reproduce(workspace, without=("SIAMESE_ARCHIVE",))
     print()
-    print(results_table(WORKSPACE))
+    print(results_table(workspace))
     print(
         "\nThis was the whole pipeline on scikit-learn's digits. Next:\n"
         "  siamese show                            the committed figures of CIFAR-100\n"
@@ -42,16 +52,42 @@ def _demo(_: argparse.Namespace) -> None:
     )
 
 
-def make_workspace(project: Path, target: Path) -> None:
+def _profile(options: argparse.Namespace) -> None:
+    from siamese.base.params import PARAMS_FILE
+    from siamese.cli.results import results_table
+    from siamese.cli.schema import check_params
+
+    workspace, changes = Path(options.name), Path(f"{options.name}.yaml")
+    if workspace.is_dir() and not (workspace / ".dvc").is_dir():
+        raise InputError(
+            f"{workspace}/: a folder that is no workspace of a profile is in its place; give"
+            f" {changes} another name"
+        )
+    make_workspace(Path(), workspace, changes, shares_cache=True)
+    check_params(workspace / PARAMS_FILE)
+    reproduce(workspace)
+    print()
+    print(results_table(workspace))
+
+
+def make_workspace(project: Path, target: Path, changes: Path, shares_cache: bool = False) -> None:
     """Bring a workspace up to date with the project; results already computed there stay.
 
+    Args:
+        project: the project's folder.
+        target: the workspace; made if need be.
+        changes: the profile, a file in the project's folder.
+        shares_cache: whether DVC's cache is that of the project, in which the workspace lies.
+
     Raises:
-        InputError: a file of the project is missing, or `demo.yaml` names an unknown key.
+        InputError: a file of the project is missing, or the profile names an unknown key.
     """
     import yaml
 
     from siamese.base.params import PARAMS_FILE, read_document
 
+    params = read_document(project / PARAMS_FILE)
+    override(params, read_document(project / changes), str(changes))
     for name in COPIED:
         source, copy = project / name, target / name
         if not source.exists():
@@ -64,12 +100,11 @@ def make_workspace(project: Path, target: Path) -> None:
         else:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
-    params = read_document(project / PARAMS_FILE)
-    override(params, read_document(project / OVERRIDES), str(OVERRIDES))
     (target / PARAMS_FILE).write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    (target / ".gitignore").write_text("*\n", encoding="utf-8")
     config = target / ".dvc" / "config"
     config.parent.mkdir(exist_ok=True)
-    config.write_text(DVC_CONFIG, encoding="utf-8")
+    config.write_text(DVC_CONFIG + (PROJECTS_CACHE if shares_cache else ""), encoding="utf-8")
 
 
 def override(params: dict[str, Any], changes: dict[str, Any], source: str, path: str = "") -> None:
@@ -87,11 +122,15 @@ def override(params: dict[str, Any], changes: dict[str, Any], source: str, path:
             params[key] = value
 
 
-def reproduce(workspace: Path) -> None:
-    """Run `dvc repro` there; the project's archive is not the demo's.
+def reproduce(workspace: Path, without: tuple[str, ...] = ()) -> None:
+    """Run `dvc repro` there.
+
+    Args:
+        workspace: where `make_workspace` has made one.
+        without: environment variables that it must not see.
 
     Raises:
         InputError: a stage failed; it has printed why.
     """
-    if run_dvc(workspace, "repro", without=("SIAMESE_ARCHIVE",)):
+    if run_dvc(workspace, "repro", without=without):
         raise InputError(f"`dvc repro` failed in {workspace}/, see above")
