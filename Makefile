@@ -1,7 +1,7 @@
 # One command per task. `make` or `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint types format repro show experiments seeds compare report \
-        review serve bench bench-gallery bench-photographs bench-prepare bench-serve study pins clean
+        review serve bench bench-gallery bench-photographs bench-prepare bench-scanners bench-serve study pins clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -114,6 +114,9 @@ bench-photographs: $(READY)  ## compare fine-tuning with others on photographs (
 	$(BIN)/python bench/photographs.py tune --workspace $(WORKSPACE) $(addprefix --images ,$(or $(TUNED),$(IMAGES)))
 	$(BIN)/python bench/photographs.py run --workspace $(WORKSPACE) $(addprefix --images ,$(IMAGES)) $(addprefix --tuned ,$(TUNED))
 	$(BIN)/python bench/photographs.py table
+
+bench-scanners: $(READY)  ## measure what another scanner or pen does to verification (make bench-scanners WORKSPACE=path; minutes)
+	$(BIN)/python bench/scanners.py --workspace $(WORKSPACE)
 
 bench-serve: $(READY)  ## measure the service over HTTP (make bench-serve WORKSPACE=.; a minute)
 	cd $(WORKSPACE) && $(CURDIR)/$(BIN)/siamese gallery build
