@@ -137,4 +137,4 @@ pins:  ## write the newest versions of all dependencies to constraints.txt
 	rm -rf .venv-pins
 
 clean:  ## remove the environment, the demo, logs and downloads (never results)
-	rm -rf .venv .study .review .bench demo gpu logs report data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .study .review .bench demo logs report data/downloads data/resume .mypy_cache .pytest_cache .ruff_cache .hypothesis
