@@ -57,7 +57,8 @@ def _profile(options: argparse.Namespace) -> None:
     from siamese.cli.results import results_table
     from siamese.cli.schema import check_params
 
-    workspace, changes = Path(options.name), Path(f"{options.name}.yaml")
+    name = Path(options.name).name.removesuffix(".yaml")
+    workspace, changes = Path(name), Path(f"{name}.yaml")
     if workspace.is_dir() and not (workspace / ".dvc").is_dir():
         raise InputError(
             f"{workspace}/: a folder that is no workspace of a profile is in its place; give"
