@@ -132,16 +132,17 @@ def test_the_curves_mark_the_best_epoch(
     training = json.loads((project.path / "metrics/training.json").read_text())
     with visiting(browser, server.url, "results", width) as page:
         charts = page.locator(".curve svg")
-        expect(charts).to_have_count(3)
+        expect(charts).to_have_count(4)
         for chart in charts.all():
             expect(chart.locator(".best-text")).to_have_text(
                 f"best: epoch {training['best_epoch']}"
             )
-        knn = page.locator(".curve", has_text="k-NN on validation").locator("svg")
-        value = f"{100 * training['validation']['knn']:.1f} %"
-        expect(knn).to_have_attribute("aria-label", re.compile(re.escape(value)))
+        for heading, key in (("k-NN on validation", "knn"), ("Equal error rate", "eer")):
+            chart = page.locator(".curve", has_text=heading).locator("svg")
+            value = f"{100 * training['validation'][key]:.1f} %"
+            expect(chart).to_have_attribute("aria-label", re.compile(re.escape(value)))
         # The line ends at the right number of epochs, one point each.
-        points = knn.locator("path").get_attribute("d") or ""
+        points = chart.locator("path").get_attribute("d") or ""
         assert len(re.findall("[ML]", points)) == training["epochs"]
         page.get_by_text("Every epoch in figures").click()
         rows = page.locator("details table tbody tr")

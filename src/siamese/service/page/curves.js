@@ -7,6 +7,8 @@ const CHARTS = [
   ["Distance of pairs, mean", [["like_distance", "like"], ["unlike_distance", "unlike"]],
     (value) => value.toFixed(2)],
   ["k-NN on validation, top-1", [["validation_knn", "validation"]], (value) => percent(value, 1)],
+  ["Equal error rate of validation pairs", [["validation_eer", "validation"]],
+    (value) => percent(value, 1)],
 ];
 const WIDTH = 340, HEIGHT = 210, LEFT = 52, RIGHT = 14, TOP = 24, BOTTOM = 30;
 
