@@ -188,6 +188,7 @@ def test_folders_of_forgeries_are_found_and_training_is_watched_by_them(
     adopted = adopt(Path("photos"), workspace=workspace)
     assert adopted.changes == {
         "data.forged_suffix": ("", suffix),
+        "pairs.epochs": (30, 15),
         "pairs.forged": (0.5, 0.75),
         "train.margin": (1.0, 0.5),
         "train.monitor": ("knn", "eer"),
@@ -207,6 +208,7 @@ def test_folders_of_forgeries_are_found_and_training_is_watched_by_them(
         "train.margin": 1.0,
         "train.monitor": "knn",
         "train.patience": 5,
+        "pairs.epochs": 30,
         "pairs.forged": 0.5,
     }
     adopt(Path("photos"), wanted=usual, workspace=workspace)

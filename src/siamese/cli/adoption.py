@@ -23,6 +23,7 @@ from siamese.cli.params_file import rewriting, set_values, value_of
 from siamese.cli.photographs import images_per_epoch
 from siamese.cli.proposals import (
     FORGED,
+    FORGED_FROM_NOTHING,
     FORGED_VALIDATION,
     PRETRAINED,
     Proposal,
@@ -124,6 +125,8 @@ def adopt(
             values |= {"prepare.split_by": "group"} | wanted
         if "forged" in listing.samples:
             values |= FORGED | wanted
+            if not proposal.is_pretrained:
+                values |= FORGED_FROM_NOTHING | wanted
             if values["prepare.split_by"] == "class":
                 values |= {"prepare.validation": FORGED_VALIDATION} | wanted
         set_values(document, values)

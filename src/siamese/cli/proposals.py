@@ -45,6 +45,8 @@ FORGED: dict[str, Any] = {
     "train.monitor": "eer",
     "train.patience": DEFAULTS["pairs.epochs"],
 }
+# Of a network from random weights.
+FORGED_FROM_NOTHING: dict[str, Any] = {"pairs.epochs": 15}
 # Of classes, if splits are cut by class: their thresholds are to hold for other classes.
 FORGED_VALIDATION = 0.2
 # At most so many times as wide as high, or the other way round: images cost by their pixels.
