@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -148,6 +149,33 @@ def test_a_profile_takes_no_folder_that_is_something_else(
     assert sorted(workspace.path.rglob("data/**")) == before
     assert main(["profile", "none"]) == 1
     assert "none.yaml: no such file" in capsys.readouterr().err
+
+
+def test_a_profile_of_own_images_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_workspace(ROOT, tmp_path, Path("gpu.yaml"))
+    shutil.copyfile(ROOT / "gpu.yaml", tmp_path / "gpu.yaml")
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["data"] |= {"name": "folder", "path": "photos"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    monkeypatch.chdir(tmp_path)
+    assert main(["profile", "gpu"]) == 1
+    assert "data.path is 'photos', images of your own" in capsys.readouterr().err
+
+
+def test_the_demo_does_without_whatever_was_adopted(tmp_path: Path) -> None:
+    make_workspace(ROOT, tmp_path / "project", Path("demo.yaml"))
+    shutil.copyfile(ROOT / "demo.yaml", tmp_path / "project/demo.yaml")
+    file = tmp_path / "project/params.yaml"
+    params = yaml.safe_load(file.read_text())
+    params["data"] |= {"name": "folder", "path": "photos", "images": "photos"}
+    params["pairs"]["given"] = "pairs.csv"
+    file.write_text(yaml.safe_dump(params))
+    make_workspace(tmp_path / "project", tmp_path / "demo", Path("demo.yaml"))
+    found = yaml.safe_load((tmp_path / "demo/params.yaml").read_text())
+    read = (found["data"]["path"], found["data"]["images"], found["pairs"]["given"])
+    assert read == ("data/none",) * 3, "DVC watches these paths, whatever data.name is"
 
 
 def test_an_override_of_an_unknown_key_is_refused() -> None:

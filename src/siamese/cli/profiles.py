@@ -6,6 +6,7 @@ committed results stay as they are, and DVC needs no Git identity there.
 """
 
 import argparse
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def _demo(_: argparse.Namespace) -> None:
 
 
 def _profile(options: argparse.Namespace) -> None:
+    from siamese.base.data_params import FOLDER
     from siamese.base.params import PARAMS_FILE
     from siamese.cli.results import results_table
     from siamese.cli.schema import check_params
@@ -64,8 +66,17 @@ def _profile(options: argparse.Namespace) -> None:
             f"{workspace}/: a folder that is no workspace of a profile is in its place; give"
             f" {changes} another name"
         )
+    for name in ("SIAMESE_ARCHIVE", "SIAMESE_WEIGHTS"):
+        if Path(copy := os.environ.get(name, "")).is_file():
+            os.environ[name] = str(Path(copy).resolve())  # it is read from the workspace
     make_workspace(Path(), workspace, changes, shares_cache=True)
-    check_params(workspace / PARAMS_FILE)
+    params = check_params(workspace / PARAMS_FILE)
+    if params.data.name == FOLDER:
+        raise InputError(
+            f"params.yaml: data.path is {params.data.path!r}, images of your own, which are not in"
+            f" {workspace}/; profiles are for data sets that are fetched. Try what {changes}"
+            " changes with `dvc exp run -S NAME=VALUE`"
+        )
     reproduce(workspace)
     print()
     print(results_table(workspace))
