@@ -94,7 +94,7 @@ def is_sound_lock(workspace: Workspace) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(3))
 def test_killed_at_random_moments_the_pipeline_ends_with_the_same_bytes(
     finished: Workspace, tmp_path: Path, seed: int
 ) -> None:

@@ -66,9 +66,9 @@ def _profile(options: argparse.Namespace) -> None:
             f"{workspace}/: a folder that is no workspace of a profile is in its place; give"
             f" {changes} another name"
         )
-    for name in ("SIAMESE_ARCHIVE", "SIAMESE_WEIGHTS"):
-        if Path(copy := os.environ.get(name, "")).is_file():
-            os.environ[name] = str(Path(copy).resolve())  # it is read from the workspace
+    for variable in ("SIAMESE_ARCHIVE", "SIAMESE_WEIGHTS"):
+        if Path(copy := os.environ.get(variable, "")).is_file():
+            os.environ[variable] = str(Path(copy).resolve())  # it is read from the workspace
     make_workspace(Path(), workspace, changes, shares_cache=True)
     params = check_params(workspace / PARAMS_FILE)
     if params.data.name == FOLDER:
