@@ -36,7 +36,7 @@ def test_without_a_change_claims_are_those_of_evaluate(bench: ModuleType) -> Non
 def test_what_is_presented_is_changed_and_no_reference(bench: ModuleType) -> None:
     labels, is_forged = np.repeat([0, 1], 4), np.tile([False, False, False, True], 2)
     references = np.zeros((8, 2), dtype=np.float32)
-    shown = references + np.float32([3, 4])
+    shown = references + np.array([3, 4], dtype=np.float32)
     for distances in bench.try_claims(references, shown, labels, is_forged, 2, "relative"):
         assert set(distances) == {5}
 
