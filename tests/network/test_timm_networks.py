@@ -78,7 +78,10 @@ def weights(tmp_path: Path, name: str) -> Weights:
 
 
 def plain_features(name: str, file: Path, planes: torch.Tensor) -> torch.Tensor:
-    """What timm alone makes of images, by its own description of its weights."""
+    """What timm alone makes of images, by its own description of its weights.
+
+    In float64, since how float32 is rounded depends on the processor; float32 `[B, n_features]`.
+    """
     config = config_of(name)
     size: dict[str, Any] = {"img_size": planes.shape[2]} if config.fixed_input_size else {}
     network = timm.create_model(name, num_classes=0, **size).eval()
@@ -87,14 +90,14 @@ def plain_features(name: str, file: Path, planes: torch.Tensor) -> torch.Tensor:
     )
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
     with torch.inference_mode():
-        return network((planes / 255 - mean) / std)
+        return network.double()((planes / 255 - mean) / std.double()).float()
 
 
 def test_features_are_timms_own(name: str, weights: Weights) -> None:
     planes = images(3, 32)
     expected = plain_features(name, weights.file, planes)
     with torch.inference_mode():
-        found = build(name, 32, weights).features(planes)
+        found = build(name, 32, weights).double().features(planes)
     assert expected.std() > 0.01
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -130,7 +133,7 @@ def test_real_weights_give_timms_features() -> None:
     assert network.channel_mean.flatten().tolist() == [0.5, 0.5, 0.5]
     assert network.channel_std.flatten().tolist() == [0.5, 0.5, 0.5]
     with torch.inference_mode():
-        found = network.features(planes)
+        found = network.double().features(planes)
     expected = plain_features(name, REAL, planes)
     assert found.shape == (2, 1280)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -84,8 +84,11 @@ def plainly_trained(trainer: Trainer, data: TrainingData, frozen: bool) -> nn.Mo
 
 @pytest.mark.parametrize("freeze", ["statistics", "backbone"])
 def test_fine_tuning_equals_a_plain_loop(freeze: str) -> None:
-    data = load(2)
-    trainer = new_trainer(data, pretrained(), params(freeze=freeze, **TUNED))
+    data, network = load(2), pretrained()
+    if freeze == "statistics":
+        # Adam's first steps follow the signs of gradients: rounding would turn small ones over.
+        network.double()
+    trainer = new_trainer(data, network, params(freeze=freeze, **TUNED))
     before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
     expected = plainly_trained(trainer, data, frozen=freeze == "backbone").state_dict()
     for epoch in range(2):
@@ -95,8 +98,7 @@ def test_fine_tuning_equals_a_plain_loop(freeze: str) -> None:
         if name in weights and (freeze == "statistics" or ".head." in name):
             moved = (expected[name] - before[name]).norm()
             assert moved > 0, name
-            # Adam's first steps follow the signs of gradients: rounding turns some small ones over.
-            assert (value - expected[name]).norm() < 0.05 * moved, name
+            assert (value - expected[name]).norm() < 0.01 * moved, name
         else:
             assert torch.equal(value, before[name]), name
 
