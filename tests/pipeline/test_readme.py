@@ -82,7 +82,7 @@ def test_the_readme_has_the_commands_of_the_example_without_its_options() -> Non
     [example] = blocks_of(section_of(OWN_IMAGES, "An example to try"), "bash")
     commands = [line.partition("#")[0].strip() for line in readme.splitlines()]
     assert len(commands) == 4
-    options = " --image-size 16 --no-mirror"
+    options = " --kind writing --image-size 16"
     assert example.count(options) == 1
     assert commands == example.replace(options, "").splitlines()
 
