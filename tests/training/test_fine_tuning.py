@@ -98,7 +98,7 @@ def test_fine_tuning_equals_a_plain_loop(freeze: str) -> None:
         if name in weights and (freeze == "statistics" or ".head." in name):
             moved = (expected[name] - before[name]).norm()
             assert moved > 0, name
-            assert (value - expected[name]).norm() < 0.01 * moved, name
+            assert (value - expected[name]).norm() < 0.05 * moved, name
         else:
             assert torch.equal(value, before[name]), name
 
