@@ -200,6 +200,8 @@ def _add_training(adopt: argparse.ArgumentParser) -> None:
         ("rotate", float, "DEGREES", "how far to turn at most, either way"),
         ("scale", float, "SHARE", "how much to enlarge or shrink at most"),
         ("stroke", float, "PIXELS", "how much thicker or thinner lines get on each side, up to 1"),
+        ("crop", int, "PIXELS", "how far to shift at most, in each direction"),
+        ("cutout", int, "PIXELS", "side of a square that is set to grey; 0 for none"),
     ):
         training.add_argument(
             f"--{name}",
