@@ -700,12 +700,12 @@ def test_writing_is_given_its_shape_its_ink_and_its_changes(
     assert f"{shape[1]} x {shape[0]} pixels, height and width" in said
     assert f"at {high} x {wide} pixels, of what is written alone, black on white" in said
     options = "--kind writing --fit pad --image-size 48x64 --mirror"
-    changes = "--no-augment --stroke 0.5 --cutout 9"
+    changes = "--no-augment --stroke 0.5 --crop 3 --cutout 9"
     assert main(["adopt", "names", *options.split(), *changes.split()]) == 0
     found = check_params()
     assert (found.data.fit, found.data.image_size) == ("pad", (48, 64))
     augment = found.train.augment
-    assert (augment.rotate, augment.stroke, augment.crop, augment.cutout) == (0, 0.5, 0, 9)
+    assert (augment.rotate, augment.stroke, augment.crop, augment.cutout) == (0, 0.5, 3, 9)
     assert found.network.mirror
     adopt(Path("photos"))
     again = check_params()
