@@ -4,6 +4,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,9 +78,9 @@ def forget_what_is_torn(workspace: Workspace) -> None:
     So docs/training.md says; here no lock is committed that could be restored. A folder of the
     run cache that a kill has left empty stops DVC 3.67 in `StageCache._load`.
     """
-    for folder in workspace.path.glob(".dvc/cache/runs/*/*"):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    runs = workspace.path / ".dvc/cache/runs"
+    if any(not any(folder.iterdir()) for folder in runs.glob("*/*")):
+        shutil.rmtree(runs)
     locks = workspace.path / ".dvc/tmp/rwlock"
     with suppress(FileNotFoundError):
         try:
